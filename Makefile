@@ -1,0 +1,49 @@
+# Everything sets itself up: `make demo` and `make test` are all that a fresh machine needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup cluster demo test lint bench docs generate clean
+
+help: ## What can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## The Python environment, from the lock file
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "setting up Python packages in $(VENV) (a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leeward needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+cluster: $(STAMP) ## The sandbox cluster's programs (minutes the first time, then cached)
+	@$(BIN)/leeward-sandbox binaries
+
+demo: cluster ## One failover of 44 servers in 4 accounts, live
+	@$(BIN)/leeward-sandbox demo
+
+test: cluster ## The whole suite
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: cluster ## Speed and memory, as ratios within one run
+	@$(BIN)/python tests/bench/run.py
+
+generate: $(STAMP) ## Generated files: CRDs and policies
+	@$(BIN)/leeward crds --write crds
+	@$(BIN)/leeward policies --write charts/leeward/policies
+
+docs: generate ## Documentation that is generated
+
+clean: ## Remove what was made here (not the cache of the cluster's programs)
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

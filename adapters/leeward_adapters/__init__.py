@@ -1,0 +1,1 @@
+"""One file per AWS service: what Leeward looks at and changes there."""

@@ -1,0 +1,286 @@
+"""Accounts, assumed roles and clients: how everything in Leeward reaches AWS.
+
+Clients are made under a lock, because making them from one session in several threads is not
+safe, and then shared: calling them is. All sessions share one loader, or each would read every
+service model again. Credentials of a role are fetched at their first use and renewed by botocore
+before they run out. Endpoints follow botocore's own rules (`AWS_ENDPOINT_URL`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import ClientError, NoCredentialsError
+
+T = TypeVar("T")
+
+SESSION_SECONDS = 3600
+"""Life of a role session. The operator's own identity is a role session as a rule, and AWS ends
+chained sessions after an hour (AWS STS API reference, AssumeRole)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An AWS account and the roles through which it is reached."""
+
+    id: str
+    name: str = ""
+    """What people call it, for messages."""
+    read_role_arn: str = ""
+    """Empty: the operator's own credentials."""
+    recovery_role_arn: str = ""
+    """Empty: the operator's own credentials."""
+    external_id: str = ""
+    """`sts:ExternalId`; empty: none is sent."""
+    session_name: str = "leeward"
+    """Name of the role session, 2 to 64 characters; CloudTrail shows it."""
+    session_tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the role session; the trust policy must allow `sts:TagSession` for them."""
+
+    def role(self, *, recovery: bool) -> str:
+        """ARN of the role for that use, or an empty string."""
+        return self.recovery_role_arn if recovery else self.read_role_arn
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who AWS says that we are."""
+
+    account_id: str
+    arn: str
+
+
+class Aws:
+    """All clients of the process.
+
+    Args:
+        base_region: Region whose STS is asked for role sessions; not the one that may be failing.
+        endpoint_url: endpoint for every service; None: as botocore finds it.
+    """
+
+    def __init__(self, base_region: str, *, endpoint_url: str | None = None) -> None:
+        self._base_region = base_region
+        self._endpoint_url = endpoint_url
+        self._lock = threading.RLock()
+        self._base = botocore.session.Session()
+        self._sessions: dict[Hashable, botocore.session.Session] = {}
+        self._clients: dict[Hashable, Any] = {}
+        self._notes: dict[Hashable, tuple[float, Any]] = {}
+
+    def scope(self, account: Account, region: str, *, recovery: bool = False) -> AwsScope:
+        """The account in the Region, through its read role or its recovery role."""
+        return AwsScope(self, account, region, account.role(recovery=recovery))
+
+    def whoami(self, scope: AwsScope) -> Caller:
+        """Account and identity behind the scope's credentials (STS GetCallerIdentity).
+
+        Raises:
+            ClientError: the role cannot be assumed; the message says which and why.
+        """
+        answer = scope.client("sts", region=self._base_region).get_caller_identity()
+        return Caller(answer["Account"], answer["Arn"])
+
+    def partition(self, region: str) -> str:
+        """Partition of the Region."""
+        with self._lock:
+            return self._base.get_partition_for_region(region)
+
+    def client(self, account: Account, role: str, region: str, service: str, *, once: bool) -> Any:
+        """The shared client; see `Scope.client`."""
+        identity = _identity(account, role)
+        key = (identity, region, service, once)
+        client = self._clients.get(key)
+        if client is not None:
+            return client
+        with self._lock:
+            if key not in self._clients:
+                session = self._session(identity, account, role)
+                client = session.create_client(
+                    service, region, config=_config(once), endpoint_url=self._endpoint_url
+                )
+                client.meta.events.register("after-call", _naming(_place(account, role, region)))
+                self._clients[key] = client
+            return self._clients[key]
+
+    def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
+        """`make()`, or its answer if it is younger than `seconds`. Errors are not kept."""
+        now = time.monotonic()
+        with self._lock:
+            found = self._notes.get(key)
+            if found is not None and found[0] > now:
+                return cast(T, found[1])
+        value = make()
+        with self._lock:
+            self._notes = {k: note for k, note in self._notes.items() if note[0] > now}
+            self._notes[key] = (now + seconds, value)
+        return value
+
+    def _session(self, identity: Hashable, account: Account, role: str) -> botocore.session.Session:
+        if not role:
+            return self._base
+        if identity not in self._sessions:
+            session = botocore.session.Session()
+            session.register_component("data_loader", self._base.get_component("data_loader"))
+            provider = _AssumedRole(self._fetcher(account, role))
+            session.register_component("credential_provider", CredentialResolver([provider]))
+            self._sessions[identity] = session
+        return self._sessions[identity]
+
+    def _fetcher(self, account: Account, role: str) -> Callable[[], Any]:
+        arguments: dict[str, Any] = {
+            "RoleSessionName": account.session_name,
+            "DurationSeconds": SESSION_SECONDS,
+        }
+        if account.external_id:
+            arguments["ExternalId"] = account.external_id
+        if account.session_tags:
+            arguments["Tags"] = [
+                {"Key": key, "Value": value} for key, value in sorted(account.session_tags.items())
+            ]
+
+        def fetch() -> Any:
+            with self._lock:
+                source = self._base.get_credentials()
+            if source is None:
+                raise NoCredentialsError()
+            # Made anew each time: the fetcher keeps its answer, and would hand it out again.
+            fetcher = AssumeRoleCredentialFetcher(self._sts, source, role, extra_args=arguments)
+            try:
+                return fetcher.fetch_credentials()
+            except ClientError as error:
+                raise _not_assumed(error, account, role, self._base_region) from error
+
+        return fetch
+
+    def _sts(self, service: str, **credentials: Any) -> Any:
+        with self._lock:
+            return self._base.create_client(
+                service,
+                self._base_region,
+                config=_config(once=False),
+                endpoint_url=self._endpoint_url,
+                **credentials,
+            )
+
+
+class AwsScope:
+    """One account in one Region, through one role: the `Scope` that adapters get."""
+
+    def __init__(self, aws: Aws, account: Account, region: str, role: str) -> None:
+        self._aws = aws
+        self._account = account
+        self._region = region
+        self._role = role
+
+    @property
+    def account_id(self) -> str:
+        """AWS account id."""
+        return self._account.id
+
+    @property
+    def account_name(self) -> str:
+        """What people call the account."""
+        return self._account.name
+
+    @property
+    def role_arn(self) -> str:
+        """The role; empty: the operator's own credentials."""
+        return self._role
+
+    @property
+    def region(self) -> str:
+        """Region whose endpoints are called."""
+        return self._region
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-us-gov`, …"""
+        return self._aws.partition(self._region)
+
+    def client(self, service: str, *, once: bool = False, region: str | None = None) -> Any:
+        """A boto3 client; `once`: one whose calls botocore never repeats."""
+        return self._aws.client(
+            self._account, self._role, region or self._region, service, once=once
+        )
+
+    def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
+        """`make()`, or its answer for this account and Region if younger than `seconds`."""
+        return self._aws.cached((self._account.id, self._region, key), seconds, make)
+
+
+class _AssumedRole(CredentialProvider):
+    """Hands botocore the credentials of one role session."""
+
+    METHOD = "leeward-assume-role"
+    CANONICAL_NAME = None
+
+    def __init__(self, fetch: Callable[[], Any]) -> None:
+        super().__init__()
+        self._fetch = fetch
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetch, self.METHOD)
+
+
+def _identity(account: Account, role: str) -> Hashable:
+    if not role:
+        return (account.id, "")
+    tags = tuple(sorted(account.session_tags.items()))
+    return (account.id, role, account.external_id, account.session_name, tags)
+
+
+def _config(once: bool) -> Config:
+    # `standard`, not `adaptive`: the latter sleeps inside the thread that called.
+    return Config(
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=32,
+        retries={"mode": "standard", "total_max_attempts": 1 if once else 3},
+        user_agent_extra="leeward",
+    )
+
+
+def _place(account: Account, role: str, region: str) -> str:
+    named = f"{account.id} ({account.name})" if account.name else account.id
+    return f"account {named}, {region}, {role or 'own credentials'}"
+
+
+def _naming(place: str) -> Callable[..., None]:
+    """An event handler that lets every error of a client say where it happened."""
+
+    def name(http_response: Any, parsed: Any, **_: Any) -> None:
+        if http_response.status_code >= 300 and "Error" in parsed:
+            message = parsed["Error"].get("Message") or ""
+            parsed["Error"]["Message"] = f"{message} [{place}]".strip()
+
+    return name
+
+
+def _not_assumed(error: ClientError, account: Account, role: str, region: str) -> ClientError:
+    """The same error, saying which role of which account, and what to look at."""
+    answer: Any = {**error.response, "Error": dict(error.response.get("Error", {}))}
+    external = (
+        f"demand exactly the external id '{account.external_id}'"
+        if account.external_id
+        else "demand no external id"
+    )
+    rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
+    answer["Error"]["Message"] = (
+        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
+        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in "
+        f"{region}. Its trust policy must allow {rights} to the identity named above and "
+        f"{external}"
+    )
+    return ClientError(answer, error.operation_name)

@@ -1,0 +1,261 @@
+"""The contract between Leeward's engine and an adapter, whole.
+
+An adapter knows one technology of AWS and nothing of Kubernetes. It is made of plain synchronous
+functions that the engine calls in its thread pool, and it keeps no state: whatever it must know it
+is told in a `Step`, or it asks AWS.
+
+The engine's loop for a task is
+
+    seen = adapter.observe(scope, step)          what AWS already did
+    decide                                       (the engine's planning; no I/O)
+    write the intent to the DRTask               (the engine)
+    adapter.act(scope, step, action, batch)      what is missing, one action for one batch
+    ... until every target is DONE, then
+    adapter.verify(scope, step)                  the proof, per target
+
+so an adapter never sleeps, never retries and never catches an AWS error to make it go away:
+`botocore` errors travel to the engine, which classifies them (`leeward_adapters.errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Phase(StrEnum):
+    """A phase of recovery."""
+
+    FENCE = "Fence"
+    INSTANTIATE = "Instantiate"
+    ACTIVATE = "Activate"
+    REPLICATE = "Replicate"
+    CLEANUP = "Cleanup"
+
+
+class State(StrEnum):
+    """What AWS shows of one target, seen from one step."""
+
+    NEEDED = "Needed"
+    """An action of ours is missing: `Seen.action` names it. The only state in which act() is
+    called for the target."""
+    RUNNING = "Running"
+    """AWS is at work on it."""
+    DONE = "Done"
+    """It is where this step wants it."""
+    FAILED = "Failed"
+    """AWS gave up on it, or will never do it."""
+    REFUSED = "Refused"
+    """Leeward will not do it: the target is not in a state in which the step is safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A resource that a step works on."""
+
+    id: str
+    """As the technology's API wants it."""
+    arn: str
+    name: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What discovery noted for the adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The newest batch of the step's journal that a target was part of."""
+
+    id: str
+    """Id of the batch. AWS carries it as the tag `leeward:call` or as client token."""
+    action: str
+    at: datetime
+    """When the intent was written (the operator's clock)."""
+    in_doubt: bool
+    """Whether the answer is unknown."""
+    reference: str = ""
+    """What AWS called it, such as a job id; empty when unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One task of a run, as an adapter sees it."""
+
+    token: str
+    """The same for every attempt of this task and no other: the task's uid."""
+    phase: Phase
+    operation: str
+    """`Failover`, `Test`, …"""
+    started: datetime
+    """When the task began; nothing that this task did is older."""
+    source_region: str
+    """The Region that is left."""
+    targets: tuple[Target, ...]
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    """By target id: its newest batch of an action that is not repeatable, else its newest batch.
+    Absent: this task never asked AWS for anything about it in this attempt."""
+    pre_states: Mapping[str, str] = field(default_factory=dict)
+    """By target id: `Seen.pre_state` as it was before this task first acted."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The technology's block of the task's spec (camelCase, as in the API), such as
+    `drillNetwork` or `route53`."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags that everything made by this step carries: `leeward:hub`, `leeward:namespace`,
+    `leeward:execution`, `leeward:execution-uid`, `leeward:operation`, `leeward:phase`,
+    `leeward:task` (the token)."""
+
+    @property
+    def drill(self) -> bool:
+        """Whether this is a rehearsal."""
+        return self.operation == "Test"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What AWS shows of one target."""
+
+    state: State
+    action: str = ""
+    """For NEEDED: the action of ours that is missing."""
+    reason: str = ""
+    """CamelCase word; required for FAILED and REFUSED."""
+    message: str = ""
+    """For people: what it is doing, or what went wrong and what to do now."""
+    reference: str = ""
+    """What AWS calls it: a job, a recovery instance, a change."""
+    pre_state: str = ""
+    """For NEEDED: JSON of how the target is now, enough to undo the action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Answer of observe()."""
+
+    targets: Mapping[str, Seen]
+    """One entry for each target of the step."""
+    capacity: int | None = None
+    """How many targets AWS would accept now (quotas) in an action that is not repeatable;
+    None: no limit known."""
+    capacity_reason: str = ""
+    """What the limit is, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a readiness check says."""
+
+    severity: str
+    """`Blocking`: cannot be recovered. `Degraded`: can be, with a loss that the message names.
+    `Warning`: worth knowing."""
+    reason: str
+    message: str
+    target: str | None = None
+    """Target id; None: the account and Region as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionTraits:
+    """What repeating an action would do, and whom it hurts."""
+
+    repeatable: bool
+    """True: AWS takes a client token, or the action sets an absolute state; sending it twice does
+    nothing more. False: a lost answer must be looked up before the action is sent again."""
+    batch: int = 100
+    """Most targets of one call of act()."""
+    restores: bool = False
+    """Puts back something that this step itself changed for a while (a launch template); it is
+    done even when the run is being cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTraits:
+    """What a phase means for the order of things."""
+
+    inert: bool
+    """Changes nothing for users; may run ahead of its wave."""
+    fixes_recovery_point: bool = False
+    """Nothing written afterwards on the losing side is recovered."""
+    irreversible: bool = False
+    """undo() cannot bring it back."""
+
+
+class Scope(Protocol):
+    """One account in one Region, through one role."""
+
+    @property
+    def account_id(self) -> str:
+        """AWS account id."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """Region whose endpoints are called."""
+        ...
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-us-gov`, …"""
+        ...
+
+    def client(self, service: str, *, once: bool = False, region: str | None = None) -> Any:
+        """A boto3 client, cached and safe to share between threads.
+
+        `once=True` gives one whose calls are never repeated by botocore: for actions that are
+        not repeatable. `region` asks for another Region than the scope's.
+        """
+        ...
+
+    def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
+        """`make()`, or its answer for this account and Region if younger than `seconds`.
+
+        For what changes rarely (quotas) or never (the log of an ended job). Errors are not kept.
+        """
+        ...
+
+
+class Adapter(Protocol):
+    """One technology. Instances are stateless and shared between threads."""
+
+    kind: ClassVar[str]
+    """Technology, as in `DRTask.spec.technology`."""
+    phases: ClassVar[Mapping[Phase, PhaseTraits]]
+    """The phases that it has."""
+    actions: ClassVar[Mapping[str, ActionTraits]]
+    """Every action that observe() may name."""
+    permissions: ClassVar[Mapping[str, frozenset[str]]]
+    """IAM actions by use: `Read` and the phases."""
+
+    def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
+        """Findings of read-only checks; nothing for a target that is ready."""
+        ...
+
+    def observe(self, scope: Scope, step: Step) -> Observed:
+        """What AWS already did for the step. Read-only."""
+        ...
+
+    def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
+        """Ask AWS for `action` on every target of `batch`, once.
+
+        `call` is the id of the batch, already in the journal; it goes out as tag or token. The
+        answer is AWS's reference (a job id), or an empty string. botocore errors are not caught.
+        """
+        ...
+
+    def verify(self, scope: Scope, step: Step) -> Observed:
+        """The proof for targets that observe() calls DONE. Read-only; may answer RUNNING."""
+        ...
+
+    def undo(self, scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
+        """Bring targets back to `step.pre_states`.
+
+        Raises `IrreversibleError` where the phase's traits say so.
+        """
+        ...
+
+
+class IrreversibleError(Exception):
+    """The step cannot be undone; the message says what a person can do instead."""

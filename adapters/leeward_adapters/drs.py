@@ -1,0 +1,184 @@
+"""AWS Elastic Disaster Recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from leeward_adapters import drs_instances, drs_launch, drs_servers, drs_templates, ec2
+from leeward_adapters.base import (
+    ActionTraits,
+    Finding,
+    Observed,
+    Phase,
+    PhaseTraits,
+    Scope,
+    Step,
+    Target,
+)
+from leeward_adapters.drs_instances import TERMINATE
+from leeward_adapters.drs_jobs import BATCH
+from leeward_adapters.drs_launch import LAUNCH
+from leeward_adapters.drs_templates import PREPARE, RESTORE
+from leeward_adapters.ec2 import START
+
+
+class Drs:
+    """Servers that AWS Elastic Disaster Recovery replicates into the recovery Region.
+
+    A target's id is the source server's (`s-…`), in the account and Region of the scope, which
+    is the recovery Region. `Instantiate` launches recovery instances that stay stopped;
+    `Activate` starts them and waits for EC2's status checks; `Cleanup` ends what a Test launched.
+
+    * A recovery instance that is not a drill's is never launched over: a Failover adopts it, a
+      Test is refused.
+    * A Test launches into the drill network of `settings["drillNetwork"]` by a launch template
+      version of its own, and puts the template back when the launch is over. A Failover puts it
+      back before it launches.
+    * Success is read per server: a job is COMPLETED also when servers in it failed.
+    """
+
+    kind: ClassVar[str] = "drs"
+    phases: ClassVar[Mapping[Phase, PhaseTraits]] = {
+        # Launched stopped: nothing runs, nobody is served. But what is launched is the newest
+        # point in time of now. A Test's instances are ended by undo(), a Failover's stay.
+        Phase.INSTANTIATE: PhaseTraits(inert=True, fixes_recovery_point=True, irreversible=True),
+        Phase.ACTIVATE: PhaseTraits(inert=False),
+        Phase.CLEANUP: PhaseTraits(inert=False, irreversible=True),
+    }
+    # In the order in which they are to be done: a template is put back before anything new.
+    actions: ClassVar[Mapping[str, ActionTraits]] = {
+        RESTORE: ActionTraits(repeatable=True, batch=BATCH, restores=True),
+        PREPARE: ActionTraits(repeatable=True, batch=BATCH),
+        LAUNCH: ActionTraits(repeatable=False, batch=BATCH),
+        START: ActionTraits(repeatable=True, batch=BATCH),
+        TERMINATE: ActionTraits(repeatable=True, batch=BATCH),
+    }
+    permissions: ClassVar[Mapping[str, frozenset[str]]] = {
+        "Read": frozenset(
+            {
+                "drs:DescribeJobLogItems",
+                "drs:DescribeJobs",
+                "drs:DescribeRecoveryInstances",
+                "drs:DescribeRecoverySnapshots",
+                "drs:DescribeSourceServers",
+                "drs:GetLaunchConfiguration",
+                "ec2:DescribeInstanceStatus",
+                "ec2:DescribeInstances",
+                "ec2:DescribeLaunchTemplateVersions",
+                "servicequotas:GetServiceQuota",
+            }
+        ),
+        # DRS launches with the caller's own rights, so most of these are for DRS's calls.
+        "Instantiate": frozenset(
+            {
+                "drs:CreateRecoveryInstanceForDrs",
+                "drs:ListTagsForResource",
+                "drs:StartRecovery",
+                "drs:TagResource",
+                "drs:TerminateRecoveryInstances",
+                "drs:UpdateLaunchConfiguration",
+                "ec2:AssociateIamInstanceProfile",
+                "ec2:AttachVolume",
+                "ec2:AuthorizeSecurityGroupEgress",
+                "ec2:AuthorizeSecurityGroupIngress",
+                "ec2:CreateFleet",
+                "ec2:CreateLaunchTemplate",
+                "ec2:CreateLaunchTemplateVersion",
+                "ec2:CreateNetworkInterface",
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:CreateSecurityGroup",
+                "ec2:CreateSnapshot",
+                "ec2:CreateTags",
+                "ec2:CreateVolume",
+                "ec2:DeleteLaunchTemplateVersions",
+                "ec2:DeleteSnapshot",
+                "ec2:DeleteVolume",
+                "ec2:DescribeAccountAttributes",
+                "ec2:DescribeAvailabilityZones",
+                "ec2:DescribeImages",
+                "ec2:DescribeInstanceAttribute",
+                "ec2:DescribeInstanceTypes",
+                "ec2:DescribeLaunchTemplates",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSnapshots",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVolumes",
+                "ec2:DetachVolume",
+                "ec2:ModifyInstanceAttribute",
+                "ec2:ModifyLaunchTemplate",
+                "ec2:RevokeSecurityGroupEgress",
+                "ec2:RunInstances",
+                "ec2:StartInstances",
+                "ec2:StopInstances",
+                "ec2:TerminateInstances",
+                "iam:PassRole",
+                "kms:CreateGrant",
+                "kms:Decrypt",
+                "kms:DescribeKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+            }
+        ),
+        "Activate": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
+        "Cleanup": frozenset(
+            {
+                "drs:TerminateRecoveryInstances",
+                "drs:UpdateLaunchConfiguration",
+                "ec2:DeleteVolume",
+                "ec2:DescribeVolumes",
+                "ec2:ModifyLaunchTemplate",
+                "ec2:TerminateInstances",
+            }
+        ),
+    }
+
+    def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
+        """Replication, running jobs and existing recovery instances of the servers."""
+        return drs_servers.readiness(scope, targets)
+
+    def observe(self, scope: Scope, step: Step) -> Observed:
+        """What DRS and EC2 show of each server."""
+        if step.phase is Phase.INSTANTIATE:
+            return drs_launch.observe(scope, step)
+        if step.phase is Phase.ACTIVATE:
+            return drs_instances.observe_activate(scope, step)
+        if step.phase is Phase.CLEANUP:
+            return drs_instances.observe_cleanup(scope, step)
+        raise ValueError(f"the drs adapter has no phase {step.phase}")
+
+    def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
+        """Do one action; the answer is the DRS job's id where there is one."""
+        match action:
+            case drs_templates.PREPARE:
+                return drs_templates.prepare(scope, step, call, batch)
+            case drs_templates.RESTORE:
+                return drs_templates.restore(scope, batch)
+            case drs_launch.LAUNCH:
+                return drs_launch.launch(scope, step, call, batch)
+            case ec2.START:
+                return drs_instances.start(scope, step, batch)
+            case drs_instances.TERMINATE:
+                return drs_instances.terminate(scope, step, batch)
+        raise ValueError(f"the drs adapter has no action {action}")
+
+    def verify(self, scope: Scope, step: Step) -> Observed:
+        """Launched: the recovery instance exists, in the right state and network.
+
+        Started and ended: what observe() looks at is the proof already.
+        """
+        if step.phase is Phase.INSTANTIATE:
+            return drs_launch.verify(scope, step)
+        return self.observe(scope, step)
+
+    def undo(self, scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
+        """Stop what was started; end what a Test launched.
+
+        Raises:
+            IrreversibleError: instances that a Failover launched, or that Cleanup ended.
+        """
+        if step.phase is Phase.ACTIVATE:
+            ec2.stop(scope, ec2.were_stopped(step.pre_states, batch))
+            return ""
+        if step.phase is Phase.INSTANTIATE:
+            return drs_launch.undo(scope, step, batch)
+        return drs_instances.undo_cleanup(scope)

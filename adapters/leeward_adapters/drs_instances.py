@@ -1,0 +1,227 @@
+"""Recovery instances of DRS: finding the right one, starting it, and ending a drill's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from leeward_adapters import drs_jobs, drs_templates, ec2
+from leeward_adapters.base import (
+    IrreversibleError,
+    Observed,
+    Scope,
+    Seen,
+    State,
+    Step,
+    Target,
+)
+from leeward_adapters.drs_jobs import Part
+from leeward_adapters.ec2 import place
+
+TERMINATE: Final = "terminate"
+_GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryInstance:
+    """What DRS says of an instance that it launched."""
+
+    id: str
+    """The EC2 instance id too."""
+    server: str
+    state: str
+    """ec2InstanceState, in capitals."""
+    drill: bool
+    job: str
+
+    @property
+    def live(self) -> bool:
+        """Whether there is still an instance behind it. A state that is not known is one."""
+        return self.state not in _GONE
+
+
+def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstance]]:
+    """Recovery instances by source server (DescribeRecoveryInstances)."""
+    found: dict[str, list[RecoveryInstance]] = {server: [] for server in servers}
+    paginator = drs.get_paginator("describe_recovery_instances")
+    for start in range(0, len(servers), 100):
+        filters = {"sourceServerIDs": list(servers[start : start + 100])}
+        for page in paginator.paginate(filters=filters):
+            for raw in page.get("items", []):
+                server = raw.get("sourceServerID", "")
+                found.setdefault(server, []).append(parse(raw))
+    return found
+
+
+def parse(raw: Mapping[str, Any]) -> RecoveryInstance:
+    """A RecoveryInstance of DRS's answer."""
+    return RecoveryInstance(
+        id=raw.get("recoveryInstanceID") or raw.get("ec2InstanceID", ""),
+        server=raw.get("sourceServerID", ""),
+        state=raw.get("ec2InstanceState", "UNKNOWN"),
+        drill=raw.get("isDrill", False),
+        job=raw.get("jobID", ""),
+    )
+
+
+def production(instances: Sequence[RecoveryInstance]) -> RecoveryInstance | None:
+    """The live instance that is not a drill's: somebody may be working on it."""
+    return next((i for i in instances if i.live and not i.drill), None)
+
+
+def launched_by_run(scope: Scope, step: Step) -> dict[str, list[RecoveryInstance]]:
+    """Live drill instances that jobs of this execution launched, by source server."""
+    drs = scope.client("drs")
+    found = describe(drs, [t.id for t in step.targets])
+    drills = [i for group in found.values() for i in group if i.live and i.drill]
+    uid = step.tags.get(drs_jobs.EXECUTION_UID_TAG)
+    ours = {
+        part.job
+        for part in drs_jobs.with_ids(drs, (i.job for i in drills if i.job))
+        if uid and part.tags.get(drs_jobs.EXECUTION_UID_TAG) == uid
+    }
+    mine: dict[str, list[RecoveryInstance]] = {t.id: [] for t in step.targets}
+    for instance in drills:
+        if instance.job in ours:
+            mine.setdefault(instance.server, []).append(instance)
+    return mine
+
+
+# -- Activate ---------------------------------------------------------------------------------
+
+
+def observe_activate(scope: Scope, step: Step) -> Observed:
+    """State and status checks of each server's recovery instance."""
+    chosen = _chosen(scope, step)
+    machines = ec2.describe_checked(scope.client("ec2"), (i.id for i in chosen.values()))
+    return Observed(
+        {t.id: _activation(scope, step, t, chosen.get(t.id), machines) for t in step.targets}
+    )
+
+
+def start(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
+    """Start the recovery instances of the batch's servers."""
+    chosen = _chosen(scope, step)
+    ec2.start(scope, [chosen[t.id].id for t in batch if t.id in chosen])
+    return ""
+
+
+def _chosen(scope: Scope, step: Step) -> dict[str, RecoveryInstance]:
+    """The instance of each server that this operation activates."""
+    if step.drill:
+        return {s: group[0] for s, group in launched_by_run(scope, step).items() if group}
+    found = describe(scope.client("drs"), [t.id for t in step.targets])
+    live = {server: production(group) for server, group in found.items()}
+    return {server: instance for server, instance in live.items() if instance is not None}
+
+
+def _activation(
+    scope: Scope,
+    step: Step,
+    target: Target,
+    chosen: RecoveryInstance | None,
+    machines: Mapping[str, ec2.Instance],
+) -> Seen:
+    if chosen is None:
+        kind = "drill instance of this execution" if step.drill else "recovery instance"
+        return Seen(
+            State.REFUSED,
+            reason="NoRecoveryInstance",
+            message=f"source server {target.id} has no live {kind} in {place(scope)}: "
+            "instantiate it first",
+        )
+    machine = machines.get(chosen.id)
+    if machine is None:
+        return Seen(
+            State.RUNNING,
+            message=f"EC2 in {place(scope)} does not list instance {chosen.id} yet",
+            reference=chosen.id,
+        )
+    return ec2.activation(machine, step.calls.get(target.id), place(scope))
+
+
+# -- Cleanup ----------------------------------------------------------------------------------
+
+
+def observe_cleanup(scope: Scope, step: Step) -> Observed:
+    """Whether a drill's instances are gone, and the launch templates back to what they were."""
+    if not step.drill:
+        refused = Seen(
+            State.REFUSED,
+            reason="NotADrill",
+            message="only what a Test launched is cleaned up; a recovered server stays",
+        )
+        return Observed({t.id: refused for t in step.targets})
+    drs = scope.client("drs")
+    mine = launched_by_run(scope, step)
+    jobs = drs_jobs.newest(drs_jobs.since(drs, step.started - drs_jobs.LONGEST_JOB))
+    drilled = drs_templates.drill_defaults(scope.client("ec2"))
+    return Observed(
+        {
+            t.id: _cleanup(scope, step, t.id, mine[t.id], jobs.get(t.id), t.id in drilled)
+            for t in step.targets
+        }
+    )
+
+
+def _cleanup(
+    scope: Scope,
+    step: Step,
+    server: str,
+    mine: Sequence[RecoveryInstance],
+    part: Part | None,
+    drilled: bool,
+) -> Seen:
+    uid = step.tags.get(drs_jobs.EXECUTION_UID_TAG)
+    busy = part is not None and part.active
+    ours = part is not None and part.tags.get(drs_jobs.EXECUTION_UID_TAG) == uid
+    if part is not None and busy and (mine or ours):
+        return Seen(State.RUNNING, message=drs_jobs.describe(part, step), reference=part.job)
+    if drilled:
+        return drs_templates.restore_needed(server)
+    if not mine:
+        return Seen(State.DONE, message="no drill instance of this execution is left")
+    call = step.calls.get(server)
+    if part is not None and call is not None and part.job == call.reference:
+        return Seen(
+            State.FAILED,
+            reason="TerminateFailed",
+            message=f"DRS job {part.job} in {place(scope)} ended with launch status {part.status} "
+            f"and left drill instance {mine[0].id}: look at its log, then retry",
+            reference=part.job,
+        )
+    return Seen(
+        State.NEEDED,
+        action=TERMINATE,
+        message=f"drill instance {mine[0].id} is to be ended",
+        reference=mine[0].id,
+        pre_state=json.dumps({"instanceIds": [i.id for i in mine]}),
+    )
+
+
+def terminate(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
+    """End the live drill instances that this execution launched for the batch's servers.
+
+    DRS is asked again which those are, right before: an instance that is not a drill's, or that
+    another execution launched, is never among them.
+    """
+    mine = launched_by_run(scope, step)
+    ids = [instance.id for target in batch for instance in mine[target.id]]
+    if not ids:
+        return ""
+    answer = scope.client("drs", once=True).terminate_recovery_instances(recoveryInstanceIDs=ids)
+    return str(answer.get("job", {}).get("jobID", ""))
+
+
+def undo_cleanup(scope: Scope) -> NoReturn:
+    """Always raises: ended instances are gone, and a drill's were meant to go.
+
+    Raises:
+        IrreversibleError: always.
+    """
+    raise IrreversibleError(
+        f"drill instances that were ended in {place(scope)} are gone; run the Test again if they "
+        "are needed"
+    )

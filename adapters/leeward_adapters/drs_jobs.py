@@ -1,0 +1,269 @@
+"""Jobs of AWS Elastic Disaster Recovery: whose they are, how each server fared, how many fit.
+
+A job only ever becomes COMPLETED, also when every server in it failed; what happened is in its
+participatingServers and in its log (DRS API reference, Job and JobLog).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from leeward_adapters.base import Call, Scope, Step
+from leeward_adapters.ec2 import place
+
+TASK_TAG: Final = "leeward:task"
+CALL_TAG: Final = "leeward:call"
+EXECUTION_TAG: Final = "leeward:execution"
+EXECUTION_UID_TAG: Final = "leeward:execution-uid"
+
+CLOCK_SKEW: Final = timedelta(minutes=2)
+"""How far AWS's clock may be behind the operator's."""
+LONGEST_JOB: Final = timedelta(days=1)
+"""No job is expected to run longer; look-back for running jobs of others."""
+
+BATCH: Final = 100
+"""Servers of one job (DRS service quota L-B827C881, not adjustable)."""
+QUOTAS: Final = {"L-D88FAC3A": 20.0, "L-05AFA8C6": 500.0}
+"""Concurrent jobs, and servers in all of them, per account and Region: what applies where
+Service Quotas does not say."""
+_ENDED: Final = frozenset({"FAILED", "TERMINATED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One server's part in a job."""
+
+    job: str
+    type: str
+    """`LAUNCH`, `TERMINATE`, …"""
+    active: bool
+    """Whether the job still runs."""
+    status: str
+    """launchStatus: `PENDING`, `IN_PROGRESS`, `LAUNCHED`, `FAILED`, `TERMINATED`."""
+    tags: Mapping[str, str]
+    """Tags of the job."""
+    server: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no instance at its end."""
+        return self.type == "LAUNCH" and self.status in _ENDED
+
+    def of(self, token: str) -> bool:
+        """Whether the task with that token launched it."""
+        return self.type == "LAUNCH" and self.tags.get(TASK_TAG) == token
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many servers DRS would accept in StartRecovery now."""
+
+    servers: int
+    reason: str
+
+
+def since(drs: Any, moment: datetime) -> list[Part]:
+    """Parts of all jobs created at or after `moment`, newest job first (DescribeJobs)."""
+    # The model's pattern wants the Z; an offset such as +00:00 is refused.
+    text = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return _parts(drs, {"fromDate": text})
+
+
+def with_ids(drs: Any, ids: Iterable[str]) -> list[Part]:
+    """Parts of the jobs with those ids."""
+    wanted = sorted(set(ids))
+    return _parts(drs, {"jobIDs": wanted}) if wanted else []
+
+
+def newest(parts: Iterable[Part]) -> dict[str, Part]:
+    """The newest part of each server; `parts` come newest first."""
+    found: dict[str, Part] = {}
+    for part in parts:
+        found.setdefault(part.server, part)
+    return found
+
+
+def counts(part: Part, call: Call | None) -> bool:
+    """Whether a launch of this task says something about its present attempt.
+
+    A failure counts for the call that it answers only: with a newer launch, or in a new attempt,
+    it is history. Everything else counts, also when a call that was thought lost turns up.
+
+    Args:
+        part: the server's part in a job of this task.
+        call: the newest batch of the present attempt that the server was part of.
+    """
+    if call is None:
+        return part.active or not part.failed
+    if not part.failed:
+        return True
+    if call.action == "launch":
+        return part.tags.get(CALL_TAG) == call.id
+    return call.action == "restore"
+
+
+def capacity(scope: Scope, parts: Sequence[Part]) -> Capacity:
+    """Head-room below both quotas; jobs of others, and TERMINATE jobs, count too."""
+    jobs = {part.job for part in parts if part.active}
+    servers = sum(1 for part in parts if part.active)
+    most_jobs = _quota(scope, "L-D88FAC3A")
+    most_servers = _quota(scope, "L-05AFA8C6")
+    room = min((most_jobs - len(jobs)) * BATCH, most_servers - servers)
+    reason = (
+        f"DRS in {place(scope)} runs {len(jobs)} of at most {most_jobs} jobs with {servers} of at "
+        f"most {most_servers} servers"
+    )
+    return Capacity(max(room, 0), reason)
+
+
+def failures(scope: Scope, parts: Iterable[Part]) -> dict[str, tuple[str, str]]:
+    """Reason and message of each failed server, from the logs of its job.
+
+    Args:
+        scope: account and recovery Region.
+        parts: parts whose launch failed.
+    """
+    by_job: dict[str, list[Part]] = {}
+    for part in parts:
+        by_job.setdefault(part.job, []).append(part)
+    said: dict[str, tuple[str, str]] = {}
+    for job, group in by_job.items():
+        log = _log(scope, job, active=any(part.active for part in group))
+        for part in group:
+            items = [i for i in log if i.get("eventData", {}).get("sourceServerID") == part.server]
+            said[part.server] = _explain(part, items, place(scope))
+    return said
+
+
+def describe(part: Part, step: Step) -> str:
+    """A running part, for people."""
+    doing = {"PENDING": "snapshot and conversion", "IN_PROGRESS": "launching"}
+    if part.of(step.token):
+        return f"job {part.job}: {doing.get(part.status, part.status)}"
+    owner = part.tags.get(EXECUTION_TAG)
+    whose = f"of execution {owner}" if owner else "of somebody else"
+    return f"in {part.type} job {part.job} {whose} ({part.status}): waiting for its end"
+
+
+def _parts(drs: Any, filters: Mapping[str, Any]) -> list[Part]:
+    pages = drs.get_paginator("describe_jobs").paginate(filters=filters)
+    jobs = [job for page in pages for job in page.get("items", [])]
+    jobs.sort(key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
+    return [
+        Part(
+            job=job["jobID"],
+            type=job.get("type", ""),
+            active=job.get("status") != "COMPLETED",
+            status=server.get("launchStatus", "PENDING"),
+            tags=job.get("tags", {}),
+            server=server.get("sourceServerID", ""),
+        )
+        for job in jobs
+        for server in job.get("participatingServers", [])
+    ]
+
+
+def _quota(scope: Scope, code: str) -> int:
+    def ask() -> float:
+        quotas = scope.client("service-quotas")
+        try:
+            answer = quotas.get_service_quota(ServiceCode="drs", QuotaCode=code)
+        except (ClientError, BotoCoreError):
+            # Not permitted to look, never customised, or Service Quotas is down: none of that
+            # may hold up a recovery, and DRS itself refuses what is too much.
+            return QUOTAS[code]
+        return float(answer["Quota"].get("Value", QUOTAS[code]))
+
+    return int(scope.cached(("drs-quota", code), 3600, ask))
+
+
+def _log(scope: Scope, job: str, *, active: bool) -> list[dict[str, Any]]:
+    def read() -> list[dict[str, Any]]:
+        pages = scope.client("drs").get_paginator("describe_job_log_items").paginate(jobID=job)
+        return [item for page in pages for item in page.get("items", [])]
+
+    return read() if active else scope.cached(("drs-log", job), 3600, read)
+
+
+_CAUSES: Final = (
+    (
+        ("InsufficientInstanceCapacity", "Insufficient capacity"),
+        "InsufficientInstanceCapacity",
+        "EC2 has no room for the instance type in the subnet's zone: choose another type or "
+        "subnet in the server's launch template",
+    ),
+    (
+        ("VcpuLimitExceeded", "InstanceLimitExceeded"),
+        "VcpuLimitExceeded",
+        "the account's EC2 quota is used up: ask Service Quotas for more, or stop what is not "
+        "needed",
+    ),
+    (
+        ("UnauthorizedOperation", "AccessDenied", "not authorized"),
+        "UnauthorizedOperation",
+        "DRS acts with the rights of the recovery role: give it the EC2, KMS and PassRole rights "
+        "that the drs adapter documents (sts decode-authorization-message shows which is missing)",
+    ),
+    (
+        ("InsufficientFreeAddressesInSubnet",),
+        "InsufficientFreeAddresses",
+        "the subnet has no free address: use a larger one in the launch template",
+    ),
+    (
+        ("InvalidSubnet", "InvalidGroup", "InvalidSecurityGroup", "belong to different networks"),
+        "InvalidNetwork",
+        "subnet and security groups of the launch template must exist, in one VPC",
+    ),
+    (
+        ("InvalidLaunchTemplate",),
+        "InvalidLaunchTemplate",
+        "mend the server's launch template in DRS's launch settings",
+    ),
+    (
+        ("VolumeLimitExceeded", "MaxIOPSLimitExceeded", "SnapshotLimitExceeded"),
+        "StorageLimitExceeded",
+        "the account's EBS quota is used up: ask Service Quotas for more",
+    ),
+    (
+        ("KMS", "InvalidKmsKey", "CMK"),
+        "KeyNotUsable",
+        "the key of the volumes may not be used in this account and Region: mend its policy",
+    ),
+)
+
+_EVENTS: Final = {
+    "USING_PREVIOUS_SNAPSHOT_FAILED": (
+        "NoSnapshot",
+        "DRS has no point in time to launch from: bring replication back to CONTINUOUS",
+    ),
+    "CONVERSION_FAIL": (
+        "ConversionFailed",
+        "look at the conversion server's log in the DRS console",
+    ),
+    "SERVER_SKIPPED": ("ServerSkipped", "DRS left the server out"),
+    "JOB_CANCEL": ("JobCancelled", "somebody cancelled the job"),
+}
+
+
+def _explain(part: Part, items: Sequence[Mapping[str, Any]], where: str) -> tuple[str, str]:
+    head = f"DRS job {part.job} in {where} ended with launch status {part.status}"
+    if part.status == "TERMINATED":
+        return "Terminated", f"{head}: somebody ended the instance; retry to launch it again"
+    raw = "; ".join(
+        dict.fromkeys(i["eventData"]["rawError"] for i in items if i["eventData"].get("rawError"))
+    )
+    for marks, reason, remedy in _CAUSES:
+        if any(mark in raw for mark in marks):
+            return reason, f"{head}: {raw}. {remedy[0].upper()}{remedy[1:]}, then retry"
+    events = {i.get("event", "") for i in items}
+    for event, (reason, remedy) in _EVENTS.items():
+        if event in events:
+            why = f"{event}{f': {raw}' if raw else ''}"
+            return reason, f"{head}: {why}. {remedy[0].upper()}{remedy[1:]}, then retry"
+    why = raw or "its log names no cause"
+    return "LaunchFailed", f"{head}: {why}. Look at the job's log in the DRS console, then retry"

@@ -1,0 +1,292 @@
+"""Instantiate: launching recovery instances of source servers by DRS, and proving it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_templates, ec2
+from leeward_adapters.base import IrreversibleError, Observed, Scope, Seen, State, Step, Target
+from leeward_adapters.drs_instances import RecoveryInstance
+from leeward_adapters.drs_jobs import CALL_TAG, Part
+from leeward_adapters.drs_templates import PREPARE, Network
+from leeward_adapters.ec2 import place
+
+LAUNCH: Final = "launch"
+SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
+
+
+@dataclass(slots=True)
+class _View:
+    """What DRS says of the targets, gathered once for a pass."""
+
+    ours: Mapping[str, Part] = field(default_factory=dict)
+    """The part that counts for the present attempt, by server."""
+    busy: Mapping[str, Part] = field(default_factory=dict)
+    """Running jobs, for servers that are not in `ours`."""
+    instances: Mapping[str, Sequence[RecoveryInstance]] = field(default_factory=dict)
+    servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    capacity: drs_jobs.Capacity | None = None
+
+
+def observe(scope: Scope, step: Step) -> Observed:
+    """What became of each server.
+
+    Costs one listing of jobs while everything is on its way; servers that no job of this task
+    holds are looked up too.
+    """
+    seen = {t.id: no for t in step.targets if (no := _never(scope, step, t)) is not None}
+    targets = [t for t in step.targets if t.id not in seen]
+    view = _view(scope, step, [t.id for t in targets])
+    explained = drs_jobs.failures(scope, (p for p in view.ours.values() if p.failed))
+    drilled = _drilled(scope, step, view)
+    for target in targets:
+        part = view.ours.get(target.id)
+        if part is not None:
+            seen[target.id] = _of_job(step, part, explained, drilled)
+        else:
+            seen[target.id] = _without_job(scope, step, target, view)
+    room = view.capacity
+    return Observed(seen, room.servers if room else None, room.reason if room else "")
+
+
+def launch(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
+    """One StartRecovery for the batch; answers the job's id.
+
+    DRS takes no client token here: the call is never repeated by botocore, and the job carries
+    the id of the batch as a tag, by which observe() finds it again.
+    """
+    drs_templates.ensure(scope, step, call, batch)
+    answer = scope.client("drs", once=True).start_recovery(
+        sourceServers=[{"sourceServerID": target.id} for target in batch],
+        isDrill=step.drill,
+        tags={**step.tags, CALL_TAG: call},
+    )
+    return str(answer["job"]["jobID"])
+
+
+def verify(scope: Scope, step: Step) -> Observed:
+    """The proof: a recovery instance of the right job, stopped or running, in the right network."""
+    observed = observe(scope, step)
+    done = [s for s, seen in observed.targets.items() if seen.state is State.DONE]
+    if not done:
+        return observed
+    drs = scope.client("drs")
+    jobs = _launched(drs, step)
+    found = drs_instances.describe(drs, done)
+    chosen = {s: _proof(step, found[s], jobs.get(s), observed.targets[s]) for s in done}
+    network = Network.of(step) if step.drill else None
+    ids = [i.id for i in chosen.values() if i is not None] if network else []
+    machines = ec2.describe(scope.client("ec2"), ids) if ids else {}
+    proved = {s: _proved(scope, observed.targets[s], chosen[s], network, machines) for s in done}
+    return Observed({**observed.targets, **proved}, observed.capacity, observed.capacity_reason)
+
+
+def undo(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
+    """End a drill's instances; a Failover's stay.
+
+    Raises:
+        IrreversibleError: the step is not a Test's.
+    """
+    if step.drill:
+        return drs_instances.terminate(scope, step, batch)
+    raise IrreversibleError(
+        f"the recovery instances that DRS launched in {place(scope)} stay, because they may hold "
+        "the only good copy. While they are stopped they serve nobody. When they are surely not "
+        "needed, end them by TerminateRecoveryInstances in the DRS console; their launch "
+        "disposition is STOPPED since this run"
+    )
+
+
+def _never(scope: Scope, step: Step, target: Target) -> Seen | None:
+    """Why the step cannot be done for the target at all."""
+    if not SERVER_ID.fullmatch(target.id):
+        return Seen(
+            State.REFUSED,
+            reason="NoSourceServer",
+            message=f"no DRS source server in {place(scope)} protects {target.id}: install the "
+            "replication agent, or change its tag dr:recovery-strategy",
+        )
+    if step.drill and Network.of(step) is None:
+        return Seen(
+            State.REFUSED,
+            reason="NoDrillNetwork",
+            message=f"the plan names no drill network for account {scope.account_id}: a Test "
+            "launches into an isolated subnet only (spec.drill.networks)",
+        )
+    return None
+
+
+def _view(scope: Scope, step: Step, servers: Sequence[str]) -> _View:
+    drs = scope.client("drs")
+    parts = drs_jobs.since(drs, step.started - drs_jobs.CLOCK_SKEW)
+    mine = drs_jobs.newest(part for part in parts if part.of(step.token))
+    view = _View()
+    view.ours = {
+        s: p for s, p in mine.items() if drs_jobs.counts(p, step.calls.get(s)) and s in servers
+    }
+    # A server that was launched in an earlier attempt may have lost its instance since.
+    unsure = {s for s, p in view.ours.items() if s not in step.calls and p.status == "LAUNCHED"}
+    rest = [s for s in servers if s not in view.ours or s in unsure]
+    if not rest:
+        return view
+    view.instances = drs_instances.describe(drs, rest)
+    lost = {s for s in unsure if not any(i.live for i in view.instances[s])}
+    view.ours = {s: p for s, p in view.ours.items() if s not in lost}
+    rest = [s for s in rest if s not in view.ours]
+    if rest:
+        view.servers = drs_servers.describe(drs, rest)
+        recent = drs_jobs.since(drs, step.started - drs_jobs.LONGEST_JOB)
+        view.busy = drs_jobs.newest(part for part in recent if part.active)
+        view.capacity = drs_jobs.capacity(scope, recent)
+    return view
+
+
+def _drilled(scope: Scope, step: Step, view: _View) -> frozenset[str]:
+    """Servers of a Test whose launch is over and whose template still names the drill network."""
+    over = {s for s, p in view.ours.items() if p.failed or p.status == "LAUNCHED"}
+    if not (step.drill and over):
+        return frozenset()
+    return frozenset(over & drs_templates.drill_defaults(scope.client("ec2")).keys())
+
+
+def _of_job(
+    step: Step,
+    part: Part,
+    explained: Mapping[str, tuple[str, str]],
+    drilled: frozenset[str],
+) -> Seen:
+    if part.server in drilled:
+        return drs_templates.restore_needed(part.server)
+    if part.failed:
+        if part.server not in step.calls:
+            message = f"{drs_jobs.describe(part, step)}; waiting for its end to try again"
+            return Seen(State.RUNNING, message=message, reference=part.job)
+        reason, message = explained[part.server]
+        return Seen(State.FAILED, reason=reason, message=message, reference=part.job)
+    if part.status == "LAUNCHED":
+        return Seen(State.DONE, message=f"launched by job {part.job}", reference=part.job)
+    return Seen(State.RUNNING, message=drs_jobs.describe(part, step), reference=part.job)
+
+
+def _without_job(scope: Scope, step: Step, target: Target, view: _View) -> Seen:
+    busy = view.busy.get(target.id)
+    if busy is not None:
+        return Seen(State.RUNNING, message=drs_jobs.describe(busy, step), reference=busy.job)
+    existing = drs_instances.production(view.instances.get(target.id, ()))
+    if existing is not None:
+        return _existing(scope, step, target, existing)
+    refusal = drs_servers.refusal(scope, target.id, view.servers.get(target.id))
+    if refusal is not None:
+        return Seen(State.REFUSED, reason=refusal.reason, message=refusal.message)
+    call = step.calls.get(target.id)
+    # A batch without reference was not seen through; preparing sets values, so it is repeated.
+    prepared = call is not None and (
+        call.action == LAUNCH or (call.action == PREPARE and bool(call.reference))
+    )
+    if prepared:
+        return Seen(State.NEEDED, action=LAUNCH, message="no job of this task holds it yet")
+    return _prepare_needed(scope, step, target)
+
+
+def _prepare_needed(scope: Scope, step: Step, target: Target) -> Seen:
+    if not step.drill or target.id in step.pre_states:
+        return Seen(State.NEEDED, action=PREPARE, message="launch settings are to be set")
+    config = scope.client("drs").get_launch_configuration(sourceServerID=target.id)
+    into = config.get("launchIntoInstanceProperties", {}).get("launchIntoEC2InstanceID")
+    if into:
+        return Seen(
+            State.REFUSED,
+            reason="LaunchesIntoInstance",
+            message=f"{target.id} in {place(scope)} is set to launch into the existing instance "
+            f"{into}, and a Test would overwrite it: take that setting off, or leave it out",
+        )
+    return Seen(
+        State.NEEDED,
+        action=PREPARE,
+        message="launch settings are to be set",
+        pre_state=drs_templates.pre_state(config),
+    )
+
+
+def _existing(scope: Scope, step: Step, target: Target, existing: RecoveryInstance) -> Seen:
+    if step.drill:
+        return Seen(
+            State.REFUSED,
+            reason="LiveRecoveryInstance",
+            message=f"{target.id} has the live recovery instance {existing.id} in "
+            f"{place(scope)}, which is not a drill's, and a launch would remove it: a Test is "
+            "possible after failing back",
+            reference=existing.id,
+        )
+    return Seen(
+        State.DONE,
+        reason="Adopted",
+        message=f"recovery instance {existing.id} ({existing.state}) was there already; DRS "
+        "would remove it if it launched again",
+        reference=existing.id,
+    )
+
+
+def _launched(drs: Any, step: Step) -> dict[str, str]:
+    """Job by server, of this task's launches that worked."""
+    parts = drs_jobs.since(drs, step.started - drs_jobs.CLOCK_SKEW)
+    mine = drs_jobs.newest(part for part in parts if part.of(step.token))
+    return {s: part.job for s, part in mine.items() if part.status == "LAUNCHED"}
+
+
+def _proof(
+    step: Step, instances: Sequence[RecoveryInstance], job: str | None, seen: Seen
+) -> RecoveryInstance | None:
+    if seen.reason == "Adopted":
+        return drs_instances.production(instances)
+    return next((i for i in instances if i.job == job and i.drill == step.drill), None)
+
+
+def _proved(
+    scope: Scope,
+    seen: Seen,
+    instance: RecoveryInstance | None,
+    network: Network | None,
+    machines: Mapping[str, ec2.Instance],
+) -> Seen:
+    if instance is None:
+        message = f"{seen.message}; DRS in {place(scope)} does not list its recovery instance yet"
+        return Seen(State.RUNNING, message=message, reference=seen.reference)
+    if not instance.live:
+        return Seen(
+            State.FAILED,
+            reason="InstanceTerminated",
+            message=f"recovery instance {instance.id} in {place(scope)} is {instance.state}: "
+            "somebody ended it; retry launches the server again",
+            reference=instance.id,
+        )
+    if instance.state not in {"STOPPED", "RUNNING"}:
+        message = f"recovery instance {instance.id} is {instance.state}"
+        return Seen(State.RUNNING, message=message, reference=instance.id)
+    if network is not None:
+        return _in_network(scope, instance, network, machines.get(instance.id))
+    message = f"recovery instance {instance.id} is {instance.state.lower()}"
+    return Seen(State.DONE, reason=seen.reason, message=message, reference=instance.id)
+
+
+def _in_network(
+    scope: Scope, instance: RecoveryInstance, network: Network, machine: ec2.Instance | None
+) -> Seen:
+    """A drill's instance must be in the drill's subnet, whatever the template said."""
+    if machine is None or not machine.subnet:
+        message = f"EC2 in {place(scope)} does not show the subnet of {instance.id} yet"
+        return Seen(State.RUNNING, message=message, reference=instance.id)
+    if machine.subnet != network.subnet:
+        return Seen(
+            State.FAILED,
+            reason="WrongNetwork",
+            message=f"drill instance {instance.id} in {place(scope)} is in {machine.subnet}, not "
+            f"in the drill's {network.subnet}. It is not started, and the clean-up ends it; look "
+            "who else changes the launch templates",
+            reference=instance.id,
+        )
+    message = f"drill instance {instance.id} is {instance.state.lower()} in {network.subnet}"
+    return Seen(State.DONE, message=message, reference=instance.id)

@@ -1,0 +1,166 @@
+"""Source servers of DRS: what can be launched, and how well it is protected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from leeward_adapters import drs_instances, drs_jobs
+from leeward_adapters.base import Finding, Scope, Target
+from leeward_adapters.drs_jobs import Part
+from leeward_adapters.ec2 import place
+
+_STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
+"""DRS keeps no point in time of these (DRS API reference, StopReplication)."""
+_FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
+_BEHIND: Final = frozenset({"STALLED", "PAUSED", "RESCAN", "BACKLOG"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a source server cannot be launched."""
+
+    reason: str
+    message: str
+
+
+def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The source servers that exist, by id (DescribeSourceServers)."""
+    found: dict[str, Mapping[str, Any]] = {}
+    paginator = drs.get_paginator("describe_source_servers")
+    for start in range(0, len(ids), 200):
+        filters = {"sourceServerIDs": list(ids[start : start + 200])}
+        for page in paginator.paginate(filters=filters):
+            found.update((server["sourceServerID"], server) for server in page.get("items", []))
+    return found
+
+
+def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> Refusal | None:
+    """Why DRS could not launch the server now; None if it could, even if from an older point.
+
+    A server that is STALLED, as all are when the primary Region has gone, can be launched.
+
+    Args:
+        scope: account and recovery Region.
+        server_id: its id.
+        server: what DescribeSourceServers says; None: it is not there.
+    """
+    if server is None:
+        return Refusal(
+            "SourceServerMissing",
+            f"DRS in {place(scope)} has no source server {server_id}: it was deleted, or never "
+            "was there. Install the replication agent on the server, and discover again",
+        )
+    state = _state(server)
+    if state in _STOPPED:
+        return Refusal(
+            "NotReplicating",
+            f"replication of {server_id} in {place(scope)} is {state} and DRS keeps no point in "
+            f"time of it{_error(server)}: start replication (DISCONNECTED: install the agent "
+            "again) and let the first synchronisation end",
+        )
+    if state in _FIRST_SYNC and not _has_snapshot(scope, server_id):
+        return Refusal(
+            "NeverSynchronised",
+            f"the first synchronisation of {server_id} in {place(scope)} is not through ({state}"
+            f"{_error(server)}), so there is no point in time to launch from: wait for CONTINUOUS",
+        )
+    return None
+
+
+def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
+    """Findings for the targets; one for the whole account where DRS is not initialised."""
+    drs = scope.client("drs")
+    ids = [t.id for t in targets if t.id.startswith("s-")]
+    try:
+        servers = describe(drs, ids)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "UninitializedAccountException":
+            raise
+        return [
+            Finding(
+                "Blocking",
+                "DrsUninitialized",
+                f"DRS was never initialised in {place(scope)}: run `leeward drs init`",
+            )
+        ]
+    recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)
+    jobs = drs_jobs.newest(part for part in recent if part.active)
+    instances = drs_instances.describe(drs, ids)
+    found: list[Finding] = []
+    for target in targets:
+        found += _of_replication(scope, target, servers.get(target.id))
+        found += _of_job(scope, target, jobs.get(target.id))
+        found += _of_instances(scope, target, instances.get(target.id, ()))
+    return found
+
+
+def _of_replication(
+    scope: Scope, target: Target, server: Mapping[str, Any] | None
+) -> list[Finding]:
+    refused = refusal(scope, target.id, server)
+    if refused is not None or server is None:
+        reason, message = (refused.reason, refused.message) if refused else ("", "")
+        return [Finding("Blocking", reason, message, target.id)]
+    state = _state(server)
+    if state in _BEHIND:
+        lag = server.get("dataReplicationInfo", {}).get("lagDuration", "unknown")
+        message = (
+            f"replication of {target.id} in {place(scope)} is {state}{_error(server)}, lag {lag}: "
+            "it would be launched from its last good point in time. Look at the replication "
+            "agent and its network"
+        )
+        return [Finding("Degraded", f"Replication{state.capitalize()}", message, target.id)]
+    return []
+
+
+def _of_job(scope: Scope, target: Target, part: Part | None) -> list[Finding]:
+    if part is None:
+        return []
+    owner = part.tags.get(drs_jobs.EXECUTION_TAG)
+    whose = f"of execution {owner}" if owner else "of somebody else"
+    message = (
+        f"{target.id} is in the running {part.type} job {part.job} {whose} in {place(scope)}: a "
+        "run would wait for its end"
+    )
+    return [Finding("Warning", "ServerInJob", message, target.id)]
+
+
+def _of_instances(
+    scope: Scope, target: Target, instances: Sequence[drs_instances.RecoveryInstance]
+) -> list[Finding]:
+    live = drs_instances.production(instances)
+    if live is not None:
+        message = (
+            f"{target.id} has the live recovery instance {live.id} in {place(scope)}: a Failover "
+            "adopts it, a Test is refused"
+        )
+        return [Finding("Warning", "LiveRecoveryInstance", message, target.id)]
+    drill = next((i for i in instances if i.live), None)
+    if drill is not None:
+        message = (
+            f"{target.id} has the drill instance {drill.id} in {place(scope)}: the next launch "
+            "removes it"
+        )
+        return [Finding("Warning", "DrillInstance", message, target.id)]
+    return []
+
+
+def _state(server: Mapping[str, Any]) -> str:
+    return str(server.get("dataReplicationInfo", {}).get("dataReplicationState", ""))
+
+
+def _error(server: Mapping[str, Any]) -> str:
+    said = server.get("dataReplicationInfo", {}).get("dataReplicationError", {}).get("error")
+    return f" ({said})" if said else ""
+
+
+def _has_snapshot(scope: Scope, server_id: str) -> bool:
+    answer = scope.client("drs").describe_recovery_snapshots(
+        sourceServerID=server_id, order="DESC", maxResults=1
+    )
+    return bool(answer.get("items"))

@@ -1,0 +1,287 @@
+"""Launch settings of DRS source servers, and the launch template versions of drills.
+
+DRS has one EC2 launch template per server and launches from its `$Default` version, drill or not.
+A Test therefore makes a version that names the drill network, makes it the default, and puts the
+default back when the launch is over. The version's description says everything that is needed
+to put it back, so that whoever comes next can (a later pass, a Failover in mid-drill, Cleanup),
+whatever became of the run that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.model import ListShape, Shape, StructureShape
+
+from leeward_adapters.base import Scope, Seen, State, Step, Target
+
+PREPARE: Final = "prepare"
+RESTORE: Final = "restore"
+
+_DRILL: Final = re.compile(
+    r"leeward-drill server=(?P<server>s-\w+) source=(?P<source>\d+) "
+    r"disposition=(?P<disposition>STARTED|STOPPED) copy-ip=(?P<copy_ip>yes|no) "
+    r"subnet=(?P<subnet>\S+) groups=(?P<groups>\S+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where a Test launches."""
+
+    subnet: str
+    groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, step: Step) -> Network | None:
+        """The drill network of the step's settings; None if it has none."""
+        block = step.settings.get("drillNetwork")
+        if not block:
+            return None
+        return cls(block["subnetId"], tuple(block["securityGroupIds"]))
+
+
+@dataclass(frozen=True, slots=True)
+class DrillVersion:
+    """A launch template version that Leeward made for a drill."""
+
+    server: str
+    source: str
+    """Version that was the default before."""
+    disposition: str
+    """launchDisposition before."""
+    copy_ip: bool
+    """copyPrivateIp before."""
+    network: Network
+    template: str = ""
+    number: str = ""
+
+    @classmethod
+    def parse(cls, version: Mapping[str, Any]) -> DrillVersion | None:
+        """The version as EC2 describes it, if it is a drill's."""
+        match = _DRILL.fullmatch(version.get("VersionDescription", ""))
+        if match is None:
+            return None
+        return cls(
+            server=match["server"],
+            source=match["source"],
+            disposition=match["disposition"],
+            copy_ip=match["copy_ip"] == "yes",
+            network=Network(match["subnet"], tuple(match["groups"].split(","))),
+            template=version["LaunchTemplateId"],
+            number=str(version["VersionNumber"]),
+        )
+
+    @property
+    def description(self) -> str:
+        """VersionDescription; at most 255 characters with the five groups that the API allows."""
+        return (
+            f"leeward-drill server={self.server} source={self.source} "
+            f"disposition={self.disposition} copy-ip={'yes' if self.copy_ip else 'no'} "
+            f"subnet={self.network.subnet} groups={','.join(self.network.groups)}"
+        )
+
+    def same_as(self, other: DrillVersion | None) -> bool:
+        """Whether both mean the same, wherever they are kept."""
+        return other is not None and self.description == other.description
+
+
+def drill_defaults(ec2: Any) -> dict[str, DrillVersion]:
+    """Servers whose template's default is a drill's version now, in the whole account and Region.
+
+    One call per 200 templates (DescribeLaunchTemplateVersions of `$Default` without a template).
+    """
+    pages = ec2.get_paginator("describe_launch_template_versions").paginate(
+        Versions=["$Default"], PaginationConfig={"PageSize": 200}
+    )
+    versions = (version for page in pages for version in page["LaunchTemplateVersions"])
+    drills = (DrillVersion.parse(v) for v in versions if v.get("DefaultVersion", True))
+    return {drill.server: drill for drill in drills if drill is not None}
+
+
+def pre_state(config: Mapping[str, Any]) -> str:
+    """What a Test changes of a server's launch configuration, as JSON."""
+    return json.dumps(
+        {
+            "copyPrivateIp": config.get("copyPrivateIp", False),
+            "launchDisposition": config.get("launchDisposition", "STARTED"),
+        },
+        sort_keys=True,
+    )
+
+
+def restore_needed(server: str) -> Seen:
+    """The launch template of a server must be put back."""
+    return Seen(
+        State.NEEDED,
+        action=RESTORE,
+        message=f"the launch template of {server} still names the drill network",
+    )
+
+
+def prepare(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
+    """Let the servers launch stopped, and into the network of this operation.
+
+    Every value is set, not switched, so it may be repeated. The answer says that all was done.
+    """
+    if step.drill:
+        network = Network.of(step)
+        assert network is not None  # observe() refuses a Test without one
+        for target in batch:
+            _prepare_drill(scope, step, call, target.id, network)
+    else:
+        drs = scope.client("drs")
+        for target in batch:
+            drs.update_launch_configuration(sourceServerID=target.id, launchDisposition="STOPPED")
+        _leave_drill(scope, batch)
+    return f"{len(batch)} prepared"
+
+
+def ensure(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None:
+    """Right before a launch: whatever else changed the templates meanwhile is put right."""
+    if not step.drill:
+        _leave_drill(scope, batch)
+        return
+    network = Network.of(step)
+    found = drill_defaults(scope.client("ec2"))
+    for target in batch:
+        drill = found.get(target.id)
+        if network is not None and (drill is None or drill.network != network):
+            _prepare_drill(scope, step, call, target.id, network)
+
+
+def restore(scope: Scope, batch: Sequence[Target]) -> str:
+    """Put launch configurations and default versions back to what they were before the drill."""
+    drs, ec2 = scope.client("drs"), scope.client("ec2")
+    found = drill_defaults(ec2)
+    for target in batch:
+        drill = found.get(target.id)
+        if drill is None:
+            continue
+        # The version is last: while it is the default, this can be done again.
+        drs.update_launch_configuration(
+            sourceServerID=target.id,
+            launchDisposition=drill.disposition,
+            copyPrivateIp=drill.copy_ip,
+        )
+        _set_default(ec2, drill.template, drill.source)
+    return f"{len(batch)} restored"
+
+
+def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
+    ec2 = scope.client("ec2")
+    found = drill_defaults(ec2)
+    for target in batch:
+        drill = found.get(target.id)
+        if drill is not None:
+            _set_default(ec2, drill.template, drill.source)
+
+
+def _prepare_drill(scope: Scope, step: Step, call: str, server: str, network: Network) -> None:
+    drs, ec2 = scope.client("drs"), scope.client("ec2")
+    # An address that is copied lies outside the drill's subnet, or belongs to production.
+    config = drs.update_launch_configuration(
+        sourceServerID=server, launchDisposition="STOPPED", copyPrivateIp=False
+    )
+    template = config["ec2LaunchTemplateID"]
+    versions = ec2.describe_launch_template_versions(
+        LaunchTemplateId=template, Versions=["$Default", "$Latest"]
+    )["LaunchTemplateVersions"]
+    default = next(v for v in versions if v["DefaultVersion"])
+    wanted = _wanted(step, server, network, default)
+    known = next((v for v in versions if wanted.same_as(DrillVersion.parse(v))), None)
+    number = str(known["VersionNumber"]) if known else _make(ec2, call, template, wanted)
+    if not default["DefaultVersion"] or str(default["VersionNumber"]) != number:
+        _set_default(ec2, template, number)
+
+
+def _wanted(step: Step, server: str, network: Network, default: Mapping[str, Any]) -> DrillVersion:
+    """The version that the drill needs, remembering what was before the first drill."""
+    left = DrillVersion.parse(default)
+    if left is not None:
+        return DrillVersion(server, left.source, left.disposition, left.copy_ip, network)
+    before = json.loads(step.pre_states.get(server) or "{}")
+    return DrillVersion(
+        server,
+        str(default["VersionNumber"]),
+        before.get("launchDisposition", "STARTED"),
+        before.get("copyPrivateIp", False),
+        network,
+    )
+
+
+def _make(ec2: Any, call: str, template: str, wanted: DrillVersion) -> str:
+    source = ec2.describe_launch_template_versions(
+        LaunchTemplateId=template, Versions=[wanted.source]
+    )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    shape = ec2.meta.service_model.shape_for("RequestLaunchTemplateData")
+    data = _fit(source, shape)
+    data["NetworkInterfaces"] = [_interface(data, wanted.network)]
+    # With a source version, AWS adds what this client's model does not know. But what must go
+    # cannot be inherited: groups beside a network interface, and the zone of another subnet.
+    gone = [data.pop(key, None) for key in ("SecurityGroupIds", "SecurityGroups")]
+    gone += [data.get("Placement", {}).pop(key, None) for key in _ZONE]
+    inherits = not any(gone)
+    token = hashlib.sha256(f"{call}/{template}".encode()).hexdigest()[:64]
+    answer = ec2.create_launch_template_version(
+        LaunchTemplateId=template,
+        VersionDescription=wanted.description,
+        LaunchTemplateData=data,
+        ClientToken=token,
+        **({"SourceVersion": wanted.source} if inherits else {}),
+    )
+    return str(answer["LaunchTemplateVersion"]["VersionNumber"])
+
+
+_ZONE: Final = ("AvailabilityZone", "AvailabilityZoneId")
+_OF_PRODUCTION: Final = frozenset(
+    {
+        "NetworkInterfaceId",
+        "PrivateIpAddress",
+        "PrivateIpAddresses",
+        "SecondaryPrivateIpAddressCount",
+        "Ipv6Addresses",
+        "Ipv6AddressCount",
+        "Ipv4Prefixes",
+        "Ipv4PrefixCount",
+        "Ipv6Prefixes",
+        "Ipv6PrefixCount",
+        "PrimaryIpv6",
+        "AssociateCarrierIpAddress",
+    }
+)
+"""Of the first network interface: what ties it to production's addresses. Further interfaces
+are left out of a drill whole."""
+
+
+def _interface(data: Mapping[str, Any], network: Network) -> dict[str, Any]:
+    first: Mapping[str, Any] = next(iter(data.get("NetworkInterfaces", [])), {})
+    kept = {key: value for key, value in first.items() if key not in _OF_PRODUCTION}
+    return kept | {
+        "DeviceIndex": 0,
+        "AssociatePublicIpAddress": False,
+        "SubnetId": network.subnet,
+        "Groups": list(network.groups),
+    }
+
+
+def _fit(value: Any, shape: Shape) -> Any:
+    """The part of EC2's answer that the request's shape knows too."""
+    if isinstance(shape, StructureShape):
+        return {
+            key: _fit(member, shape.members[key])
+            for key, member in value.items()
+            if key in shape.members
+        }
+    if isinstance(shape, ListShape):
+        return [_fit(item, shape.member) for item in value]
+    return value
+
+
+def _set_default(ec2: Any, template: str, number: str) -> None:
+    ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=number)

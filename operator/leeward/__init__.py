@@ -1,0 +1,1 @@
+"""Leeward: a Kubernetes operator for moving an application estate between AWS Regions."""

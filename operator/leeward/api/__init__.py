@@ -1,0 +1,1 @@
+"""What people write and read: the models of the custom resources."""

@@ -1,0 +1,416 @@
+"""DRExecution: one run of a plan. Its spec never changes; its status is the record."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from leeward.api.common import (
+    Conditions,
+    Duration,
+    GateName,
+    Line,
+    Mode,
+    Model,
+    OnTrouble,
+    Operation,
+    RecoveryPhase,
+    Ref,
+    Resource,
+    ResourceId,
+    ShortName,
+    TagKey,
+    TagValue,
+    Text,
+    Time,
+    atomic,
+    later,
+    later_values,
+    listmap,
+    rules,
+)
+from leeward.api.plan import Approvers, Gate, Location
+
+
+class ExecutionGate(Gate):
+    """A gate that this execution adds to those of the plan."""
+
+    wave: ShortName
+    """Wave that it belongs to."""
+
+
+class RecoveryPoint(Model):
+    """Which point in time is recovered."""
+
+    type: Annotated[
+        Literal["Latest", "Before", "Pinned"],
+        Field(
+            json_schema_extra=later_values(
+                Before="the latest recovery point is used",
+                Pinned="the latest recovery point is used",
+            )
+        ),
+    ] = "Latest"
+    """Latest: the newest consistent one."""
+    before: Time | None = None
+    """For type Before: nothing newer than this."""
+    snapshots: Annotated[dict[ResourceId, Line], Field(max_length=500)] = {}
+    """For type Pinned: snapshot by resource."""
+
+
+class NextRun(Model):
+    """An execution that follows this one."""
+
+    operation: Operation
+    """What it does."""
+
+
+class ResourceChoice(Model):
+    """Resources to take in or to leave out."""
+
+    include: Annotated[list[ResourceId], Field(max_length=1000)] = []
+    """Only these."""
+    exclude: Annotated[list[ResourceId], Field(max_length=1000)] = []
+    """Not these."""
+
+
+class DRExecutionSpec(Model):
+    """One run of a plan. It never changes once written."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self == oldSelf", "the spec of an execution never changes; create another execution"),
+        )
+    )
+
+    plan_ref: Ref
+    """RecoveryPlan in the same namespace."""
+    operation: Annotated[
+        Operation,
+        Field(
+            json_schema_extra=later_values(
+                Reprotect="it comes with a later version",
+                Failback="it comes with a later version",
+                Cleanup="it comes with a later version",
+            )
+        ),
+    ]
+    """Failover: recover the estate in the recovery Region. Test: rehearse that in the drill
+    network and clean up."""
+    mode: Mode = "Planned"
+    """Planned: a failed check refuses the run. Unplanned: only an impossible run is refused,
+    other findings are shown at the gates."""
+    approval_mode: Literal["Required", "Automatic"] = "Required"
+    """Automatic passes the gates without asking; beyond Test the plan must allow it, and the
+    requester needs the verb `approve` on the plan."""
+    waves: Annotated[
+        list[ShortName], Field(max_length=20, json_schema_extra=later("all waves run"))
+    ] = []
+    """Only these waves."""
+    resources: Annotated[
+        ResourceChoice | None, Field(json_schema_extra=later("all resources of the plan take part"))
+    ] = None
+    """Resources to take in or to leave out."""
+    gates: Annotated[
+        list[ExecutionGate], Field(max_length=40, json_schema_extra=listmap("wave", "before"))
+    ] = []
+    """Further gates. The plan's gates always stay."""
+    recovery_point: RecoveryPoint = RecoveryPoint()
+    """Which point in time is recovered."""
+    dry_run: Annotated[
+        Literal["None", "Plan"], Field(json_schema_extra=later_values(Plan="dry runs"))
+    ] = "None"
+    """Plan: show what would be done, change nothing."""
+    parameters: Annotated[
+        dict[TagKey, TagValue], Field(max_length=50, json_schema_extra=later("parameters"))
+    ] = {}
+    """Values for scripts and automations."""
+    reason: Text | None = None
+    """Why this is done."""
+    incident: (
+        Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
+        | None
+    ) = None
+    """Incident number."""
+    priority: Annotated[
+        int | None, Field(ge=0, le=1000, json_schema_extra=later("runs share AWS evenly"))
+    ] = None
+    """Larger goes first where runs compete for AWS quotas."""
+    start_before: Time | None = None
+    """A run that has not begun by then ends Expired untouched. Required where a service account
+    creates anything but a Test."""
+    continue_from: Annotated[
+        Ref | None, Field(json_schema_extra=later("correction of a live run by another"))
+    ] = None
+    """Live execution that this one corrects and replaces."""
+    then: Annotated[
+        list[NextRun], Field(max_length=5, json_schema_extra=later("chains of runs"))
+    ] = []
+    """Executions that follow this one, each with its gate."""
+
+
+TaskState = Literal[
+    "NotStarted",
+    "InProgress",
+    "PendingApproval",
+    "Complete",
+    "Failed",
+    "Skipped",
+    "Retry",
+    "Abandoned",
+]
+ExecutionState = Literal[
+    "Pending",
+    "Preflight",
+    "Running",
+    "WaitingForApproval",
+    "WaitingForDecision",
+    "Paused",
+    "Succeeded",
+    "Failed",
+    "Cancelled",
+    "Expired",
+]
+TERMINAL: frozenset[str] = frozenset({"Succeeded", "Failed", "Cancelled", "Expired"})
+
+
+class TaskRecord(Model):
+    """A task of the run as it was frozen."""
+
+    name: Line
+    """Name of the DRTask."""
+    uid: Annotated[str, Field(max_length=64)]
+    """Its uid."""
+    digest: Annotated[str, Field(max_length=80)]
+    """SHA-256 of its stored spec."""
+
+
+class Counts(Model):
+    """How many resources are in which state."""
+
+    total: int = 0
+    """All."""
+    complete: int = 0
+    """Proved to be where they should be."""
+    in_progress: int = 0
+    """Under way."""
+    failed: int = 0
+    """Failed."""
+    skipped: int = 0
+    """Left out by a person or because nothing was to be done."""
+
+
+class WaveProgress(Model):
+    """How far a wave is."""
+
+    name: Annotated[str, Field(max_length=24)]
+    """Wave."""
+    ordinal: int
+    """Its place in the order, from 1."""
+    state: TaskState
+    """State of the whole wave."""
+    recovery_phase: RecoveryPhase | None = None
+    """Phase that it is in."""
+    resources: Counts = Counts()
+    """Resources of the wave; complete when they are through all phases."""
+    start_time: Time | None = None
+    """When its first task began."""
+    completion_time: Time | None = None
+    """When its last task ended."""
+
+
+class ApprovalRecord(Model):
+    """One answer to a gate."""
+
+    user: Line
+    """Who, as the API server knows them."""
+    verdict: Literal["Approve", "Reject"]
+    """What they said."""
+    time: Time
+    """When the operator recorded it."""
+    comment: Line = ""
+    """What they added."""
+
+
+class GateStatus(Model):
+    """A gate that was asked."""
+
+    name: GateName
+    """Name, as in `leeward.dev/approve-NAME`."""
+    id: Annotated[str, Field(max_length=64)]
+    """Of this asking; an approval counts for it alone."""
+    wave: Annotated[str, Field(max_length=24)]
+    """Wave that waits."""
+    before: RecoveryPhase
+    """Phase that waits."""
+    state: Literal["Waiting", "Approved", "Rejected", "TimedOut", "Automatic"]
+    """Waiting: it can be answered. A rejected or timed-out gate can be answered too while the
+    run waits for a decision."""
+    required: int
+    """How many different people must approve."""
+    approvers: Approvers = Approvers()
+    """Who may answer, frozen when the gate was asked."""
+    four_eyes: Literal["Required", "Off"] = "Off"
+    """Whether the requester's own approval counts."""
+    asked_at: Time
+    """When it was asked."""
+    deadline: Time
+    """When it times out."""
+    on_timeout: OnTrouble = "Hold"
+    """What then."""
+    on_reject: OnTrouble = "Hold"
+    """What a rejection does."""
+    answers: Annotated[list[ApprovalRecord], Field(max_length=20, json_schema_extra=atomic())] = []
+    """Answers, in order."""
+    digest: Annotated[str, Field(max_length=80)] = ""
+    """Of the tasks that an approval sets going."""
+    findings: Annotated[list[Line], Field(max_length=20, json_schema_extra=atomic())] = []
+    """What the approver should know: failed checks, lag."""
+    guard: Annotated[str, Field(max_length=128)] = ""
+    """The admission policies' uids and generations as proved when the gate was asked, or `Off`."""
+
+
+class FrozenGate(Model):
+    """A gate of the frozen plan, with everything resolved."""
+
+    name: GateName
+    """Name."""
+    wave: Annotated[str, Field(max_length=24)]
+    """Wave."""
+    before: RecoveryPhase
+    """Phase that waits."""
+    required: int = 1
+    """How many different people must approve."""
+    approvers: Approvers = Approvers()
+    """Who may answer."""
+    four_eyes: Literal["Required", "Off"] = "Off"
+    """Whether the requester's own approval counts."""
+    timeout: Duration = "30m"
+    """How long to wait."""
+    on_timeout: OnTrouble = "Hold"
+    """What then."""
+    on_reject: OnTrouble = "Hold"
+    """What a rejection does."""
+
+
+class Accepting(Model):
+    """A command that is being taken off the object; it is not given again meanwhile."""
+
+    key: Annotated[str, Field(max_length=320)]
+    """Annotation."""
+    value: Annotated[str, Field(max_length=512)]
+    """Its value."""
+
+
+class CommandRecord(Model):
+    """A command that was taken."""
+
+    key: Annotated[str, Field(max_length=320)]
+    """Annotation."""
+    object: Line = ""
+    """DRTask that it was written on; empty: the execution."""
+    user: Line
+    """Who gave it."""
+    comment: Line = ""
+    """What they added."""
+    time: Time
+    """When it was recorded."""
+    result: Text = ""
+    """What came of it."""
+
+
+class RunEvent(Model):
+    """Something that happened."""
+
+    time: Time
+    """When."""
+    reason: Annotated[str, Field(max_length=63)]
+    """CamelCase word."""
+    message: Text
+    """What."""
+
+
+class DRExecutionStatus(Model):
+    """The record of the run."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    state: ExecutionState | None = None
+    """For people and printer columns."""
+    conditions: Conditions = []
+    """Succeeded, Ready, Reconciling, Stalled, WaitingForApproval, WaitingForDecision, Paused,
+    GuardActive."""
+    message: Text | None = None
+    """What it is doing or waiting for, and what a person can do."""
+    epoch: int = 0
+    """Leadership under which the record was last written; an older leader cannot write."""
+    requested_by: Line | None = None
+    """Who created the execution."""
+    plan_generation: int | None = None
+    """Generation of the plan that was frozen."""
+    plan_digest: Annotated[str, Field(max_length=80)] | None = None
+    """Of the frozen plan."""
+    start_time: Time | None = None
+    """When the run began."""
+    completion_time: Time | None = None
+    """When it ended."""
+    mutated: bool = False
+    """Whether anything was changed in AWS."""
+    tasks: Annotated[list[TaskRecord], Field(max_length=1000, json_schema_extra=atomic())] = []
+    """The frozen tasks, in order."""
+    waves: Annotated[list[WaveProgress], Field(max_length=20, json_schema_extra=atomic())] = []
+    """How far each wave is."""
+    current_wave: Annotated[str, Field(max_length=24)] | None = None
+    """Wave that is being worked on."""
+    resources: Counts = Counts()
+    """Resources of the run."""
+    gates: Annotated[list[GateStatus], Field(max_length=60, json_schema_extra=listmap("name"))] = []
+    """Gates that were asked."""
+    frozen_gates: Annotated[
+        list[FrozenGate], Field(max_length=60, json_schema_extra=atomic())
+    ] = []
+    """Gates of the frozen plan, asked or not."""
+    accepting: Accepting | None = None
+    """Command being taken."""
+    commands: Annotated[list[CommandRecord], Field(max_length=100, json_schema_extra=atomic())] = []
+    """Commands that were taken, newest last."""
+    paused: bool = False
+    """Whether a person paused the run."""
+    cancelling: bool = False
+    """Whether a person cancelled it: nothing new starts, what runs is followed to its end."""
+    location: Location | None = None
+    """Where the estate serves as far as this run knows."""
+    findings: Annotated[list[Text], Field(max_length=30, json_schema_extra=atomic())] = []
+    """What preflight found and let pass."""
+    events: Annotated[list[RunEvent], Field(max_length=20, json_schema_extra=atomic())] = []
+    """The last events."""
+    unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
+    """Fields of the stored spec that do nothing in this version."""
+
+
+class DRExecution(Resource):
+    """One run of a RecoveryPlan: a failover or a test."""
+
+    KIND: ClassVar[str] = "DRExecution"
+    PLURAL: ClassVar[str] = "drexecutions"
+    SHORT: ClassVar[str] = "drx"
+    NAMESPACED: ClassVar[bool] = True
+    MAX_NAME: ClassVar[int] = 63
+    COLUMNS: ClassVar[list[tuple[str, str, str]]] = [
+        ("Plan", "string", ".spec.planRef.name"),
+        ("Operation", "string", ".spec.operation"),
+        ("Mode", "string", ".spec.mode"),
+        ("State", "string", ".status.state"),
+        ("Wave", "string", ".status.currentWave"),
+        ("Done", "integer", ".status.resources.complete"),
+        ("Failed", "integer", ".status.resources.failed"),
+        ("Total", "integer", ".status.resources.total"),
+        ("Age", "date", ".metadata.creationTimestamp"),
+        ("Message", "string", ".status.message"),
+    ]
+
+    spec: DRExecutionSpec
+    """What was asked."""
+    status: DRExecutionStatus = DRExecutionStatus()
+    """What happened."""

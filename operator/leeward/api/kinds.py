@@ -1,0 +1,20 @@
+"""The kinds of the group, by name."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from leeward.api.account import TargetAccount
+from leeward.api.execution import DRExecution
+from leeward.api.inventory import RecoveryInventory
+from leeward.api.plan import RecoveryPlan
+from leeward.api.task import DRTask
+
+Kind: TypeAlias = RecoveryPlan | DRExecution | DRTask | RecoveryInventory | TargetAccount
+"""An object of any of our kinds."""
+
+KINDS: dict[str, type[Kind]] = {
+    kind.KIND: kind
+    for kind in (RecoveryPlan, DRExecution, DRTask, RecoveryInventory, TargetAccount)
+}
+"""The models, by the `kind` of their objects."""

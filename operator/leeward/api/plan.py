@@ -1,0 +1,548 @@
+"""RecoveryPlan: what is recovered, from where to where, in which order, and who must agree."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from leeward.api.common import (
+    AccountId,
+    Conditions,
+    CountOrPercent,
+    Duration,
+    GateName,
+    Line,
+    Model,
+    OnTrouble,
+    RecoveryPhase,
+    Ref,
+    Region,
+    Resource,
+    ResourceId,
+    ShortName,
+    TagKey,
+    TagValue,
+    Text,
+    Time,
+    atomic,
+    later,
+    later_values,
+    listmap,
+    rules,
+)
+from leeward.api.tasks import Action, ExplicitTask
+
+
+class Regions(Model):
+    """The pair of Regions, as things stand on a normal day."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self.primary != self.recovery", "primary and recovery must be different Regions")
+        )
+    )
+
+    primary: Region
+    """Region where the estate lives on a normal day."""
+    recovery: Region
+    """Region to which it is recovered."""
+
+
+class Approvers(Model):
+    """Who may answer a gate; beside it the caller needs the verb `approve` on the plan."""
+
+    users: Annotated[list[Line], Field(max_length=50)] = []
+    """User names as the API server knows them. Empty with empty groups: anyone with the verb."""
+    groups: Annotated[list[Line], Field(max_length=50)] = []
+    """Groups as the API server knows them."""
+
+
+class Approval(Model):
+    """How a gate is answered. On a gate, each field given there replaces the plan's."""
+
+    required: Annotated[int, Field(ge=1, le=10)] | None = None
+    """How many different people must approve. Default 1."""
+    approvers: Approvers | None = None
+    """Who may approve. Default: anyone with the verb `approve` on this plan."""
+    four_eyes: Literal["Required", "Off"] | None = None
+    """Required: whoever asked for the execution does not count as an approver. Default Off."""
+    timeout: Duration | None = None
+    """How long to wait for an answer. Default 30m."""
+    on_timeout: OnTrouble | None = None
+    """What to do then. Default Hold: the run waits for a person's decision and says so.
+    Fail is followed in a Test, or before anything was changed; SkipWave in a Test only."""
+    on_reject: OnTrouble | None = None
+    """What to do when the gate is rejected. Default Hold."""
+
+
+class PlanApproval(Approval):
+    """The plan's defaults for its gates."""
+
+    automatic: Literal["Allowed", "Refused"] = "Refused"
+    """Whether executions other than a Test may ask for `approvalMode: Automatic`."""
+
+
+class Gate(Approval):
+    """A place where the run stops until people agree."""
+
+    before: Annotated[
+        RecoveryPhase,
+        Field(
+            json_schema_extra=later_values(
+                Fence="the Fence phase comes with a later version",
+                Replicate="the Replicate phase comes with a later version",
+            )
+        ),
+    ] = "Activate"
+    """The recovery phase that does not start before the gate is passed. Activate is the point of
+    no return; Instantiate stops before the wave does anything."""
+    name: GateName | None = None
+    """Name in `leeward.dev/approve-NAME`. Default `wave-WAVE`, with the phase appended for
+    every gate of the wave after the first."""
+
+
+class WaveTechnology(Model):
+    """A technology that takes part in a wave."""
+
+    type: ShortName
+    """Technology, such as `drs` or `route53`."""
+    priority: Annotated[
+        Literal["critical", "high", "medium", "low"] | None,
+        Field(json_schema_extra=later("order by priority inside a wave")),
+    ] = None
+    """Priority of this technology inside the wave."""
+
+
+class Tolerance(Model):
+    """How much of a wave may fail before people are asked."""
+
+    min_success: CountOrPercent | None = None
+    """Resources that must succeed: a count, or a percentage such as `95%`."""
+    optional: Annotated[list[ResourceId], Field(max_length=500)] = []
+    """Resources whose failure does not count, by id or ARN."""
+
+
+class Wave(Model):
+    """Resources that are recovered together. Waves run in order."""
+
+    name: ShortName
+    """Name of the wave, part of the names of its gate and tasks."""
+    number: Annotated[int, Field(ge=1, le=99)] | None = None
+    """Value of the tag `dr:wave` that puts a resource into this wave. Default: the wave's
+    position in the list."""
+    description: Text | None = None
+    """What this wave is."""
+    technologies: Annotated[
+        list[WaveTechnology], Field(max_length=20, json_schema_extra=listmap("type"))
+    ] = []
+    """Technologies that take part. Empty: all that were found."""
+    gates: Annotated[list[Gate], Field(max_length=5, json_schema_extra=listmap("before"))] = []
+    """Where the run stops for approval in this wave."""
+    tasks: Annotated[
+        list[ExplicitTask], Field(max_length=50, json_schema_extra=listmap("name"))
+    ] = []
+    """Work that tags do not find, such as a switch of DNS records."""
+    task_timeout: Duration | None = None
+    """How long one task of this wave may run. Default 2h."""
+    tolerance: Annotated[
+        Tolerance | None, Field(json_schema_extra=later("every resource is critical"))
+    ] = None
+    """How much of the wave may fail. Default: nothing."""
+    prewarm: Annotated[
+        Literal["Never", "WhenInert"],
+        Field(json_schema_extra=later_values(WhenInert="waves run strictly one after the other")),
+    ] = "Never"
+    """WhenInert: instantiate this wave ahead of its turn where that changes nothing for users."""
+    before: Annotated[
+        list[Action], Field(max_length=20, json_schema_extra=listmap("name") | later("actions"))
+    ] = []
+    """Actions that run before the wave."""
+    after: Annotated[
+        list[Action], Field(max_length=20, json_schema_extra=listmap("name") | later("actions"))
+    ] = []
+    """Actions that run after the wave."""
+
+
+class Selection(Model):
+    """Which of the tagged resources the plan recovers."""
+
+    technologies: Annotated[list[ShortName], Field(max_length=50)] = []
+    """Only these technologies. Empty: all."""
+    exclude_technologies: Annotated[list[ShortName], Field(max_length=50)] = []
+    """Not these technologies."""
+    exclude_resources: Annotated[list[ResourceId], Field(max_length=500)] = []
+    """Not these resources, by id or ARN."""
+
+
+class Discovery(Model):
+    """How the estate is found."""
+
+    interval: Duration = "5m"
+    """How often it is looked at again."""
+    providers: Annotated[
+        list[Literal["ResourceExplorer", "TaggingApi", "Describe"]],
+        Field(max_length=3, json_schema_extra=later("Resource Explorer and DRS are always used")),
+    ] = []
+    """Where to look, in order of preference."""
+
+
+class Objectives(Model):
+    """What the business was promised."""
+
+    rto: Annotated[
+        Duration | None, Field(json_schema_extra=later("recovery times are not compared yet"))
+    ] = None
+    """Recovery time objective of the whole plan."""
+    rpo: Duration | None = None
+    """Recovery point objective: replication lag above it makes the plan's condition
+    `Protected` False. The tag `dr:rpo-target` replaces it for a resource."""
+
+
+class Dependency(Model):
+    """Something that must work in the recovery Region before the plan can be recovered."""
+
+    name: ShortName
+    """Name of the dependency."""
+    type: Literal[
+        "ActiveDirectory",
+        "DynamoDbGlobalTable",
+        "AuroraGlobal",
+        "Route53HealthCheck",
+        "S3Replication",
+        "Http",
+        "Tcp",
+    ]
+    """What kind of check it is."""
+    target: Line
+    """What is checked: an id, an ARN, a URL or host:port."""
+    parameters: Annotated[dict[TagKey, TagValue], Field(max_length=20)] = {}
+    """Further values of the check."""
+
+
+class DrillNetwork(Model):
+    """Where a Test launches in one account; none of production's networks."""
+
+    account_id: AccountId
+    """The account."""
+    subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$", max_length=24)]
+    """Isolated subnet in the recovery Region."""
+    security_group_ids: Annotated[
+        list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$", max_length=20)]],
+        Field(min_length=1, max_length=5),
+    ]
+    """Security groups of the drill's instances, in the subnet's VPC."""
+
+
+class Drill(Model):
+    """How the plan is rehearsed."""
+
+    networks: Annotated[
+        list[DrillNetwork], Field(max_length=50, json_schema_extra=listmap("accountId"))
+    ] = []
+    """Drill network of each account. A Test is refused for an account without one."""
+    keep_for: Annotated[
+        Duration | None, Field(json_schema_extra=later("put a gate before Cleanup instead"))
+    ] = None
+    """How long the drill's instances are kept before Cleanup."""
+
+
+class LaunchLayer(Model):
+    """One layer of launch settings; later layers win."""
+
+    config_map_ref: Ref
+    """ConfigMap with the settings as YAML files."""
+
+
+class Launch(Model):
+    """Launch settings."""
+
+    layers: Annotated[list[LaunchLayer], Field(max_length=20)] = []
+    """Layers: defaults, accounts, tag overrides."""
+
+
+class Notifications(Model):
+    """Who is told."""
+
+    sns_topic_arns: Annotated[list[Line], Field(max_length=20)] = []
+    """Topics that receive every notification."""
+    emails: Annotated[list[Line], Field(max_length=50)] = []
+    """Addresses that a manifest listed."""
+    event_bus_arn: Line | None = None
+    """EventBridge bus that receives every notification."""
+
+
+class HealthEndpoint(Model):
+    """An HTTP endpoint that must answer."""
+
+    url: Annotated[str, Field(max_length=1024)]
+    """URL that is asked with GET."""
+    expected_status: Annotated[int, Field(ge=100, le=599)] = 200
+    """HTTP status that counts as healthy."""
+
+
+class HealthChecks(Model):
+    """Checks after the last wave."""
+
+    activation: Literal["Enabled", "Disabled"] = "Enabled"
+    """Disabled: the checks are kept in the plan and not made."""
+    timeout: Duration = "5m"
+    """How long the endpoints may take to become healthy."""
+    endpoints: Annotated[list[HealthEndpoint], Field(max_length=50)] = []
+    """What is asked."""
+
+
+class Parallelism(Model):
+    """How much runs at once."""
+
+    technologies: Annotated[int, Field(ge=1, le=50)] = 4
+    """Technologies of a wave at once."""
+    accounts: Annotated[int, Field(ge=1, le=50)] = 5
+    """Accounts of a technology at once."""
+
+
+class HistoryLimits(Model):
+    """How many finished executions keep their tasks."""
+
+    runs: Annotated[int, Field(ge=1, le=200)] = 10
+    """Executions of this plan whose tasks are kept."""
+
+
+class RecoveryPlanSpec(Model):
+    """What is recovered, in which order, and who must agree."""
+
+    description: Text | None = None
+    """What this plan is for."""
+    customer: Annotated[str, Field(min_length=1, max_length=50)]
+    """Value of the tag `Customer` of the resources."""
+    environment: Annotated[str, Field(min_length=1, max_length=50)]
+    """Value of the tag `Environment` of the resources; compared without regard to case."""
+    applications: Annotated[list[TagValue], Field(max_length=100)] = []
+    """Values of the tag `Application`. Empty: all applications of the customer."""
+    regions: Regions
+    """From where, to where."""
+    accounts: Annotated[
+        list[Ref], Field(min_length=1, max_length=50, json_schema_extra=listmap("name"))
+    ]
+    """TargetAccounts whose resources the plan recovers."""
+    selection: Selection = Selection()
+    """Which of the tagged resources take part."""
+    discovery: Discovery = Discovery()
+    """How the estate is found."""
+    waves: Annotated[
+        list[Wave], Field(min_length=1, max_length=20, json_schema_extra=listmap("name"))
+    ]
+    """The order of recovery."""
+    approval: PlanApproval = PlanApproval()
+    """Defaults for the gates."""
+    objectives: Objectives = Objectives()
+    """What the business was promised."""
+    drill: Drill = Drill()
+    """How the plan is rehearsed."""
+    dependencies: Annotated[
+        list[Dependency],
+        Field(max_length=50, json_schema_extra=listmap("name") | later("dependency checks")),
+    ] = []
+    """What must work in the recovery Region first."""
+    launch: Annotated[
+        Launch | None,
+        Field(
+            json_schema_extra=later(
+                "DRS launch settings stay as they are, but for launchDisposition"
+            )
+        ),
+    ] = None
+    """Launch settings."""
+    notifications: Annotated[
+        Notifications | None, Field(json_schema_extra=later("notifications"))
+    ] = None
+    """Who is told."""
+    health_checks: Annotated[
+        HealthChecks | None, Field(json_schema_extra=later("health checks"))
+    ] = None
+    """Checks after the last wave."""
+    parallelism: Annotated[
+        Parallelism | None,
+        Field(json_schema_extra=later("AWS quotas alone limit what runs at once")),
+    ] = None
+    """How much runs at once."""
+    recovery_phases: Annotated[
+        list[RecoveryPhase],
+        Field(max_length=5, json_schema_extra=later("the operation decides the phases")),
+    ] = []
+    """Phases that a manifest listed."""
+    history_limits: Annotated[
+        HistoryLimits | None, Field(json_schema_extra=later("all finished executions are kept"))
+    ] = None
+    """How much of finished executions is kept."""
+
+
+Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
+
+
+class WaveStatus(Model):
+    """A wave as discovery sees it."""
+
+    name: str = Field(max_length=24)
+    """Name of the wave."""
+    resources: int = 0
+    """Resources in the wave."""
+    location: Location = "Unknown"
+    """Where the wave's resources serve."""
+
+
+class TechnologyCount(Model):
+    """How much of a technology was found."""
+
+    technology: str = Field(max_length=63)
+    """Technology."""
+    count: int
+    """Resources found."""
+    adapter: Literal["Available", "None"]
+    """Whether this version can recover it."""
+    selected: int
+    """Resources that the plan's selection takes in."""
+
+
+class AccountStatus(Model):
+    """An account as discovery sees it."""
+
+    name: str = Field(max_length=63)
+    """TargetAccount."""
+    account_id: str = Field(max_length=12)
+    """AWS account id."""
+    resources: int = 0
+    """Resources found there."""
+    discovered_at: Time | None = None
+    """When it last answered."""
+    problem: Text | None = None
+    """Why it did not answer the last time."""
+
+
+class ComplianceProblem(Model):
+    """One kind of tag problem."""
+
+    reason: str = Field(max_length=63)
+    """CamelCase word."""
+    count: int
+    """Resources that have it."""
+    examples: Annotated[list[str], Field(max_length=5)] = []
+    """Some of them."""
+    remedy: Text = ""
+    """What to do."""
+
+
+class Compliance(Model):
+    """The tag report in short."""
+
+    compliant: int = 0
+    """Resources whose tags are in order and that are enrolled."""
+    excluded: int = 0
+    """Resources left out because of their tags."""
+    not_enrolled: int = 0
+    """Resources with `dr:enabled=false`."""
+    problems: Annotated[
+        list[ComplianceProblem], Field(max_length=30, json_schema_extra=atomic())
+    ] = []
+    """What is wrong, by kind."""
+
+
+class ReadinessProblem(Model):
+    """One kind of readiness finding."""
+
+    severity: Literal["Blocking", "Degraded", "Warning"]
+    """Blocking: cannot be launched. Degraded: can be, with a loss that the message names."""
+    reason: str = Field(max_length=63)
+    """CamelCase word."""
+    count: int
+    """Resources that have it."""
+    examples: Annotated[list[str], Field(max_length=5)] = []
+    """Some of them, with account and Region."""
+    message: Text = ""
+    """What is wrong and what to do."""
+
+
+class HistoryEntry(Model):
+    """An execution that ended."""
+
+    name: str = Field(max_length=63)
+    """Name of the execution; it is not used again."""
+    uid: str = Field(max_length=64)
+    """Its uid."""
+    operation: str = Field(max_length=20)
+    """What it did."""
+    state: str = Field(max_length=24)
+    """How it ended."""
+    completion_time: Time
+    """When."""
+
+
+class ActiveExecution(Model):
+    """The execution that holds the plan."""
+
+    name: str = Field(max_length=63)
+    """Name."""
+    uid: str = Field(max_length=64)
+    """Uid."""
+
+
+class RecoveryPlanStatus(Model):
+    """What is known of the plan at this moment."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    conditions: Conditions = []
+    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected."""
+    summary: Line | None = None
+    """One line for people."""
+    location: Location = "Unknown"
+    """Where the estate serves."""
+    resources: int = 0
+    """Resources that an execution would recover."""
+    waves: Annotated[list[WaveStatus], Field(max_length=20, json_schema_extra=atomic())] = []
+    """Per wave."""
+    technologies: Annotated[
+        list[TechnologyCount], Field(max_length=60, json_schema_extra=atomic())
+    ] = []
+    """Per technology."""
+    accounts: Annotated[list[AccountStatus], Field(max_length=50, json_schema_extra=atomic())] = []
+    """Per account."""
+    compliance: Compliance | None = None
+    """The tag report in short; whole in the RecoveryInventory objects."""
+    readiness: Annotated[
+        list[ReadinessProblem], Field(max_length=40, json_schema_extra=atomic())
+    ] = []
+    """What would hinder a recovery now."""
+    discovered_at: Time | None = None
+    """When the estate was last looked at."""
+    inventory_digest: Annotated[str, Field(max_length=80)] | None = None
+    """Changes whenever what was found changes."""
+    active_execution: ActiveExecution | None = None
+    """The live execution; there is at most one."""
+    history: Annotated[list[HistoryEntry], Field(max_length=200, json_schema_extra=atomic())] = []
+    """The last executions."""
+    unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
+    """Fields of the stored spec that do nothing in this version; they block Test and Planned."""
+
+
+class RecoveryPlan(Resource):
+    """A customer's estate, and how it is recovered into another Region."""
+
+    KIND: ClassVar[str] = "RecoveryPlan"
+    PLURAL: ClassVar[str] = "recoveryplans"
+    SHORT: ClassVar[str] = "rp"
+    NAMESPACED: ClassVar[bool] = True
+    COLUMNS: ClassVar[list[tuple[str, str, str]]] = [
+        ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
+        ("Location", "string", ".status.location"),
+        ("Resources", "integer", ".status.resources"),
+        ("Protected", "string", '.status.conditions[?(@.type=="Protected")].status'),
+        ("Running", "string", ".status.activeExecution.name"),
+        ("Summary", "string", ".status.summary"),
+        ("Age", "date", ".metadata.creationTimestamp"),
+    ]
+
+    spec: RecoveryPlanSpec
+    """What people want."""
+    status: RecoveryPlanStatus = RecoveryPlanStatus()
+    """What the operator found."""

@@ -1,0 +1,214 @@
+"""Explicit tasks and actions of a plan: work that tags do not find."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from leeward.api.common import (
+    Duration,
+    Line,
+    Model,
+    RecoveryPhase,
+    Ref,
+    ShortName,
+    TagKey,
+    TagValue,
+    Text,
+    later,
+    later_values,
+    rules,
+)
+
+
+class AliasTarget(Model):
+    """An alias to an AWS resource (Route 53 AliasTarget)."""
+
+    hosted_zone_id: Annotated[str, Field(max_length=32)]
+    """Hosted zone of the target, as its service documents it."""
+    dns_name: Annotated[str, Field(max_length=255)]
+    """DNS name of the target."""
+    evaluate_target_health: bool = False
+    """Whether Route 53 considers the target's health."""
+
+
+class RecordSide(Model):
+    """What a record set looks like while the estate serves from one side."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "[has(self.values), has(self.alias), has(self.weight)].exists(x, x)",
+                "give values, alias or weight",
+            ),
+            ("!(has(self.values) && has(self.alias))", "a record has values or an alias, not both"),
+        )
+    )
+
+    values: Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=50)] | None = (
+        None
+    )
+    """Values, as in a zone file."""
+    alias: AliasTarget | None = None
+    """Alias target."""
+    weight: Annotated[int, Field(ge=0, le=255)] | None = None
+    """Weight of a weighted record set."""
+    ttl: Annotated[int, Field(ge=0, le=2147483647)] | None = None
+    """Time to live in seconds. Default: as it is."""
+
+
+class Record(Model):
+    """A record set of the zone, and what it looks like on either side.
+
+    What is not given stays as Route 53 has it.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """Name of the record set, with or without the final dot."""
+    type: Literal["A", "AAAA", "CNAME", "TXT", "SRV", "MX", "CAA", "HTTPS", "SVCB"]
+    """Type of the record set."""
+    set_identifier: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """SetIdentifier of a weighted, latency, geolocation or failover record set."""
+    recovery: RecordSide
+    """What it is when the estate serves from the recovery Region."""
+    primary: RecordSide | None = None
+    """What it is when the estate serves from the primary Region."""
+
+
+class Route53Task(Model):
+    """A switch of record sets in one hosted zone: one transactional change batch."""
+
+    account_ref: Ref
+    """TargetAccount that owns the hosted zone."""
+    hosted_zone_id: Annotated[str, Field(pattern=r"^Z[A-Z0-9]{1,31}$", max_length=32)]
+    """The hosted zone."""
+    records: Annotated[list[Record], Field(min_length=1, max_length=100)]
+    """Record sets that change together."""
+
+
+class AutomationTask(Model):
+    """An SSM Automation run."""
+
+    account_ref: Ref
+    """TargetAccount in which it runs."""
+    document_name: Line
+    """SSM document."""
+    parameters: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = {}
+    """Parameters of the document."""
+
+
+class ScriptTask(Model):
+    """A RecoveryScript run on the recovered servers."""
+
+    script_ref: Ref
+    """RecoveryScript."""
+    parameters: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = {}
+    """Arguments."""
+
+
+class CheckTask(Model):
+    """A check that must pass."""
+
+    url: Line | None = None
+    """HTTP or HTTPS URL."""
+    address: Line | None = None
+    """host:port for a TCP check."""
+    expected_status: Annotated[int, Field(ge=100, le=599)] | None = None
+    """HTTP status."""
+
+
+class ManualTask(Model):
+    """Something that a person does and marks done."""
+
+    instructions: Text
+    """What to do."""
+
+
+_LATER = "only type Route53 is"
+_OneOf = rules(
+    ("self.type != 'Route53' || has(self.route53)", "type Route53 needs the block route53"),
+    ("self.type == 'Route53' || !has(self.route53)", "the block route53 belongs to type Route53"),
+)
+
+
+class ExplicitTask(Model):
+    """A task of the wave's graph."""
+
+    model_config = ConfigDict(json_schema_extra=_OneOf)
+
+    name: ShortName
+    """Name, unique in the plan."""
+    description: Text | None = None
+    """What it does."""
+    recovery_phase: Annotated[
+        Literal["Fence", "Instantiate", "Activate"],
+        Field(json_schema_extra=later_values(Fence="the Fence phase comes with a later version")),
+    ] = "Activate"
+    """Phase in which it runs."""
+    depends_on: Annotated[list[ShortName], Field(max_length=50)] = []
+    """Tasks of the same plan that must be complete first. A cycle is refused."""
+    successors: Annotated[
+        list[ShortName], Field(max_length=50, json_schema_extra=later("use dependsOn"))
+    ] = []
+    """Tasks that wait for this one."""
+    timeout: Duration | None = None
+    """How long it may run. Default: the wave's."""
+    type: Annotated[
+        Literal["Route53", "Automation", "Script", "Check", "Manual"],
+        Field(
+            json_schema_extra=later_values(
+                Automation=_LATER, Script=_LATER, Check=_LATER, Manual=_LATER
+            )
+        ),
+    ]
+    """What it is; one block of the same name gives the details."""
+    route53: Route53Task | None = None
+    """Switch DNS records. In a Test it is skipped: a drill never touches production names."""
+    automation: AutomationTask | None = None
+    """Run an SSM document."""
+    script: ScriptTask | None = None
+    """Run a script on servers."""
+    check: CheckTask | None = None
+    """Check an endpoint."""
+    manual: ManualTask | None = None
+    """Ask a person."""
+
+
+class Action(Model):
+    """An action before or after a wave."""
+
+    name: ShortName
+    """Name, unique in the plan."""
+    type: Literal["Automation", "Script", "Check", "Manual"]
+    """What it is."""
+    automation: AutomationTask | None = None
+    """Run an SSM document."""
+    script: ScriptTask | None = None
+    """Run a script on servers."""
+    check: CheckTask | None = None
+    """Check an endpoint."""
+    manual: ManualTask | None = None
+    """Ask a person."""
+    on_failure: OnFailure = "Hold"
+    """What a failure means."""
+    timeout: Duration | None = None
+    """How long it may run."""
+
+
+OnFailure = Literal["Hold", "Continue"]
+Action.model_rebuild()
+
+__all__ = [
+    "Action",
+    "AliasTarget",
+    "AutomationTask",
+    "CheckTask",
+    "ExplicitTask",
+    "ManualTask",
+    "Record",
+    "RecordSide",
+    "RecoveryPhase",
+    "Route53Task",
+    "ScriptTask",
+]

@@ -1,0 +1,1 @@
+"""The command lines `leeward` and `kubectl leeward`."""

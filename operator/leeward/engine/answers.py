@@ -1,0 +1,156 @@
+"""Taking commands off objects: each once, whatever dies in between.
+
+The order is: the command and `accepting` in one conditional write of the status; the annotation
+off; `accepting` cleared. While `accepting` names a key, admission refuses to have it written
+again, so that a crash between the steps neither loses a command nor takes it twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leeward.api.execution import (
+    Accepting,
+    ApprovalRecord,
+    CommandRecord,
+    DRExecution,
+    DRExecutionStatus,
+    GateStatus,
+)
+from leeward.api.task import DRTask
+from leeward.engine.context import Context
+from leeward.engine.objects import Held, patch_metadata, put_status
+from leeward.planning import commands, gates
+from leeward.planning.commands import Command
+from leeward.planning.record import compose_task
+from leeward.planning.steering import steer
+from leeward.planning.times import to_rfc3339
+
+
+class CommandTaker:
+    """Reads commands from annotations, records them and takes the annotations off."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    async def take(self, run: Held[DRExecution]) -> Held[DRExecution]:
+        """The run after all its commands have been taken."""
+        run = await self._finish(run)
+        for command in commands.on_execution(run.model.metadata.annotations):
+            status = await self._applied(run.model, command)
+            accepting = Accepting(key=command.key, value=command.value[:512])
+            status = status.model_copy(update={"accepting": accepting})
+            run = await put_status(self._c.kube, run, status)
+            await self._emit(run, status.commands[-1])
+            run = await self._finish(run)
+        return run
+
+    async def _finish(self, run: Held[DRExecution]) -> Held[DRExecution]:
+        accepting = run.model.status.accepting
+        if accepting is None:
+            return run
+        if run.model.metadata.annotations.get(accepting.key) == accepting.value:
+            run = await patch_metadata(self._c.kube, run, {"annotations": {accepting.key: None}})
+        status = run.model.status.model_copy(update={"accepting": None})
+        return await put_status(self._c.kube, run, status)
+
+    async def _applied(self, run: DRExecution, command: Command) -> DRExecutionStatus:
+        match command.verb:
+            case "approve" | "reject":
+                return await self._answered(run, command)
+            case "pause" | "resume":
+                paused = command.verb == "pause"
+                return self._journalled(run.status, command, "done", {"paused": paused})
+            case "cancel":
+                return self._journalled(
+                    run.status, command, "nothing new is started", {"cancelling": True}
+                )
+            case _:
+                raise AssertionError(command.verb)
+
+    async def _answered(self, run: DRExecution, command: Command) -> DRExecutionStatus:
+        """The status with an approval or a rejection counted, or with the reason why it is void."""
+        status = run.status
+        gate = next((g for g in status.gates if g.name == command.gate), None)
+        if gate is None or gate.state in {"Approved", "Automatic"}:
+            return self._journalled(status, command, "void: the gate does not wait", {})
+        if self._c.settings.guard == "Required":
+            proof = await self._c.guard.prove(run, command.gate)
+            if not proof.ok:
+                return self._journalled(status, command, f"void: {proof.message}", {})
+            if proof.snapshot != gate.guard:
+                asked = gate.model_copy(update={"guard": proof.snapshot, "answers": []})
+                changed = (
+                    "void: the admission policies changed after the gate was asked; answer again"
+                )
+                return self._journalled(status, command, changed, {"gates": _with(status, asked)})
+        record = ApprovalRecord(
+            user=command.user,
+            verdict="Approve" if command.verb == "approve" else "Reject",
+            time=to_rfc3339(self._c.now()),
+            comment=command.comment[:256],
+        )
+        after = gates.answered(gate, record)
+        have = len(gates.standing(after.answers))
+        result = (
+            f"{have} of {after.required} approvals" if command.verb == "approve" else "rejected"
+        )
+        return self._journalled(status, command, result, {"gates": _with(status, after)})
+
+    def _journalled(
+        self, status: DRExecutionStatus, command: Command, result: str, update: dict[str, object]
+    ) -> DRExecutionStatus:
+        record = CommandRecord(
+            key=command.key, user=command.user, comment=command.comment[:256],
+            time=to_rfc3339(self._c.now()), result=result[:1024],
+        )  # fmt: skip
+        return status.model_copy(update={**update, "commands": [*status.commands, record][-100:]})
+
+    async def _emit(self, run: Held[DRExecution], record: CommandRecord) -> None:
+        comment = f" ({record.comment})" if record.comment else ""
+        await self._c.recorder.emit(
+            run.raw, "CommandTaken", f"{record.key} by {record.user}{comment}: {record.result}",
+            "Normal", record.time,
+        )  # fmt: skip
+
+    async def take_from_tasks(
+        self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]]
+    ) -> tuple[Held[DRExecution], list[Held[DRTask]]]:
+        """The run and its tasks after `retry` and `skip` have been taken from the tasks.
+
+        A task's command is idempotent by what it changes, so it needs no `accepting`: the effect
+        is written first, the annotation taken off after, and a repeat finds nothing to change.
+        """
+        taken = []
+        for task in tasks:
+            current = task
+            for command in commands.on_task(task.model.metadata.annotations):
+                run, current = await self._take_from_task(run, current, command)
+            taken.append(current)
+        return run, taken
+
+    async def _take_from_task(
+        self, run: Held[DRExecution], task: Held[DRTask], command: Command
+    ) -> tuple[Held[DRExecution], Held[DRTask]]:
+        status, result = steer(task.model.status, command)
+        if status != task.model.status:
+            status = compose_task(task.model, status, self._c.now())
+            task = await put_status(self._c.kube, task, status)
+        record = CommandRecord(
+            key=command.key,
+            object=task.model.metadata.name,
+            user=command.user,
+            comment=command.comment[:256],
+            time=to_rfc3339(self._c.now()),
+            result=result,
+        )
+        records = [*run.model.status.commands, record][-100:]
+        journal = run.model.status.model_copy(update={"commands": records})
+        run = await put_status(self._c.kube, run, journal)
+        await self._emit(run, record)
+        task = await patch_metadata(self._c.kube, task, {"annotations": {command.key: None}})
+        return run, task
+
+
+def _with(status: DRExecutionStatus, gate: GateStatus) -> list[GateStatus]:
+    return [gate if g.name == gate.name else g for g in status.gates]

@@ -1,0 +1,249 @@
+"""The beginning of a run: preflight, the plan's claim, the freeze.
+
+Nothing here calls AWS. Until the frozen tasks are recorded in the execution's status, a crash
+leaves only DRTasks that no record names; they are removed and the freeze is made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from leeward.api.account import TargetAccount
+from leeward.api.common import PREFIX
+from leeward.api.execution import (
+    DRExecution,
+    DRExecutionStatus,
+    TaskRecord,
+    WaveProgress,
+)
+from leeward.api.inventory import RecoveryInventory
+from leeward.api.plan import ActiveExecution, RecoveryPlan
+from leeward.api.task import DRTask
+from leeward.engine.context import Context
+from leeward.engine.events import Level
+from leeward.engine.kube import ApiError, path_of
+from leeward.engine.objects import (
+    EXECUTION_LABEL,
+    LIVE_LABEL,
+    PLAN_LABEL,
+    Held,
+    hold,
+    label_value,
+    new_object,
+    put_status,
+    read,
+    read_all,
+)
+from leeward.planning.freeze import Frozen, FrozenTask, freeze
+from leeward.planning.preflight import preflight
+from leeward.planning.record import Outcome, compose
+from leeward.planning.times import from_rfc3339, to_rfc3339
+
+log = logging.getLogger(__name__)
+DISCOVERY_PATIENCE = timedelta(seconds=60)
+"""How long a new run waits for a plan that was never looked at."""
+
+
+class Beginner:
+    """Takes a new execution to the point where its tasks exist and are recorded."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    async def begin(self, run: Held[DRExecution]) -> tuple[Held[DRExecution], float]:
+        """The run after this pass, and the seconds until the next."""
+        execution = run.model
+        plan = await self._plan(execution)
+        if plan is None:
+            name = execution.spec.plan_ref.name
+            message = (
+                f"there is no RecoveryPlan {name} in namespace {execution.metadata.namespace}; "
+                "create it, then create another execution"
+            )
+            return await self._refuse(run, "Failed", "PlanNotFound", message), 0
+        if waiting := self._waits_for(plan.model, execution):
+            outcome = Outcome("Preflight", "WaitingForDiscovery", waiting)
+            status = compose(execution, [], outcome, self._c.now())
+            return await put_status(self._c.kube, run, status), 1.0
+        accounts = await self._accounts(plan.model)
+        inventories = await self._inventories(plan.model)
+        verdict = preflight(
+            execution, plan.model, accounts, [i.model for i in inventories],
+            now=self._c.now(), live_elsewhere=await self._live_elsewhere(execution),
+        )  # fmt: skip
+        if verdict.refusals:
+            first = verdict.refusals[0]
+            message = "; ".join(p.message for p in verdict.refusals)
+            state = "Expired" if first.reason == "Expired" else "Failed"
+            return await self._refuse(run, state, first.reason, message), 0
+        if busy := await self._claim(plan, execution):
+            return await self._refuse(run, "Failed", "PlanBusy", busy), 0
+        frozen = freeze(execution, plan.model, accounts, [i.model for i in inventories])
+        tasks = await self._create_tasks(run, frozen)
+        return await self._recorded(run, plan.model, frozen, tasks, verdict.findings), 0
+
+    async def _plan(self, execution: DRExecution) -> Held[RecoveryPlan] | None:
+        try:
+            return await read(
+                self._c.kube, RecoveryPlan, execution.metadata.namespace,
+                execution.spec.plan_ref.name,
+            )  # fmt: skip
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
+        """Why the run should wait a little for the plan; empty: it need not."""
+        if plan.status.observed_generation == plan.metadata.generation:
+            return ""
+        created = from_rfc3339(execution.metadata.creation_timestamp or to_rfc3339(self._c.now()))
+        if self._c.now() - created > DISCOVERY_PATIENCE:
+            return ""
+        return f"waiting for the discovery of plan {plan.metadata.name}"
+
+    async def _accounts(self, plan: RecoveryPlan) -> dict[str, TargetAccount]:
+        held = await read_all(self._c.kube, TargetAccount, None)
+        wanted = {a.name for a in plan.spec.accounts}
+        return {h.model.metadata.name: h.model for h in held if h.model.metadata.name in wanted}
+
+    async def _inventories(self, plan: RecoveryPlan) -> list[Held[RecoveryInventory]]:
+        selector = f"{PLAN_LABEL}={label_value(plan.metadata.name)}"
+        return await read_all(self._c.kube, RecoveryInventory, plan.metadata.namespace, selector)
+
+    async def _live_elsewhere(self, execution: DRExecution) -> dict[str, str]:
+        """By ARN: the other live run that holds the resource, in whatever namespace."""
+        tasks = await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true")
+        return {
+            resource.arn: f"{t.model.metadata.namespace}/{t.model.spec.execution_ref.name}"
+            for t in tasks
+            if t.model.spec.execution_ref.uid != execution.metadata.uid
+            for resource in t.model.spec.resources
+        }
+
+    async def _claim(self, plan: Held[RecoveryPlan], execution: DRExecution) -> str:
+        """Take the plan for this run by compare-and-set; why not, or an empty string."""
+        active = plan.model.status.active_execution
+        uid = execution.metadata.uid
+        if active is not None and active.uid == uid:
+            return ""
+        if active is not None and await self._lives(active, execution.metadata.namespace):
+            return (
+                f"plan {plan.model.metadata.name} is already run by execution {active.name}; "
+                "wait for it, or cancel it, then create another execution"
+            )
+        mine = ActiveExecution(name=execution.metadata.name, uid=uid)
+        status = plan.model.status.model_copy(update={"active_execution": mine})
+        await put_status(self._c.kube, plan, status)
+        return ""
+
+    async def _lives(self, active: ActiveExecution, namespace: str) -> bool:
+        try:
+            other = await read(self._c.kube, DRExecution, namespace, active.name)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        same = other.model.metadata.uid == active.uid
+        return same and other.model.status.completion_time is None
+
+    async def _create_tasks(self, run: Held[DRExecution], frozen: Frozen) -> list[Held[DRTask]]:
+        """The frozen tasks as objects; what an earlier, unrecorded freeze left is removed."""
+        metadata = run.model.metadata
+        selector = f"{EXECUTION_LABEL}={label_value(metadata.name)}"
+        existing = await read_all(self._c.kube, DRTask, metadata.namespace, selector)
+        for leftover in existing:
+            await self._c.kube.delete(leftover.path, uid=leftover.model.metadata.uid)
+        made = []
+        for task in frozen.tasks:
+            self._c.lease.assert_valid()
+            raw = await self._c.kube.create(
+                path_of(DRTask.PLURAL, metadata.namespace), self._object(run, task)
+            )
+            made.append(hold(DRTask, raw))
+        return made
+
+    def _object(self, run: Held[DRExecution], task: FrozenTask) -> dict[str, object]:
+        metadata = run.model.metadata
+        body = new_object(DRTask, metadata.namespace, task.name, task.spec)
+        body["metadata"] |= {
+            "labels": {
+                EXECUTION_LABEL: label_value(metadata.name),
+                PLAN_LABEL: label_value(task.spec.plan),
+                f"{PREFIX}wave": task.spec.wave,
+                LIVE_LABEL: "true",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": run.raw["apiVersion"],
+                    "kind": DRExecution.KIND,
+                    "name": metadata.name,
+                    "uid": metadata.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        }
+        return body
+
+    async def _recorded(
+        self,
+        run: Held[DRExecution],
+        plan: RecoveryPlan,
+        frozen: Frozen,
+        tasks: list[Held[DRTask]],
+        findings: tuple[str, ...],
+    ) -> Held[DRExecution]:
+        """The run with its frozen plan in its status: from here on it is a live run."""
+        digests = {t.name: t.digest for t in frozen.tasks}
+        now, metadata = self._c.now(), run.model.metadata
+        records = [
+            TaskRecord(name=m.name, uid=m.uid, digest=digests[m.name])
+            for m in (t.model.metadata for t in tasks)
+        ]
+        status = run.model.status.model_copy(
+            update={
+                "epoch": self._c.lease.epoch,
+                "requested_by": metadata.annotations.get(f"{PREFIX}requested-by"),
+                "plan_generation": plan.metadata.generation,
+                "plan_digest": frozen.digest,
+                "start_time": to_rfc3339(now),
+                "tasks": records,
+                "waves": [
+                    WaveProgress(name=w.name, ordinal=n, state="NotStarted")
+                    for n, w in enumerate(plan.spec.waves, 1)
+                ],
+                "frozen_gates": [g.frozen() for g in frozen.gates],
+                "findings": [f[:1024] for f in findings[:30]],
+            }
+        )
+        total = sum(len(t.model.spec.resources) for t in tasks)
+        outcome = Outcome(
+            "Running", "Started",
+            f"{run.model.spec.operation} of plan {plan.metadata.name}: {len(tasks)} tasks, "
+            f"{total} resource steps in {len(plan.spec.waves)} waves",
+        )  # fmt: skip
+        execution = run.model.model_copy(update={"status": status})
+        models = [t.model for t in tasks]
+        composed = compose(execution, models, outcome, now)
+        run = await put_status(self._c.kube, run, composed)
+        await self._emit(run, composed, "Normal")
+        return run
+
+    async def _refuse(
+        self, run: Held[DRExecution], state: str, reason: str, message: str
+    ) -> Held[DRExecution]:
+        """End a run that never began; nothing was changed in AWS."""
+        outcome = Outcome("Expired" if state == "Expired" else "Failed", reason, message)
+        requester = run.model.metadata.annotations.get(f"{PREFIX}requested-by")
+        status = run.model.status.model_copy(update={"requested_by": requester})
+        execution = run.model.model_copy(update={"status": status})
+        composed = compose(execution, [], outcome, self._c.now())
+        run = await put_status(self._c.kube, run, composed)
+        await self._emit(run, composed, "Warning")
+        return run
+
+    async def _emit(self, run: Held[DRExecution], status: DRExecutionStatus, level: Level) -> None:
+        last = status.events[-1]
+        await self._c.recorder.emit(run.raw, last.reason, last.message, level, last.time)

@@ -1,0 +1,117 @@
+"""Asks gates and watches their deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from leeward.api.common import Condition
+from leeward.api.conditions import Type, set_condition
+from leeward.api.execution import DRExecution, DRExecutionStatus, GateStatus
+from leeward.api.task import DRTask
+from leeward.engine.context import Context
+from leeward.engine.objects import Held, put_status
+from leeward.planning import gates
+from leeward.planning.record import Outcome, compose
+from leeward.planning.times import from_rfc3339, to_rfc3339
+from leeward.planning.waves import Cursor
+
+
+class Gatekeeper:
+    """Writes gates into executions."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    async def ask(
+        self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
+    ) -> tuple[Held[DRExecution], list[Held[DRTask]]]:
+        """Ask the gate that the run has reached, and prove the guard once it can be proved.
+
+        The proof needs the gate on the object, since it tries to forge an answer to it; so the
+        gate is written first, and no answer counts until a snapshot of the guard stands on it.
+        """
+        assert where.ask is not None
+        assert where.stage is not None
+        now = self._c.now()
+        gate = gates.ask(run.model, where.ask, where.stage, "", now)
+        what = gates.consequence(run.model, gate, []) if gate.state == "Waiting" else None
+        message = what.message if what else f"{gate.name} passed: approvalMode is Automatic"
+        state, reason = (
+            ("WaitingForApproval", "GateWaiting") if what else ("Running", "GateAutomatic")
+        )
+        outcome = Outcome(
+            "WaitingForApproval" if state == "WaitingForApproval" else "Running", reason, message,
+            gate.wave, gate.before,
+        )  # fmt: skip
+        status = run.model.status.model_copy(update={"gates": [*run.model.status.gates, gate]})
+        execution = run.model.model_copy(update={"status": status})
+        composed = compose(execution, [t.model for t in tasks], outcome, now)
+        run = await put_status(self._c.kube, run, composed)
+        last = composed.events[-1]
+        await self._c.recorder.emit(run.raw, last.reason, last.message, "Normal", last.time)
+        if gate.state == "Waiting":
+            run = await self.prove(run, gate)
+        return run, list(tasks)
+
+    async def prove(self, run: Held[DRExecution], gate: GateStatus) -> Held[DRExecution]:
+        """The run with the proof of the guard on its gate, or with why it could not be had."""
+        if self._c.settings.guard == "Off":
+            return await self._guarded(
+                run, gate, "Off", "GuardOff", "guard is Off by setting", "False"
+            )
+        proof = await self._c.guard.prove(run.model, gate.name)
+        if proof.ok:
+            return await self._guarded(
+                run, gate, proof.snapshot, proof.reason, proof.message, "True"
+            )
+        return await self._guarded(run, gate, "", proof.reason, proof.message, "False")
+
+    async def _guarded(
+        self,
+        run: Held[DRExecution],
+        gate: GateStatus,
+        snapshot: str,
+        reason: str,
+        message: str,
+        verdict: str,
+    ) -> Held[DRExecution]:
+        at = to_rfc3339(self._c.now())
+        condition = Condition(
+            type=Type.GUARD_ACTIVE,
+            status="True" if verdict == "True" else "False",
+            reason=reason or "Proved",
+            message=message[:4096],
+            last_transition_time=at,
+            observed_generation=run.model.metadata.generation,
+        )
+        status: DRExecutionStatus = run.model.status.model_copy(
+            update={
+                "conditions": set_condition(run.model.status.conditions, condition),
+                "gates": [
+                    g.model_copy(update={"guard": snapshot[:128]}) if g.name == gate.name else g
+                    for g in run.model.status.gates
+                ],
+            }
+        )
+        run = await put_status(self._c.kube, run, status)
+        if verdict == "False":
+            await self._c.recorder.emit(run.raw, reason, message, "Warning", at)
+        return run
+
+    async def expire(self, run: Held[DRExecution]) -> Held[DRExecution]:
+        """The run with gates past their deadline marked, and unproved ones proved again."""
+        now = self._c.now()
+        after = [gates.timed_out(g, now) for g in run.model.status.gates]
+        if after != run.model.status.gates:
+            status = run.model.status.model_copy(update={"gates": after})
+            run = await put_status(self._c.kube, run, status)
+        for gate in run.model.status.gates:
+            if gate.state in {"Waiting", "Rejected", "TimedOut"} and not gate.guard:
+                run = await self.prove(run, gate)
+        return run
+
+    def until_deadline(self, gate: GateStatus, most: timedelta) -> timedelta:
+        """How long to wait for an answer before the deadline must be looked at again."""
+        left = from_rfc3339(gate.deadline) - self._c.now()
+        return min(max(left, timedelta(milliseconds=50)), most)

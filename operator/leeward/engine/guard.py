@@ -1,0 +1,216 @@
+"""Proof that the admission policies are in force, before any approval on an object is trusted.
+
+An annotation names its author only because the API server refused all others. That is worth
+nothing where the policies were deleted, weakened or replaced for a while, so the engine reads the
+execution first, proves the guard second, and only then counts what it read: whoever took the
+policies away to forge an approval and put them back has changed their uids or generations by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, Literal, Protocol
+
+from leeward import policies
+from leeward.api.common import PREFIX
+from leeward.api.execution import DRExecution
+from leeward.engine.kube import ApiError, path_of
+
+OFF: Final = "Off"
+"""Snapshot of gates that were asked while the setting `guard` was Off."""
+COMMANDS: Final = "leeward-commands.leeward.dev"
+_PROBE_VALUE = "nobody-this-is-the-guards-probe"
+_PLURALS = {
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
+    "MutatingAdmissionPolicyBinding": "mutatingadmissionpolicybindings",
+}
+_CONVENIENCES = frozenset({"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"})
+"""They fill in what a validating policy demands, so their absence weakens nothing (before
+Kubernetes 1.36 they are not to be had); a changed one could write for others and is refused."""
+_REPAIR = (
+    "repair it with `leeward policies --write DIR` of this version and `kubectl apply -f DIR`; "
+    "gates are held until then"
+)
+
+Reason = Literal[
+    "Proved",
+    "GuardOff",
+    "PolicyMissing",
+    "PolicyDiffers",
+    "PolicyUnreadable",
+    "ProbePassed",
+    "ProbeInconclusive",
+    "GuardChanged",
+]
+
+
+class Cluster(Protocol):
+    """The part of `engine.kube.Kube` that the guard uses."""
+
+    async def get(self, path: str) -> dict[str, Any]:
+        """The object at `path`; raises `ApiError`."""
+        ...
+
+    async def patch(
+        self, path: str, body: dict[str, Any], *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Merge-patch the object at `path`; raises `ApiError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the guard is worth at this moment."""
+
+    ok: bool
+    """Whether answers on the execution may be trusted."""
+    reason: Reason
+    """For the condition GuardActive."""
+    message: str
+    """For people: what is wrong and how to repair it."""
+    snapshot: str
+    """Digest of the uids and generations of all policies, for `status.gates[].guard`; empty
+    where they could not be read, `Off` where the guard is switched off."""
+
+
+class Guard:
+    """Proves that the live policies are those that this version ships, and that they bite."""
+
+    def __init__(self, kube: Cluster, setting: Literal["Required", "Off"] = "Required") -> None:
+        self._kube = kube
+        self._setting = setting
+        self._shipped = policies.load()
+
+    async def prove(self, execution: DRExecution, gate: str | None) -> Proof:
+        """Prove the guard for what was read of `execution` just before.
+
+        `gate` is the name of the gate that waits; without one the probe is another command. With
+        one whose `status.gates[].guard` is set, the policies must be the very objects, unedited,
+        of that moment; if not, the reason is GuardChanged, the snapshot that of now, and the
+        answers on the object are void: ask the gate again.
+
+        Raises `ApiUnavailable` when the API server does not answer.
+        """
+        if self._setting == "Off":
+            message = "the setting guard is Off: approvals are not proved to be unforged"
+            return Proof(True, "GuardOff", message, OFF)
+        live = await asyncio.gather(*(self._read(shipped) for shipped in self._shipped))
+        for shipped, found in zip(self._shipped, live, strict=True):
+            if problem := _problem(shipped, found):
+                return problem
+        snapshot = _snapshot(self._shipped, live)
+        if problem := await self._probe(execution, gate, snapshot):
+            return problem
+        return _compare(execution, gate, snapshot)
+
+    async def _read(self, shipped: Mapping[str, Any]) -> dict[str, Any] | ApiError:
+        plural = _PLURALS[shipped["kind"]]
+        name = shipped["metadata"]["name"]
+        try:
+            return await self._kube.get(f"/apis/{shipped['apiVersion']}/{plural}/{name}")
+        except ApiError as error:
+            return error
+
+    async def _probe(self, execution: DRExecution, gate: str | None, snapshot: str) -> Proof | None:
+        """Try, as a dry run, to give a command in another's name; None if it is refused right."""
+        key = PREFIX + (f"approve-{gate}" if gate else "pause")
+        meta = execution.metadata
+        path = path_of(DRExecution.PLURAL, meta.namespace, meta.name)
+        body = {"metadata": {"annotations": {key: _PROBE_VALUE}}}
+        try:
+            await self._kube.patch(path, body, dry_run=True)
+        except ApiError as error:
+            if error.status == 403 and _refused_by_identity(error.message, key):
+                return None
+            message = (
+                f"the guard's probe, a dry run of {key} in another's name on {meta.namespace}/"
+                f"{meta.name}, was refused for another reason than its author, which proves "
+                f"nothing: {error.message}; {_REPAIR}"
+            )
+            return Proof(False, "ProbeInconclusive", message, snapshot)
+        message = (
+            f"the API server would take {key} in another's name on {meta.namespace}/{meta.name}, "
+            f"although the policies are as shipped (a new policy takes a moment to come into "
+            f"force); if it stays so, {_REPAIR}"
+        )
+        return Proof(False, "ProbePassed", message, snapshot)
+
+
+def _refused_by_identity(message: str, key: str) -> bool:
+    """Whether a refusal is that of the rule about the author, in the policy's own words."""
+    return (
+        f"ValidatingAdmissionPolicy '{COMMANDS}' with binding '{COMMANDS}' denied request: "
+        f"the value of {key} must be your own user name" in message
+    )
+
+
+def _problem(shipped: Mapping[str, Any], live: dict[str, Any] | ApiError) -> Proof | None:
+    what = f"{shipped['kind']} {shipped['metadata']['name']}"
+    if isinstance(live, ApiError):
+        if live.status == 404:
+            if shipped["kind"] in _CONVENIENCES:
+                return None
+            return Proof(False, "PolicyMissing", f"{what} is missing; {_REPAIR}", "")
+        message = f"{what} cannot be read: {live.message}; grant the operator get on it"
+        return Proof(False, "PolicyUnreadable", message, "")
+    if live["metadata"].get("deletionTimestamp"):
+        return Proof(False, "PolicyMissing", f"{what} is being deleted; {_REPAIR}", "")
+    if difference := _difference(shipped["spec"], live.get("spec"), "spec"):
+        message = f"{what} is not what this version of Leeward ships: {difference}; {_REPAIR}"
+        return Proof(False, "PolicyDiffers", message, "")
+    return None
+
+
+def _difference(shipped: Any, live: Any, path: str) -> str | None:
+    """The first place in which two specs differ, or None.
+
+    Nothing is ignored: the shipped files spell out the server's defaults, so that a field that
+    only the live object has, such as a selector or a match condition, is a difference.
+    """
+    if isinstance(shipped, Mapping) and isinstance(live, Mapping):
+        for key in [*shipped, *(k for k in live if k not in shipped)]:
+            if key not in shipped:
+                return f"{path}.{key} is added"
+            if key not in live:
+                return f"{path}.{key} is gone"
+            if found := _difference(shipped[key], live[key], f"{path}.{key}"):
+                return found
+        return None
+    if isinstance(shipped, list) and isinstance(live, list):
+        if len(shipped) != len(live):
+            return f"{path} has {len(live)} entries instead of {len(shipped)}"
+        pairs = enumerate(zip(shipped, live, strict=True))
+        return next((d for i, (a, b) in pairs if (d := _difference(a, b, f"{path}[{i}]"))), None)
+    return None if shipped == live else f"{path} is changed"
+
+
+def _snapshot(
+    shipped: Sequence[Mapping[str, Any]], live: Sequence[dict[str, Any] | ApiError]
+) -> str:
+    lines = []
+    for expected, found in zip(shipped, live, strict=True):
+        state = "absent"
+        if not isinstance(found, ApiError):
+            state = f"{found['metadata']['uid']} {found['metadata'].get('generation', 0)}"
+        lines.append(f"{expected['kind']} {expected['metadata']['name']} {state}")
+    return "sha256:" + sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _compare(execution: DRExecution, gate: str | None, snapshot: str) -> Proof:
+    """Compare with the moment when the gate was asked."""
+    asked = next((g.guard for g in execution.status.gates if g.name == gate), "")
+    if not asked or asked == snapshot:
+        message = "the admission policies are in force and as shipped"
+        return Proof(True, "Proved", message, snapshot)
+    how = (
+        "the guard was switched off when it was asked"
+        if asked == OFF
+        else "an admission policy was edited or replaced since it was asked"
+    )
+    message = f"answers to gate {gate} are void and must be given again: {how}"
+    return Proof(False, "GuardChanged", message, snapshot)

@@ -1,0 +1,152 @@
+"""The Kubernetes API as the engine uses it: plain objects, explicit verbs, compare-and-set.
+
+Built on the official client's asynchronous half for configuration, tokens (read afresh for each
+request) and transport. Nothing is retried here: a pass that fails is run again as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from leeward.api.common import API_VERSION
+
+Object = dict[str, Any]
+MERGE = "application/merge-patch+json"
+
+
+class ApiError(Exception):
+    """The API server refused a request."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class ApiUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake
+    """The API server did not answer."""
+
+
+def path_of(plural: str, namespace: str | None = None, name: str | None = None) -> str:
+    """Path of one of our kinds, of one object when `name` is given."""
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/{API_VERSION}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+class Kube:
+    """A connection to one API server."""
+
+    def __init__(self, configuration: Any, *, timeout: float = 10.0) -> None:
+        self.configuration = configuration
+        self._client = client.ApiClient(configuration)
+        self._timeout = timeout
+
+    @classmethod
+    async def connect(cls) -> Kube:
+        """From KUBECONFIG when it is set, else from the pod's service account.
+
+        Raises `kubernetes.aio.config.ConfigException` when there is neither.
+        """
+        configuration = client.Configuration()
+        configuration.retries = None
+        if os.environ.get("KUBECONFIG") or not os.environ.get("KUBERNETES_SERVICE_HOST"):
+            await config.load_kube_config(client_configuration=configuration)
+        else:
+            config.load_incluster_config(client_configuration=configuration)
+        return cls(configuration)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+        query: dict[str, str] | None = None,
+    ) -> Object:
+        """One request. Raises `ApiError` for an answer ≥ 400, `ApiUnavailable` for none."""
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        serialized = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self._client.call_api(*serialized, _request_timeout=self._timeout)
+            text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ApiUnavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        return _answer(response.status, text, f"{method} {path}")
+
+    async def get(self, path: str) -> Object:
+        """The object at `path`, read from the quorum."""
+        return await self.call("GET", path)
+
+    async def list(self, path: str, *, selector: str | None = None) -> list[Object]:
+        """All objects under `path` that a label selector matches."""
+        items: list[Object] = []
+        query = {"limit": "500"} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = await self.call("GET", path, query=query)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items
+            query = query | {"continue": token}
+
+    async def create(self, path: str, body: Object) -> Object:
+        """Create an object; unknown fields are refused."""
+        return await self.call("POST", path, body, query={"fieldValidation": "Strict"})
+
+    async def replace(self, path: str, body: Object) -> Object:
+        """Replace an object; with metadata.resourceVersion it is a compare-and-set."""
+        return await self.call("PUT", path, body, query={"fieldValidation": "Strict"})
+
+    async def patch(
+        self,
+        path: str,
+        body: Object,
+        *,
+        resource_version: str | None = None,
+        dry_run: bool = False,
+        content_type: str = MERGE,
+    ) -> Object:
+        """Merge-patch an object; with `resource_version` a compare-and-set (409 when it moved)."""
+        if resource_version is not None:
+            metadata = body.get("metadata", {}) | {"resourceVersion": resource_version}
+            body = body | {"metadata": metadata}
+        query = {"fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
+        return await self.call("PATCH", path, body, content_type=content_type, query=query)
+
+    async def delete(self, path: str, *, uid: str | None = None) -> None:
+        """Delete an object, if it still has that uid; one that is gone is no error."""
+        body = {"preconditions": {"uid": uid}} if uid else None
+        try:
+            await self.call("DELETE", path, body)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+
+def _answer(status: int, text: bytes, what: str) -> Object:
+    try:
+        body = json.loads(text) if text else {}
+    except ValueError:
+        body = {"message": text.decode(errors="replace")[:500]}
+    if status >= 400:
+        reason = str(body.get("reason", ""))
+        raise ApiError(status, reason, f"{what}: {body.get('message', '')}")
+    return dict(body)

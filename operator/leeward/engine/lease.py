@@ -1,0 +1,157 @@
+"""Leadership: one operator acts at a time, proved by a Lease that only a compare-and-set changes.
+
+Why it is our own: kopf's peering is no lock, and the client library's election neither fences nor
+ends a leader that can't reach the API server. Here
+
+* validity counts from before the renewal was sent, on a clock that also runs while the machine
+  sleeps, and another holder's Lease is judged by how long *we* saw it unchanged;
+* a thread ends the process when validity runs out, even if the event loop is stuck;
+* each leadership has an epoch, greater than all before, which every record carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
+
+log = logging.getLogger(__name__)
+
+FENCED_EXIT = 75
+"""Exit status of a process that ended itself because its Lease ran out (EX_TEMPFAIL)."""
+
+
+def _clock() -> float:
+    """Seconds that go on while the machine is suspended and never step."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """A coordination.k8s.io/v1 Lease; durations in seconds."""
+
+    def __init__(
+        self, kube: Kube, namespace: str, name: str, identity: str, *, duration: float
+    ) -> None:
+        self._kube = kube
+        self._base = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._path = f"{self._base}/{name}"
+        self._name = name
+        self._identity = identity
+        self._duration = duration
+        self._every = duration / 7.5
+        self._margin = duration / 5
+        self._valid_until = 0.0
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._renewal: asyncio.Task[None] | None = None
+        self.epoch = 0
+        """Epoch of this leadership; 0 while not leading."""
+        self.since = datetime.now(UTC)
+        """When this leadership began."""
+
+    def assert_valid(self) -> None:
+        """End the process unless the Lease is still ours: called right before every effect."""
+        if self.epoch == 0 or _clock() >= self._valid_until - self._margin:
+            self.fence("the Lease was not valid right before an effect")
+
+    def fence(self, why: str) -> None:
+        """End the process at once; nothing more may be written by it."""
+        os.write(2, f"leeward: {self._identity} ends itself: {why}\n".encode())
+        os._exit(FENCED_EXIT)
+
+    async def acquire(self, highest_epoch: Callable[[], Awaitable[int]]) -> None:
+        """Wait until this process leads, then keep the Lease renewed.
+
+        `highest_epoch` gives the highest epoch on any live object: the new one is greater than
+        both that and the Lease's own, so that a lost Lease can't lock the operator out.
+        """
+        while not await self._tried(highest_epoch):  # noqa: ASYNC110 - the API has no event
+            await asyncio.sleep(self._every)
+        self.since = datetime.now(UTC)
+        log.info("leading as %s, epoch %d", self._identity, self.epoch)
+        threading.Thread(target=self._watchdog, name="lease-watchdog", daemon=True).start()
+        self._renewal = asyncio.create_task(self._renew(), name="lease-renewal")
+
+    async def _tried(self, highest_epoch: Callable[[], Awaitable[int]]) -> bool:
+        try:
+            return await self._hold(await highest_epoch())
+        except (ApiError, ApiUnavailable) as error:
+            log.warning("cannot take the Lease yet: %s", error)
+            return False
+
+    async def _hold(self, floor: int) -> bool:
+        """Take or renew the Lease; False when somebody else holds it."""
+        before = _clock()
+        lease = await self._read()
+        spec, version = lease.get("spec", {}), lease["metadata"]["resourceVersion"]
+        holder = spec.get("holderIdentity") or ""
+        if holder not in ("", self._identity):
+            if self._seen[0] != version:
+                self._seen = (version, _clock())
+            if _clock() - self._seen[1] < float(spec.get("leaseDurationSeconds", self._duration)):
+                return False
+        epoch = self.epoch or max(int(spec.get("leaseTransitions") or 0), floor) + 1
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        wanted = spec | {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": max(1, round(self._duration)),
+            "renewTime": now,
+            "leaseTransitions": epoch,
+        }
+        if not self.epoch:
+            wanted["acquireTime"] = now
+        await self._kube.replace(self._path, lease | {"spec": wanted})
+        self.epoch = epoch
+        self._valid_until = before + self._duration
+        return True
+
+    async def _read(self) -> Object:
+        try:
+            return await self._kube.get(self._path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        return await self._kube.create(
+            self._base,
+            {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": self._name},
+                "spec": {"leaseDurationSeconds": max(1, round(self._duration))},
+            },
+        )
+
+    def _watchdog(self) -> None:
+        while self.epoch:
+            if _clock() >= self._valid_until - self._margin:
+                self.fence("the Lease could not be renewed in time")
+            time.sleep(min(0.2, self._margin / 4))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._every)
+            try:
+                if not await self._hold(0):
+                    self.fence("another operator holds the Lease")
+            except (ApiError, ApiUnavailable) as error:
+                log.warning("cannot renew the Lease yet: %s", error)
+
+    async def release(self) -> None:
+        """Give the Lease up, so that a standby takes over at once."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+        led, self.epoch = self.epoch, 0
+        if not led:
+            return
+        try:
+            lease = await self._kube.get(self._path)
+            if lease.get("spec", {}).get("holderIdentity") == self._identity:
+                spec = lease["spec"] | {"holderIdentity": ""}
+                await self._kube.replace(self._path, lease | {"spec": spec})
+        except (ApiError, ApiUnavailable) as error:
+            log.warning("the Lease stays until it runs out: %s", error)

@@ -1,0 +1,297 @@
+"""The pass over one RecoveryPlan: check it, look at its accounts, write down what was found.
+
+An account that does not answer keeps its last good inventory, with its age and the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from botocore.exceptions import BotoCoreError, ClientError
+from leeward_adapters.discovery import discover
+
+from leeward.api.account import TargetAccount
+from leeward.api.common import Ref
+from leeward.api.inventory import (
+    Finding,
+    InventoryResource,
+    RecoveryInventory,
+    RecoveryInventorySpec,
+    RecoveryInventoryStatus,
+)
+from leeward.api.plan import RecoveryPlan
+from leeward.engine.context import Context
+from leeward.engine.kube import ApiError, path_of
+from leeward.engine.objects import (
+    PLAN_LABEL,
+    Held,
+    hold,
+    label_value,
+    new_object,
+    put_status,
+    read,
+    read_all,
+)
+from leeward.engine.supervisor import Key
+from leeward.planning import rules
+from leeward.planning.durations import parse
+from leeward.planning.inventory import PART, Found, by_account, chunks
+from leeward.planning.plan_status import assess
+from leeward.planning.times import to_rfc3339
+from leeward_adapters import registry
+from leeward_adapters.base import Target
+from leeward_adapters.errors import classify
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What one account said."""
+
+    account: str
+    found: tuple[Found, ...] = ()
+    problem: str = ""
+    """Why it did not answer; empty: it did."""
+    remarks: tuple[str, ...] = ()
+    """What it could not say although it answered."""
+
+
+class PlanReconciler:
+    """Passes over plans."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+        self._looked: dict[str, tuple[object, datetime]] = {}
+
+    async def run(self, key: Key) -> float | None:
+        """One pass; seconds until the next, or None when there is no such plan."""
+        try:
+            plan = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
+        except ApiError as error:
+            if error.status == 404:
+                self._looked.pop(key.uid, None)
+                return None
+            raise
+        if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
+            return None
+        accounts = await self._accounts(plan.model)
+        signature = (
+            plan.model.metadata.generation,
+            tuple(sorted((a.metadata.uid, a.metadata.generation) for a in accounts.values())),
+            plan.model.status.active_execution is None,
+        )
+        if wait := self._not_due(key, signature, plan.model):
+            return wait
+        problems = rules.problems_of(plan.model, accounts)
+        inventories = await self._inventories(plan.model)
+        if not problems:
+            looked = await self._look(plan.model, accounts, inventories)
+            inventories = await self._write(plan, accounts, inventories, looked)
+        fresh = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
+        status = assess(
+            fresh.model, accounts, [i.model for i in inventories],
+            now=self._c.now(), valid=problems, previous=fresh.model.status,
+        )  # fmt: skip
+        await put_status(self._c.kube, fresh, status)
+        self._looked[key.uid] = (signature, self._c.now())
+        return self._interval(plan.model).total_seconds()
+
+    def _interval(self, plan: RecoveryPlan) -> timedelta:
+        try:
+            return parse(plan.spec.discovery.interval)
+        except ValueError:
+            return timedelta(minutes=5)  # the plan is invalid, which its status says
+
+    def _not_due(self, key: Key, signature: object, plan: RecoveryPlan) -> float:
+        """Seconds until the estate must be looked at again; zero: now."""
+        before = self._looked.get(key.uid)
+        if before is None or before[0] != signature:
+            return 0.0
+        return max((before[1] + self._interval(plan) - self._c.now()).total_seconds(), 0.0)
+
+    async def _accounts(self, plan: RecoveryPlan) -> dict[str, TargetAccount]:
+        wanted = {a.name for a in plan.spec.accounts}
+        held = await read_all(self._c.kube, TargetAccount, None)
+        return {h.model.metadata.name: h.model for h in held if h.model.metadata.name in wanted}
+
+    async def _inventories(self, plan: RecoveryPlan) -> list[Held[RecoveryInventory]]:
+        selector = f"{PLAN_LABEL}={label_value(plan.metadata.name)}"
+        return await read_all(self._c.kube, RecoveryInventory, plan.metadata.namespace, selector)
+
+    async def _look(
+        self,
+        plan: RecoveryPlan,
+        accounts: Mapping[str, TargetAccount],
+        inventories: Sequence[Held[RecoveryInventory]],
+    ) -> dict[str, _Looked]:
+        """What every account says, all at once; a silent one with what it said before."""
+        looked = await asyncio.gather(*(self._look_at(plan, a) for a in accounts.values()))
+        return {
+            one.account: one if not one.problem else _as_before(one, inventories) for one in looked
+        }
+
+    async def _look_at(self, plan: RecoveryPlan, target: TargetAccount) -> _Looked:
+        account = self._c.account(target, plan.metadata.namespace)
+        regions = plan.spec.regions
+        name = target.metadata.name
+        try:
+            seen = await self._c.pool.run(
+                discover,
+                lambda region: self._c.aws.scope(account, region),
+                regions=(regions.primary, regions.recovery),
+            )
+        except (ClientError, BotoCoreError) as error:
+            fault = classify(error)
+            problem = f"account {target.spec.account_id} ({name}): {fault.code}: {fault.message}"
+            log.warning("plan %s: %s", plan.metadata.name, problem)
+            return _Looked(name, problem=problem[:1024])
+        found = tuple(
+            Found(
+                id=r.id, arn=r.arn, technology=r.technology, account=name,
+                account_id=target.spec.account_id, region=r.region, name=r.name,
+                tags=r.tags, attributes=r.attributes,
+            )
+            for r in seen.found
+        )  # fmt: skip
+        return _Looked(name, found, remarks=tuple(seen.problems))
+
+    async def _write(
+        self,
+        plan: Held[RecoveryPlan],
+        accounts: Mapping[str, TargetAccount],
+        inventories: Sequence[Held[RecoveryInventory]],
+        looked: Mapping[str, _Looked],
+    ) -> list[Held[RecoveryInventory]]:
+        """The inventory objects as they are after this look, parts that are no more removed."""
+        found = [f for one in looked.values() for f in one.found]
+        sorted_out = by_account(plan.model.spec, found, registry.kinds())
+        existing = {i.model.metadata.name: i for i in inventories}
+        written: list[Held[RecoveryInventory]] = []
+        for name, target in accounts.items():
+            resources = sorted_out.get(name, [])
+            findings = await self._readiness(plan.model, target, resources, looked[name])
+            for part, some in enumerate(chunks(resources, PART) or [[]]):
+                held = await self._part(plan, target, part, existing)
+                status = self._status(held.model, some, findings, looked[name])
+                written.append(await put_status(self._c.kube, held, status))
+        kept = {w.model.metadata.name for w in written}
+        for name, inventory in existing.items():
+            if name not in kept:
+                await self._c.kube.delete(inventory.path, uid=inventory.model.metadata.uid)
+        return written
+
+    def _status(
+        self,
+        held: RecoveryInventory,
+        resources: Sequence[InventoryResource],
+        findings: Sequence[Finding],
+        looked: _Looked,
+    ) -> RecoveryInventoryStatus:
+        ids = {r.id for r in resources}
+        part = held.spec.part
+        mine = [f for f in findings if f.resource in ids or (f.resource is None and part == 0)]
+        answered = not looked.problem
+        discovered = to_rfc3339(self._c.now()) if answered else held.status.discovered_at
+        return RecoveryInventoryStatus(
+            discovered_at=discovered,
+            current=answered,
+            problem=looked.problem or None,
+            count=len(resources),
+            resources=list(resources),
+            findings=mine[:500],
+        )
+
+    async def _readiness(
+        self,
+        plan: RecoveryPlan,
+        target: TargetAccount,
+        resources: Sequence[InventoryResource],
+        looked: _Looked,
+    ) -> list[Finding]:
+        """What the adapters say of the selected resources, and what discovery could not see."""
+        findings = [
+            Finding(severity="Warning", reason="DiscoveryIncomplete", message=r[:1024])
+            for r in looked.remarks
+        ]
+        if looked.problem:
+            message = looked.problem[:1024]
+            return [Finding(severity="Blocking", reason="AccountSilent", message=message)]
+        scope = self._c.aws.scope(
+            self._c.account(target, plan.metadata.namespace), plan.spec.regions.recovery
+        )
+        for technology in sorted({r.technology for r in resources if r.verdict == "Selected"}):
+            targets = [
+                Target(r.id, r.arn, r.name, dict(r.attributes))
+                for r in resources
+                if r.technology == technology and r.verdict == "Selected"
+            ]
+            adapter = registry.adapter(technology)
+            try:
+                seen = await self._c.pool.run(adapter.readiness, scope, targets)
+            except (ClientError, BotoCoreError) as error:
+                fault = classify(error)
+                message = f"{technology} in {target.metadata.name}: {fault.code}: {fault.message}"
+                findings.append(
+                    Finding(severity="Blocking", reason="NotChecked", message=message[:1024])
+                )
+                continue
+            findings += [
+                Finding.model_validate(
+                    {
+                        "resource": f.target, "severity": f.severity,
+                        "reason": f.reason[:63], "message": f.message[:1024],
+                    }
+                )
+                for f in seen
+            ]  # fmt: skip
+        return findings
+
+    async def _part(
+        self,
+        plan: Held[RecoveryPlan],
+        target: TargetAccount,
+        part: int,
+        existing: Mapping[str, Held[RecoveryInventory]],
+    ) -> Held[RecoveryInventory]:
+        metadata = plan.model.metadata
+        name = f"{metadata.name}-{target.spec.account_id}-{part}"
+        if name in existing:
+            return existing[name]
+        spec = RecoveryInventorySpec(
+            plan_ref=Ref(name=metadata.name),
+            account=target.metadata.name,
+            account_id=target.spec.account_id,
+            part=part,
+        )
+        body = new_object(RecoveryInventory, metadata.namespace, name, spec)
+        body["metadata"] |= {
+            "labels": {PLAN_LABEL: label_value(metadata.name)},
+            "ownerReferences": [
+                {
+                    "apiVersion": plan.raw["apiVersion"], "kind": RecoveryPlan.KIND,
+                    "name": metadata.name, "uid": metadata.uid, "controller": True,
+                }
+            ],
+        }  # fmt: skip
+        path = path_of(RecoveryInventory.PLURAL, metadata.namespace)
+        return hold(RecoveryInventory, await self._c.kube.create(path, body))
+
+
+def _as_before(silent: _Looked, inventories: Sequence[Held[RecoveryInventory]]) -> _Looked:
+    """What a silent account said the last time."""
+    found = tuple(
+        Found(
+            id=r.id, arn=r.arn, technology=r.technology, account=i.model.spec.account,
+            account_id=i.model.spec.account_id, region=r.region, name=r.name, tags=r.tags,
+            attributes=r.attributes,
+        )
+        for i in inventories
+        if i.model.spec.account == silent.account
+        for r in i.model.status.resources
+    )  # fmt: skip
+    return _Looked(silent.account, found, silent.problem)

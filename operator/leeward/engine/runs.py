@@ -1,0 +1,276 @@
+"""The pass over one execution: read, take commands, see where it stands, let tasks run, record.
+
+A pass keeps nothing in memory that it would need again: whatever it decides on, it reads afresh,
+and whatever it decides, it writes by compare-and-set. A 409 anywhere ends the pass; the next one
+reads and decides anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from leeward.api.common import FINALIZER
+from leeward.api.conditions import Reason, Type, find
+from leeward.api.execution import DRExecution, GateStatus
+from leeward.api.task import DRTask
+from leeward.engine.answers import CommandTaker
+from leeward.engine.begin import Beginner
+from leeward.engine.context import Context
+from leeward.engine.finish import Finisher
+from leeward.engine.gatekeeper import Gatekeeper
+from leeward.engine.kube import ApiError, Object
+from leeward.engine.objects import (
+    EXECUTION_LABEL,
+    Held,
+    label_value,
+    patch_metadata,
+    put_status,
+    read,
+    read_all,
+)
+from leeward.engine.supervisor import Key
+from leeward.engine.tasks import TaskRunner
+from leeward.planning import gates
+from leeward.planning.record import Outcome, compose, compose_task, verdict
+from leeward.planning.waves import CLOSING, ENDED, Cursor, cursor
+
+log = logging.getLogger(__name__)
+WAITING_POLL = timedelta(seconds=30)
+"""How often a waiting run looks at the clock; annotations wake it at once."""
+
+
+def ended(run: DRExecution) -> bool:
+    """Whether the run has its verdict: the condition Succeeded is True or False."""
+    succeeded = find(run.status.conditions, Type.SUCCEEDED)
+    return succeeded is not None and succeeded.status != "Unknown"
+
+
+def needs_passes(body: Object) -> bool:
+    """Whether an execution as a watch shows it needs passes: it lives, or must still be closed."""
+    run = DRExecution.model_validate(body)
+    return not ended(run) or FINALIZER in run.metadata.finalizers
+
+
+class RunReconciler:
+    """Passes over executions."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+        self._tasks = TaskRunner(context)
+        self._commands = CommandTaker(context)
+        self._beginner = Beginner(context)
+        self._finisher = Finisher(context)
+        self._gates = Gatekeeper(context)
+
+    async def run(self, key: Key) -> float | None:
+        """One pass; seconds until the next, or None when the execution needs no more."""
+        try:
+            run = await read(self._c.kube, DRExecution, key.namespace, key.name)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        if run.model.metadata.uid != key.uid:
+            return None
+        if ended(run.model):
+            await self._finisher.close(run)
+            return None
+        run = await self._adopt(run)
+        if not run.model.status.tasks:
+            if run.model.metadata.deletion_timestamp:
+                return await self._never_begun(run)
+            run, delay = await self._beginner.begin(run)
+            return delay
+        return await self._live(run)
+
+    async def _adopt(self, run: Held[DRExecution]) -> Held[DRExecution]:
+        """The run with our finalizer and our epoch on it."""
+        metadata, epoch = run.model.metadata, self._c.lease.epoch
+        if FINALIZER not in metadata.finalizers and not metadata.deletion_timestamp:
+            finalizers = [*metadata.finalizers, FINALIZER]
+            run = await patch_metadata(self._c.kube, run, {"finalizers": finalizers})
+        if run.model.status.epoch > epoch:
+            self._c.lease.fence(f"{metadata.name} belongs to epoch {run.model.status.epoch}")
+        if run.model.status.epoch < epoch:
+            status = run.model.status.model_copy(update={"epoch": epoch})
+            run = await put_status(self._c.kube, run, status)
+        return run
+
+    async def _never_begun(self, run: Held[DRExecution]) -> float:
+        outcome = Outcome("Cancelled", Reason.CANCELLED, "deleted before it began")
+        await self._write(run, [], outcome)
+        return 0
+
+    async def _live(self, run: Held[DRExecution]) -> float:
+        """A pass over a run whose tasks are frozen."""
+        run = await self._commands.take(run)
+        tasks = await self._own_tasks(run)
+        run, tasks = await self._commands.take_from_tasks(run, tasks)
+        run = await self._gates.expire(run)
+        cancelling = self._cancelling(run.model)
+        if cancelling:
+            tasks = [await self._abandon(run, t) for t in tasks]
+        where = cursor(
+            run.model.spec.operation, run.model.status, [t.model for t in tasks],
+            cancelling=cancelling,
+        )  # fmt: skip
+        if where.ask is not None:
+            run, tasks = await self._gates.ask(run, where, tasks)
+            return 0 if run.model.status.gates[-1].state == "Automatic" else 0.05
+        outcome, delay, tasks = await self._go(run, where, tasks)
+        # An action may have taken minutes; commands given meanwhile moved the object on.
+        run = await self._refreshed(run)
+        await self._write(run, tasks, outcome)
+        return delay.total_seconds()
+
+    def _cancelling(self, run: DRExecution) -> bool:
+        return run.status.cancelling or run.metadata.deletion_timestamp is not None
+
+    async def _own_tasks(self, run: Held[DRExecution]) -> list[Held[DRTask]]:
+        """The frozen tasks, adopted: in order, each with the uid and digest that were recorded."""
+        metadata, epoch = run.model.metadata, self._c.lease.epoch
+        selector = f"{EXECUTION_LABEL}={label_value(metadata.name)}"
+        held = await read_all(self._c.kube, DRTask, metadata.namespace, selector)
+        by_name = {h.model.metadata.name: h for h in held}
+        tasks = []
+        for record in run.model.status.tasks:
+            task = by_name.get(record.name)
+            if task is None or task.model.metadata.uid != record.uid:
+                raise MissingTaskError(
+                    f"DRTask {record.name} of {metadata.namespace}/{metadata.name} is gone or was "
+                    "replaced; the run does not go on. Cancel it and create another execution"
+                )
+            if task.model.status.epoch > epoch:
+                self._c.lease.fence(f"{record.name} belongs to epoch {task.model.status.epoch}")
+            if task.model.status.epoch < epoch and task.model.status.state not in ENDED:
+                status = task.model.status.model_copy(update={"epoch": epoch})
+                task = await put_status(self._c.kube, task, status)
+            tasks.append(task)
+        return tasks
+
+    async def _abandon(self, run: Held[DRExecution], task: Held[DRTask]) -> Held[DRTask]:
+        """A task that has not begun when the run is cancelled; a drill's clean-up stays."""
+        spec, status = task.model.spec, task.model.status
+        closing = spec.recovery_phase in CLOSING.get(spec.operation, ())
+        if status.state != "NotStarted" or closing:
+            return task
+        update = {"state": "Abandoned", "message": "not begun: the run was cancelled"}
+        after = compose_task(task.model, status.model_copy(update=update), self._c.now())
+        return await put_status(self._c.kube, task, after)
+
+    async def _go(
+        self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
+    ) -> tuple[Outcome, timedelta, list[Held[DRTask]]]:
+        """Let the run do what the cursor allows."""
+        if where.finished or where.stage is None:
+            return verdict(run.model, [t.model for t in tasks]), timedelta(0), list(tasks)
+        if where.waiting is not None:
+            return await self._wait(run, where, where.waiting, tasks)
+        if where.stuck:
+            return self._stuck(run.model, where), WAITING_POLL, list(tasks)
+        return await self._work(run, where, tasks)
+
+    async def _wait(
+        self, run: Held[DRExecution], where: Cursor, gate: GateStatus, tasks: Sequence[Held[DRTask]]
+    ) -> tuple[Outcome, timedelta, list[Held[DRTask]]]:
+        what = gates.consequence(run.model, gate, [t.model for t in tasks])
+        wave, phase = gate.wave, gate.before
+        if what.kind == "SkipWave":
+            skipped = [await self._skip(t, gate.wave, what.message) for t in tasks]
+            return Outcome("Running", "WaveSkipped", what.message, wave), timedelta(0), skipped
+        if what.kind == "Fail":
+            return Outcome("Failed", "GateNotPassed", what.message, wave), timedelta(0), list(tasks)
+        if what.kind == "Decide":
+            outcome = Outcome("WaitingForDecision", f"Gate{gate.state}", what.message, wave, phase)
+            return outcome, WAITING_POLL, list(tasks)
+        outcome = Outcome("WaitingForApproval", "GateWaiting", what.message, wave, phase)
+        return outcome, self._gates.until_deadline(gate, WAITING_POLL), list(tasks)
+
+    async def _skip(self, task: Held[DRTask], wave: str, why: str) -> Held[DRTask]:
+        if task.model.spec.wave != wave or task.model.status.state in ENDED:
+            return task
+        update = {"state": "Skipped", "message": why[:1024]}
+        status = task.model.status.model_copy(update=update)
+        return await put_status(self._c.kube, task, compose_task(task.model, status, self._c.now()))
+
+    def _stuck(self, run: DRExecution, where: Cursor) -> Outcome:
+        """Failed tasks hold the run: a person decides."""
+        namespace = run.metadata.namespace
+        first = where.stuck[0].metadata.name
+        named = "; ".join(f"{t.metadata.name}: {t.status.message}" for t in where.stuck[:3])
+        more = f" and {len(where.stuck) - 3} more" if len(where.stuck) > 3 else ""
+        how = (
+            f'kubectl annotate drt {first} -n {namespace} leeward.dev/retry="YOU" (or skip), '
+            f'or kubectl annotate drx {run.metadata.name} -n {namespace} leeward.dev/cancel="YOU"'
+        )
+        assert where.stage is not None
+        return Outcome(
+            "WaitingForDecision", "TasksFailed", f"{named[: 1000 - len(how)]}{more}. Decide: {how}",
+            where.stage.wave, where.stage.phase,
+        )  # fmt: skip
+
+    async def _work(
+        self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
+    ) -> tuple[Outcome, timedelta, list[Held[DRTask]]]:
+        """A pass over every task that may work now, all at once."""
+        assert where.stage is not None
+        names = {t.metadata.name for t in where.work}
+        holding, stopping = run.model.status.paused, self._cancelling(run.model)
+        if where.stage.phase in CLOSING.get(run.model.spec.operation, ()):
+            stopping = False
+        chosen = [t for t in tasks if t.model.metadata.name in names]
+        results = await asyncio.gather(
+            *(self._tasks.run(run, t, holding=holding, stopping=stopping) for t in chosen)
+        )
+        after = {t.model.metadata.name: t for t, _ in results}
+        merged = [after.get(t.model.metadata.name, t) for t in tasks]
+        failed = [t for t, _ in results if t.model.status.state == "Failed"]
+        for task in failed:
+            await self._emit_failure(task)
+        delay = min((d for _, d in results), default=timedelta(0))
+        busy = [t for t, _ in results if t.model.status.state not in ENDED]
+        state, reason = ("Paused", "Paused") if holding else ("Running", "Running")
+        words = "; ".join(f"{t.model.status.message}" for t in busy[:2])
+        message = f"wave {where.stage.wave}, {where.stage.phase}: {words or 'done'}"
+        outcome = Outcome(
+            "Paused" if state == "Paused" else "Running", reason, message,
+            where.stage.wave, where.stage.phase,
+        )  # fmt: skip
+        return outcome, delay if busy else timedelta(0), merged
+
+    async def _emit_failure(self, task: Held[DRTask]) -> None:
+        status = task.model.status
+        await self._c.recorder.emit(
+            task.raw, "TaskFailed", status.message or "failed", "Warning",
+            status.completion_time or "",
+        )  # fmt: skip
+
+    async def _refreshed(self, run: Held[DRExecution]) -> Held[DRExecution]:
+        """The run as it is now, if nothing but its metadata moved on since it was read."""
+        metadata = run.model.metadata
+        fresh = await read(self._c.kube, DRExecution, metadata.namespace, metadata.name)
+        if fresh.model.status != run.model.status:
+            raise ApiError(409, "Conflict", f"{metadata.name} was written by somebody else")
+        return fresh
+
+    async def _write(
+        self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]], outcome: Outcome
+    ) -> Held[DRExecution]:
+        """The run with its status; a change of state becomes a Kubernetes event."""
+        before = run.model.status.events
+        status = compose(run.model, [t.model for t in tasks], outcome, self._c.now())
+        written = await put_status(self._c.kube, run, status)
+        if status.events != before:
+            last = status.events[-1]
+            waits = outcome.state in {"WaitingForDecision", "Failed", "Expired"}
+            await self._c.recorder.emit(
+                written.raw, last.reason, last.message, "Warning" if waits else "Normal", last.time
+            )
+        return written
+
+
+class MissingTaskError(Exception):
+    """A frozen task is gone or another: the record of the run is broken."""

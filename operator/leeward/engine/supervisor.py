@@ -1,0 +1,138 @@
+"""One asyncio task per live object. kopf's events and a periodic LIST only wake it.
+
+Knows nothing of kopf, nor of what a pass does: a pass is a function from a key to the seconds
+after which to run it again, or None when the object needs nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
+
+log = logging.getLogger(__name__)
+
+
+class Key(NamedTuple):
+    """Identity of one object."""
+
+    uid: str
+    namespace: str
+    name: str
+
+
+def key_of(body: Object) -> Key:
+    """Key of an object as the API server gives it."""
+    metadata = body["metadata"]
+    return Key(metadata["uid"], metadata.get("namespace", ""), metadata["name"])
+
+
+Pass = Callable[[Key], Awaitable[float | None]]
+
+
+class Supervisor:
+    """Runs passes over the objects of one kind."""
+
+    def __init__(
+        self, kube: Kube, path: str, run: Pass, needs: Callable[[Object], bool], *, resync: float
+    ) -> None:
+        self._kube = kube
+        self._path = path
+        self._run_pass = run
+        self._needs = needs
+        self._resync = resync
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._wakes: dict[Key, asyncio.Event] = {}
+        self._closing = False
+
+    def notify(self, body: Object, *, deleted: bool = False) -> None:
+        """An object was seen: wake its task, or start one if it needs passes."""
+        if self._closing:
+            return
+        key = key_of(body)
+        if deleted:
+            self._drop(key)
+        elif key in self._tasks:
+            self._wakes[key].set()
+        elif self._needs(body):
+            self._wakes[key] = asyncio.Event()
+            self._tasks[key] = asyncio.create_task(self._loop(key), name=f"run {key.name}")
+
+    def wake(self, namespace: str, name: str) -> None:
+        """Something happened that concerns the object of that name."""
+        for key, wake in self._wakes.items():
+            if (key.namespace, key.name) == (namespace, name):
+                wake.set()
+
+    def wake_all(self) -> None:
+        """Something happened that may concern every object."""
+        for wake in self._wakes.values():
+            wake.set()
+
+    def _drop(self, key: Key) -> None:
+        self._wakes.pop(key, None)
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    async def _loop(self, key: Key) -> None:
+        wake, failures = self._wakes[key], 0
+        while True:
+            wake.clear()  # before the state is read: what happens later sets it again
+            try:
+                delay = await self._run_pass(key)
+                failures = 0
+            except (ApiError, ApiUnavailable) as error:
+                failures += 1
+                delay = _backoff(failures)
+                # A 409 says that the object moved on: read and decide again.
+                if not (isinstance(error, ApiError) and error.status == 409):
+                    log.warning("%s/%s: %s", key.namespace, key.name, error)
+            except Exception:
+                failures += 1
+                delay = _backoff(failures)
+                log.exception("%s/%s: pass failed, trying again", key.namespace, key.name)
+            if delay is None or self._closing:
+                break
+            try:
+                await asyncio.wait_for(wake.wait(), delay)
+            except TimeoutError:
+                continue
+        self._tasks.pop(key, None)
+        self._wakes.pop(key, None)
+
+    async def resync_forever(self) -> None:
+        """LIST again and again: a watch may miss events, and deletions while it was down."""
+        while True:
+            try:
+                bodies = await self._kube.list(self._path)
+                live = {key_of(b) for b in bodies}
+                for gone in [k for k in self._tasks if k not in live]:
+                    self._drop(gone)
+                for body in bodies:
+                    self.notify(body)
+            except (ApiError, ApiUnavailable) as error:
+                log.warning("cannot list %s: %s", self._path, error)
+            await asyncio.sleep(self._resync)
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more and let running passes end, for `grace` seconds at most.
+
+        A pass that is cut off leaves an intent without an answer, which the next leader looks up.
+        """
+        self._closing = True
+        self.wake_all()
+        if not (tasks := list(self._tasks.values())):
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace)
+        for task in late:
+            task.cancel()
+
+
+def _backoff(failures: int) -> float:
+    """Seconds to wait after the n-th failure in a row: at most 10, with jitter."""
+    return float(min(10.0, 0.1 * 2 ** min(failures, 7))) * random.uniform(0.5, 1.0)

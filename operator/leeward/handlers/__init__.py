@@ -1,0 +1,1 @@
+"""kopf: wake-ups and process lifecycle, nothing else."""

@@ -1,0 +1,129 @@
+"""`leeward operator`: connects everything, waits for leadership, and lets kopf wake the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import kopf
+from pydantic import ValidationError
+
+from leeward.api.account import TargetAccount
+from leeward.api.execution import DRExecution
+from leeward.api.plan import RecoveryPlan
+from leeward.api.task import DRTask
+from leeward.engine.accounts import AccountReconciler
+from leeward.engine.context import Context
+from leeward.engine.events import Recorder
+from leeward.engine.guard import Guard
+from leeward.engine.kube import Kube, Object, path_of
+from leeward.engine.lease import Lease
+from leeward.engine.objects import LIVE_LABEL, read_all
+from leeward.engine.plans import PlanReconciler
+from leeward.engine.pool import Pool
+from leeward.engine.runs import RunReconciler, needs_passes
+from leeward.engine.supervisor import Pass, Supervisor
+from leeward.handlers.health import Health
+from leeward.handlers.wakeups import Supervisors, kopf_settings, registry_of
+from leeward.settings import Settings
+from leeward_adapters.aws import Aws
+
+log = logging.getLogger(__name__)
+USAGE_EXIT = 2
+GRACE = 20.0
+"""Seconds for running passes to end on SIGTERM; calls to AWS in flight are waited for."""
+
+
+def run() -> int:
+    """Run the operator until SIGTERM; the process's exit status."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.stderr.write(f"leeward: the settings are not valid:\n{error}\n")
+        return USAGE_EXIT
+    if not settings.base_region:
+        sys.stderr.write(
+            "leeward: set LEEWARD_BASE_REGION (or AWS_REGION) to the operator's Region\n"
+        )
+        return USAGE_EXIT
+    _configure_logging(settings)
+    asyncio.run(_main(settings))
+    return 0
+
+
+def _configure_logging(settings: Settings) -> None:
+    json_lines = settings.log_format == "json"
+    kopf.configure(log_format=kopf.LogFormat.JSON if json_lines else kopf.LogFormat.PLAIN)
+    logging.getLogger().setLevel(settings.log_level)
+    for noisy in ("kopf.objects", "botocore", "urllib3", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+async def _main(settings: Settings) -> None:
+    kube = await Kube.connect()
+    identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
+    lease = Lease(kube, settings.namespace, "leeward", identity, duration=settings.lease_duration)
+    context = Context(
+        kube=kube,
+        lease=lease,
+        aws=Aws(settings.base_region),
+        pool=Pool(settings.aws_threads),
+        guard=Guard(kube, settings.guard),
+        recorder=Recorder(kube, settings.pod_name),
+        settings=settings,
+        now=lambda: datetime.now(UTC),
+    )
+    health = Health(settings, lease)
+    await health.start()
+    try:
+        await lease.acquire(lambda: _highest_epoch(kube))
+        await _lead(context, health)
+    finally:
+        await lease.release()
+        context.pool.close()
+        await health.stop()
+        await kube.close()
+
+
+async def _lead(context: Context, health: Health) -> None:
+    """Everything that only the leader does; ends with kopf, on SIGTERM."""
+    supervisors = _supervisors(context)
+    resyncs = [asyncio.create_task(s.resync_forever(), name="resync") for s in supervisors.all()]
+    health.leading = True
+    registry = registry_of(supervisors, context.kube, GRACE)
+    try:
+        await kopf.operator(registry=registry, settings=kopf_settings(), clusterwide=True)
+    finally:
+        for task in resyncs:
+            task.cancel()
+        for supervisor in supervisors.all():
+            await supervisor.stop(1.0)
+
+
+def _supervisors(context: Context) -> Supervisors:
+    resync = context.settings.resync_interval
+
+    def make(plural: str, run_pass: Pass, needs: Callable[[Object], bool]) -> Supervisor:
+        return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync)
+
+    return Supervisors(
+        runs=make(DRExecution.PLURAL, RunReconciler(context).run, needs_passes),
+        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True),
+        accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
+    )
+
+
+async def _highest_epoch(kube: Kube) -> int:
+    """The highest epoch on any live execution or task."""
+    runs = await read_all(kube, DRExecution, None)
+    tasks = await read_all(kube, DRTask, None, f"{LIVE_LABEL}=true")
+    epochs = [r.model.status.epoch for r in runs] + [t.model.status.epoch for t in tasks]
+    return max(epochs, default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,147 @@
+"""kopf's part: watches, and wakes the supervisors. Each handler is a few lines.
+
+kopf writes nothing on our objects: only `on.event` is used, and its storages are no-ops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import kopf
+
+from leeward.api.account import TargetAccount
+from leeward.api.common import GROUP, VERSION
+from leeward.api.execution import DRExecution
+from leeward.api.plan import RecoveryPlan
+from leeward.api.task import DRTask
+from leeward.engine.kube import Kube
+from leeward.engine.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Supervisors:
+    """The supervisors of the kinds that get passes."""
+
+    runs: Supervisor
+    plans: Supervisor
+    accounts: Supervisor
+
+    def all(self) -> tuple[Supervisor, ...]:
+        """All of them."""
+        return self.runs, self.plans, self.accounts
+
+
+class Forever:
+    """Pauses between tries, without end: an API server that is away must not end the operator."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Seconds: short at first, then ten."""
+        yield from (0.5, 1, 2, 3, 5)
+        while True:
+            yield 10
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """kopf with nothing of its own on: no peering, no events, no scanning, endless retries."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.networking.error_backoffs = Forever()
+    settings.networking.request_timeout = 20
+    settings.networking.connect_timeout = 5
+    settings.watching.server_timeout = 300
+    settings.watching.connect_timeout = 5
+    settings.watching.inactivity_timeout = 35
+    settings.process.ultimate_exiting_timeout = None
+    settings.execution.max_workers = 1
+    return settings
+
+
+def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.OperatorRegistry:
+    """The handlers."""
+    registry = kopf.OperatorRegistry()
+    logins = Logins(kube)
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return await logins.session()
+
+    @kopf.on.event(GROUP, VERSION, DRExecution.PLURAL, registry=registry)
+    async def execution_seen(event: Any, **_: Any) -> None:
+        supervisors.runs.notify(event["object"], deleted=event["type"] == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, DRTask.PLURAL, registry=registry)
+    async def task_seen(event: Any, **_: Any) -> None:
+        body = event["object"]
+        owner = body.get("spec", {}).get("executionRef", {}).get("name", "")
+        if event["type"] == "DELETED" or _has_command(body):
+            supervisors.runs.wake(body["metadata"].get("namespace", ""), owner)
+
+    @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
+    async def plan_seen(event: Any, **_: Any) -> None:
+        supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
+
+    @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
+    async def account_seen(event: Any, **_: Any) -> None:
+        supervisors.accounts.notify(event["object"], deleted=event["type"] == "DELETED")
+        supervisors.plans.wake_all()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        await asyncio.gather(*(s.stop(grace) for s in supervisors.all()))
+
+    return registry
+
+
+def _has_command(body: Any) -> bool:
+    annotations = body["metadata"].get("annotations") or {}
+    return any(key.startswith(f"{GROUP}/") for key in annotations)
+
+
+class Logins:
+    """Sessions for kopf that carry the current token on each request.
+
+    kopf takes an answer equal to the last one for a refusal and ends; a session is never equal to
+    another. Asked again at once, it pauses, so that a server that answers 401 for a while is not
+    stormed.
+    """
+
+    def __init__(self, kube: Kube) -> None:
+        self._configuration = kube.configuration
+        self._last = 0.0
+
+    async def session(self) -> kopf.AiohttpSession:
+        """A fresh session."""
+        if time.monotonic() - self._last < 5:
+            await asyncio.sleep(2)
+        self._last = time.monotonic()
+        connector = aiohttp.TCPConnector(ssl=self._ssl(), limit=32)
+        session = aiohttp.ClientSession(connector=connector, middlewares=(self._authorize,))
+        return kopf.AiohttpSession(server=self._configuration.host, aiohttp_session=session)
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        token = await self._configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            request.headers["Authorization"] = token
+        return await handler(request)
+
+    def _ssl(self) -> ssl.SSLContext:
+        settings = self._configuration
+        context = ssl.create_default_context(
+            cafile=settings.ssl_ca_cert, cadata=settings.ca_cert_data
+        )
+        if settings.cert_file:
+            context.load_cert_chain(settings.cert_file, keyfile=settings.key_file)
+        if not settings.verify_ssl:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context

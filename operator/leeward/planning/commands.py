@@ -1,0 +1,63 @@
+"""Commands: annotations with which people steer a run. Who wrote them is proved by admission."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from leeward.api.common import PREFIX
+
+EXECUTION_VERBS: Final = ("approve", "reject", "pause", "resume", "cancel")
+TASK_VERBS: Final = ("retry", "skip")
+_GATE = re.compile(r"^(approve|reject)-([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$")
+_IDS = re.compile(r"^\[([^\]]*)\]\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One annotation, understood."""
+
+    key: str
+    """The annotation's whole key."""
+    value: str
+    verb: str
+    gate: str
+    """For approve and reject; else empty."""
+    user: str
+    comment: str
+    resources: tuple[str, ...] = ()
+    """Resource ids that a task's command names; empty: all that it can apply to."""
+
+
+def on_execution(annotations: Mapping[str, str]) -> list[Command]:
+    """Commands on an execution, in the order of their keys; `cancel` comes first.
+
+    Annotations that are no commands are left out; the admission policy refuses unknown keys.
+    """
+    found = [c for k, v in sorted(annotations.items()) if (c := _parse(k, v, EXECUTION_VERBS))]
+    return sorted(found, key=lambda c: c.verb != "cancel")
+
+
+def on_task(annotations: Mapping[str, str]) -> list[Command]:
+    """Commands on a task, in the order of their keys."""
+    return [c for k, v in sorted(annotations.items()) if (c := _parse(k, v, TASK_VERBS))]
+
+
+def _parse(key: str, value: str, verbs: tuple[str, ...]) -> Command | None:
+    if not key.startswith(PREFIX):
+        return None
+    word = key.removeprefix(PREFIX)
+    gate = ""
+    if match := _GATE.match(word):
+        word, gate = match.group(1), match.group(2)
+    if word not in verbs or (word in {"approve", "reject"} and not gate):
+        return None
+    # A user name may hold colons, but never colon and space: admission refuses such callers.
+    user, _, comment = value.partition(": ")
+    resources: tuple[str, ...] = ()
+    if ids := _IDS.match(comment):
+        resources = tuple(i.strip() for i in ids.group(1).split(",") if i.strip())
+        comment = comment[ids.end() :]
+    return Command(key, value, word, gate, user.strip(), comment.strip(), resources)

@@ -1,0 +1,101 @@
+"""Whether what a plan would recover is protected now: replicating, and within its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from leeward.api.conditions import Reason
+from leeward.api.inventory import RecoveryInventory
+from leeward.api.plan import RecoveryPlanSpec
+from leeward.planning.durations import parse, parse_iso8601, render
+from leeward.planning.inventory import Located
+from leeward.planning.rules import Problem
+from leeward.planning.taxonomy import RPO, minutes
+from leeward.planning.times import from_rfc3339
+
+REPLICATING: Final = frozenset({"CONTINUOUS", "CREATING_SNAPSHOT", "BACKLOG"})
+"""States of a DRS source server (DataReplicationState) in which changes are carried over."""
+_OLD_AFTER: Final = 3  # missed discoveries
+_NEVER_OLD: Final = timedelta(minutes=15)
+
+
+def span(text: str | None) -> timedelta | None:
+    """A Go duration; None when there is none, or none that can be read (the rules say so)."""
+    try:
+        return parse(text) if text else None
+    except ValueError:
+        return None
+
+
+def lag(found: Located) -> timedelta | None:
+    """How far replication is behind, as DRS said at the last discovery; None when unknown."""
+    try:
+        return parse_iso8601(found.resource.attributes.get("lag", ""))
+    except ValueError:
+        return None
+
+
+def shortcoming(found: Located, objective: timedelta | None) -> Problem | None:
+    """Why the server is not protected; None when it is.
+
+    `objective` is the plan's recovery point objective; the tag `dr:rpo-target` replaces it.
+    Without any, replication that runs is enough.
+    """
+    state = found.resource.attributes.get("replicationState") or "not known"
+    if state not in REPLICATING:
+        message = f"{found}: replication is {state}; look at the server in the DRS console"
+        return Problem(Reason.NOT_REPLICATING, message)
+    allowed = minutes(found.resource.tags.get(RPO)) or objective
+    if allowed is None:
+        return None
+    behind = lag(found)
+    if behind is None:
+        message = f"{found}: DRS does not say how far replication lags ({render(allowed)} allowed)"
+        return Problem(Reason.LAG_UNKNOWN, message)
+    if behind > allowed:
+        message = f"{found}: replication lags by {render(behind)}, {render(allowed)} is allowed"
+        return Problem(Reason.LAG_ABOVE_OBJECTIVE, message)
+    return None
+
+
+def servers(resources: Iterable[Located]) -> list[Located]:
+    """Those of the resources that replicate by DRS."""
+    return [found for found in resources if found.resource.technology == "drs"]
+
+
+def shortcomings(spec: RecoveryPlanSpec, resources: Iterable[Located]) -> list[Problem]:
+    """Every server that is not protected, in the order of the resources."""
+    objective = span(spec.objectives.rpo)
+    judged = (shortcoming(server, objective) for server in servers(resources))
+    return [wrong for wrong in judged if wrong]
+
+
+def recovered(found: Located) -> bool:
+    """Whether the server has a recovery instance that no drill launched.
+
+    An instance of which DRS does not say what it is counts: nothing is launched over it.
+    """
+    attributes = found.resource.attributes
+    is_drill = attributes.get("recoveryInstanceDrill") == "true"
+    return bool(attributes.get("recoveryInstanceId")) and not is_drill
+
+
+def outdated(
+    spec: RecoveryPlanSpec, inventories: Sequence[RecoveryInventory], now: datetime
+) -> list[str]:
+    """TargetAccounts whose inventory is too old to rely on, sorted.
+
+    Too old means three intervals of discovery, and never less than 15 minutes.
+    """
+    interval = span(spec.discovery.interval) or timedelta()
+    allowed = max(_OLD_AFTER * interval, _NEVER_OLD)
+    return sorted(
+        {
+            inventory.spec.account
+            for inventory in inventories
+            if inventory.status.discovered_at
+            and now - from_rfc3339(inventory.status.discovered_at) > allowed
+        }
+    )

@@ -1,0 +1,64 @@
+"""What readiness checks found in the estate, by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from leeward.api.inventory import Finding, RecoveryInventory
+from leeward.api.plan import ReadinessProblem
+from leeward.planning.inventory import Located
+from leeward.planning.wording import clip
+
+_SEVERITIES: Final = ("Blocking", "Degraded", "Warning")
+_MOST: Final = 40
+_EXAMPLES: Final = 5
+
+Kind = tuple[str, str]
+
+
+def readiness(
+    inventories: Sequence[RecoveryInventory], resources: Sequence[Located]
+) -> list[ReadinessProblem]:
+    """The findings by severity and reason, the gravest and most frequent first.
+
+    Only findings about `resources` count, and those about an account as a whole.
+    """
+    known = {(found.account, found.resource.id): str(found) for found in resources}
+    kinds: dict[Kind, list[tuple[str, Finding]]] = {}
+    for inventory in inventories:
+        account = inventory.spec.account
+        for finding in inventory.status.findings:
+            where: str | None = f"account {account}"
+            if finding.resource is not None:
+                where = known.get((account, finding.resource))
+            if where is not None:
+                kinds.setdefault((finding.severity, finding.reason), []).append((where, finding))
+    found = sorted((_problem(members) for members in kinds.values()), key=_rank)
+    return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]
+
+
+def _problem(members: Sequence[tuple[str, Finding]]) -> ReadinessProblem:
+    ordered = sorted(members, key=lambda member: (member[0], member[1].message))
+    first = ordered[0][1]
+    return ReadinessProblem(
+        severity=first.severity,
+        reason=first.reason,
+        count=len(ordered),
+        examples=list(dict.fromkeys(where for where, _ in ordered))[:_EXAMPLES],
+        message=clip(first.message, 1024),
+    )
+
+
+def _rank(problem: ReadinessProblem) -> tuple[int, int, str]:
+    return _SEVERITIES.index(problem.severity), -problem.count, problem.reason
+
+
+def _rest(problems: Sequence[ReadinessProblem]) -> ReadinessProblem:
+    """One entry for those that have no room; it is as grave as the gravest of them."""
+    return ReadinessProblem(
+        severity=problems[0].severity,
+        reason="More",
+        count=sum(problem.count for problem in problems),
+        message=f"and {len(problems)} more kinds; the RecoveryInventory objects list them",
+    )

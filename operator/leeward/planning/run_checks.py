@@ -1,0 +1,243 @@
+"""Checks of preflight on what was asked for, the plan and the accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from leeward.api.common import PREFIX
+from leeward.api.conditions import Type, find, holds
+from leeward.api.execution import DRExecution
+from leeward.api.marks import unsupported
+from leeward.planning.durations import parse
+from leeward.planning.freeze import gate_name
+from leeward.planning.request import Request
+from leeward.planning.rules import GATE_NAME, Problem, problems_of
+from leeward.planning.times import from_rfc3339
+from leeward.planning.waves import PHASES
+from leeward.planning.wording import some
+
+_NARROWING: Final = ("spec.dryRun", "spec.waves", "spec.resources", "spec.continueFrom")
+
+
+def expiry(execution: DRExecution, now: datetime) -> Iterator[Problem]:
+    """Whether `startBefore` has passed; a time that cannot be read is refused as well."""
+    before = execution.spec.start_before
+    try:
+        late = before is not None and now >= from_rfc3339(before)
+    except ValueError as error:
+        yield Problem("InvalidTime", f"startBefore: {error}; create an execution of another name")
+        return
+    if late:
+        yield Problem(
+            "Expired",
+            f"startBefore {before} has passed and nothing was touched; if the run is still "
+            "wanted, create an execution of another name",
+        )
+
+
+def unknown_plan(execution: DRExecution) -> Problem:
+    """The refusal of an execution whose plan does not exist."""
+    name, namespace = execution.spec.plan_ref.name, execution.metadata.namespace
+    return Problem(
+        "UnknownPlan",
+        f"there is no RecoveryPlan {name} in namespace {namespace}; list them with `kubectl get "
+        f"rp -n {namespace}` and create an execution of another name",
+    )
+
+
+def service_account_without_limit(request: Request) -> Iterator[Problem]:
+    """What GitOps or a restore re-creates must not repeat last month's failover."""
+    requester = request.execution.metadata.annotations.get(f"{PREFIX}requested-by", "")
+    limited = request.test or request.execution.spec.start_before
+    if requester.startswith("system:serviceaccount:") and not limited:
+        yield Problem(
+            "StartBeforeMissing",
+            f"{requester} is a service account, whose executions need spec.startBefore; create "
+            "one of another name with it",
+        )
+
+
+def operation_exists(request: Request) -> Iterator[Problem]:
+    """The operation has phases in this version."""
+    operation = request.execution.spec.operation
+    if operation not in PHASES:
+        yield Problem(
+            "UnsupportedOperation",
+            f"this version of Leeward has no {operation}; it has {' and '.join(sorted(PHASES))}",
+        )
+
+
+def narrower_than_possible(request: Request) -> Iterator[Problem]:
+    """Running more than was asked for is worse than not running."""
+    for line in unsupported(request.execution):
+        if line.startswith(_NARROWING):
+            yield Problem(
+                "Unsupported",
+                f"{line}; create an execution of another name without that field",
+            )
+
+
+def ran_before(request: Request) -> Iterator[Problem]:
+    """A name runs once."""
+    name = request.execution.metadata.name
+    for entry in request.plan.status.history:
+        if entry.name == name:
+            yield Problem(
+                "AlreadyRan",
+                f"an execution named {name} already ran (it ended {entry.state} at "
+                f"{entry.completion_time}); a name runs once: create one of another name",
+            )
+
+
+def gates_fit(request: Request) -> Iterator[Problem]:
+    """Gates of the execution name waves of the plan and have names of their own."""
+    waves = {wave.name: wave for wave in request.plan.spec.waves}
+    taken = {
+        gate_name(wave.name, gate, place)
+        for wave in waves.values()
+        for place, gate in enumerate(wave.gates)
+    }
+    places = {name: len(wave.gates) for name, wave in waves.items()}
+    for gate in request.execution.spec.gates:
+        if gate.wave not in waves:
+            yield _bad_gate(f"plan {request.plan.metadata.name} has no wave {gate.wave}")
+            continue
+        name = gate_name(gate.wave, gate, places[gate.wave])
+        places[gate.wave] += 1
+        if any(own.before == gate.before for own in waves[gate.wave].gates):
+            continue  # it only makes the plan's own gate stricter
+        if name in taken or len(name) > GATE_NAME:
+            yield _bad_gate(f"the name {name} is taken or longer than {GATE_NAME} characters")
+        taken.add(name)
+
+
+def _bad_gate(why: str) -> Problem:
+    return Problem(
+        "InvalidGate",
+        f"a gate of this execution cannot be asked: {why}; create an execution of another name "
+        "with the gate corrected",
+    )
+
+
+def gate_timeouts_readable(request: Request) -> Iterator[Problem]:
+    """Timeouts of gates of the execution are durations."""
+    for gate in request.execution.spec.gates:
+        try:
+            parse(gate.timeout or "0")
+        except ValueError as error:
+            yield _bad_gate(str(error))
+
+
+def plan_stays(request: Request) -> Iterator[Problem]:
+    """The plan is not being deleted."""
+    if request.plan.metadata.deletion_timestamp:
+        yield Problem("PlanDeleted", f"RecoveryPlan {request.plan.metadata.name} is being deleted")
+
+
+def plan_is_valid(request: Request) -> Iterator[Problem]:
+    """The plan keeps its rules."""
+    for problem in problems_of(request.plan, request.accounts):
+        name = request.plan.metadata.name
+        yield Problem("InvalidPlan", f"RecoveryPlan {name} is invalid: {problem.message}")
+
+
+def plan_is_free(request: Request) -> Iterator[Problem]:
+    """No other execution of the plan is live."""
+    active, me = request.plan.status.active_execution, request.execution.metadata
+    if active and active.uid != me.uid:
+        yield Problem(
+            "PlanBusy",
+            f"execution {active.name} of the same plan is live; wait for its end or cancel it: "
+            f"kubectl annotate drx {active.name} -n {me.namespace} {PREFIX}cancel=YOU",
+        )
+
+
+def automatic_approval_allowed(request: Request) -> Iterator[Problem]:
+    """Plan and accounts let the run pass gates by itself."""
+    if request.test or request.execution.spec.approval_mode != "Automatic":
+        return
+    remedy = "create an execution of another name with approvalMode: Required"
+    if request.plan.spec.approval.automatic != "Allowed":
+        yield Problem(
+            "AutomaticRefused",
+            f"plan {request.plan.metadata.name} does not allow automatic approval beyond Test "
+            f"(spec.approval.automatic); {remedy}",
+        )
+    for name, account in request.known_accounts:
+        if account.spec.allow.automatic_approval == "Refused":
+            yield Problem(
+                "AutomaticRefused",
+                f"TargetAccount {name} refuses automatic approval beyond Test; {remedy}",
+            )
+
+
+def operation_allowed(request: Request) -> Iterator[Problem]:
+    """The operation is within the accounts' ceilings."""
+    operation = request.execution.spec.operation
+    for name, account in request.known_accounts:
+        allowed = account.spec.allow.operations
+        if allowed and operation not in allowed:
+            yield Problem(
+                "OperationRefused",
+                f"TargetAccount {name} ({account.spec.account_id}) does not allow {operation}, "
+                f"only {', '.join(allowed)}; a platform administrator can change its "
+                "spec.allow.operations",
+            )
+
+
+def _unusable(request: Request) -> list[str]:
+    """Messages of the accounts whose last check failed."""
+    found = []
+    for name, account in request.known_accounts:
+        ready = find(account.status.conditions, Type.READY)
+        if ready and ready.status == "False":
+            why = account.status.message or ready.message or ready.reason
+            found.append(f"TargetAccount {name} ({account.spec.account_id}) is not usable: {why}")
+    return found
+
+
+def some_account_usable(request: Request) -> Iterator[Problem]:
+    """At least one account can be reached."""
+    broken = _unusable(request)
+    if broken and len(broken) == len(request.known_accounts):
+        yield Problem(
+            "NoUsableAccount",
+            f"{some(broken)}; mend the roles' trust policies (the TargetAccount's status shows "
+            "the external id that they must demand)",
+        )
+
+
+def all_accounts_usable(request: Request) -> Iterator[Problem]:
+    """Every account can be reached; where none can, `some_account_usable` says so."""
+    broken = _unusable(request)
+    if len(broken) < len(request.known_accounts):
+        for message in broken:
+            yield Problem("AccountNotReady", f"{message}; mend the roles' trust policies")
+
+
+def plan_is_ready(request: Request) -> Iterator[Problem]:
+    """The plan as it stands was assessed and could start."""
+    plan = request.plan
+    name, namespace = plan.metadata.name, plan.metadata.namespace
+    ready = find(plan.status.conditions, Type.READY)
+    assessed = plan.status.observed_generation == plan.metadata.generation
+    if not assessed or ready is None or holds(plan.status.conditions, Type.RECONCILING):
+        yield Problem(
+            "PlanNotAssessed",
+            f"RecoveryPlan {name} is being looked at; wait with `kubectl wait rp/{name} -n "
+            f"{namespace} --for=condition=Ready`",
+        )
+    elif ready.status != "True" and ready.reason not in ("Invalid", "NothingSelected"):
+        yield Problem("PlanNotReady", f"RecoveryPlan {name} is not ready: {ready.message}")
+
+
+def nothing_unsupported(request: Request) -> Iterator[Problem]:
+    """Neither plan nor execution asks for what this version cannot do."""
+    named = [("RecoveryPlan", line) for line in unsupported(request.plan)]
+    for line in unsupported(request.execution):
+        if not line.startswith((*_NARROWING, "spec.operation")):
+            named.append(("execution", line))
+    for kind, line in named:
+        yield Problem("Unsupported", f"{kind}: {line}; remove the field")

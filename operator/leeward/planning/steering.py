@@ -1,0 +1,54 @@
+"""What `retry` and `skip` make of a task."""
+
+from __future__ import annotations
+
+from leeward.api.task import DRTaskStatus, TaskResourceStatus
+from leeward.planning.commands import Command
+
+
+def steer(status: DRTaskStatus, command: Command) -> tuple[DRTaskStatus, str]:
+    """The task's status after a command, and what came of it, for the record.
+
+    Only a failed task can be steered, and of it only failed resources: those that the command
+    names, or all. A command that changes nothing gives the status as it was.
+    """
+    if status.state != "Failed":
+        return status, f"nothing to {command.verb}: the task is {status.state}, not Failed"
+    named = set(command.resources)
+    chosen = {
+        r.id for r in status.resources if r.state == "Failed" and (not named or r.id in named)
+    }
+    if not chosen:
+        return status, "none of the named resources has failed"
+    return (_skip if command.verb == "skip" else _retry)(status, command, chosen)
+
+
+def _skip(status: DRTaskStatus, command: Command, chosen: set[str]) -> tuple[DRTaskStatus, str]:
+    resources = [_left_out(r, command.user) if r.id in chosen else r for r in status.resources]
+    states = {r.state for r in resources}
+    state = "Failed" if "Failed" in states else ("Complete" if "Complete" in states else "Skipped")
+    update = {
+        "resources": resources,
+        "state": state,
+        "message": f"{len(chosen)} left out by {command.user}",
+    }
+    return status.model_copy(update=update), f"{len(chosen)} resources left out"
+
+
+def _left_out(resource: TaskResourceStatus, user: str) -> TaskResourceStatus:
+    message = f"left out by {user}; was: {resource.message}"[:1024]
+    return resource.model_copy(update={"state": "Skipped", "message": message})
+
+
+def _retry(status: DRTaskStatus, command: Command, chosen: set[str]) -> tuple[DRTaskStatus, str]:
+    again = {"state": "NotStarted", "reason": "", "message": "to be tried again"}
+    update = {
+        "resources": [
+            r.model_copy(update=again) if r.id in chosen else r for r in status.resources
+        ],
+        "state": "Retry",
+        "attempt": status.attempt + 1,
+        "start_time": None,
+        "message": f"retry of {len(chosen)} by {command.user}",
+    }
+    return status.model_copy(update=update), f"{len(chosen)} resources are tried again"

@@ -1,0 +1,71 @@
+"""The operator's settings, from environment variables that begin with `LEEWARD_`.
+
+All are checked at start, all errors at once; every one has a default that is right for production.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class Settings(BaseSettings):
+    """Settings of one operator process; durations are in seconds of the operator's own clock."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LEEWARD_", use_attribute_docstrings=True, frozen=True, extra="ignore"
+    )
+
+    hub: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$")] = (
+        "leeward"
+    )
+    """Identity of this hub; stays the same when the hub is rebuilt. It is part of every AWS tag,
+    client token and external id."""
+    base_region: str = Field(
+        default="", validation_alias=AliasChoices("LEEWARD_BASE_REGION", "AWS_REGION")
+    )
+    """Region whose STS gives role sessions: the one in which the operator runs, never the one
+    that may be failing."""
+    namespace: str = "leeward-system"
+    """Namespace of the operator, where its Lease is."""
+    pod_name: str = "leeward"
+    """Name of this pod."""
+    pod_uid: str = ""
+    """Uid of this pod: a restarted container of the same pod takes its Lease up at once. Empty:
+    a random identity for each process."""
+    guard: Literal["Required", "Off"] = "Required"
+    """Required: approvals count only while the admission policies are proved to be in force."""
+    lease_duration: Annotated[float, Field(ge=3, le=300)] = 15.0
+    """How long a leader that says nothing is believed to lead."""
+    poll_interval: Seconds = 15.0
+    """How often AWS is asked while it works on something."""
+    settle: Seconds = 120.0
+    """How long AWS may take to show what it was asked for; longer than the time-outs of one call
+    (5 s to connect, 60 s to read) and AWS's read-after-write delay together."""
+    retry_backoff: Seconds = 5.0
+    """Pause after a passing AWS error, doubled each time."""
+    retry_attempts: Annotated[int, Field(ge=1, le=20)] = 5
+    """How often one batch is sent when AWS refuses it with a passing error."""
+    resync_interval: Seconds = 20.0
+    """How often all objects are listed, to catch what a watch missed."""
+    decision_reminder: Seconds = 600.0
+    """How often people are told again that a gate or a decision waits for them."""
+    aws_threads: Annotated[int, Field(ge=1, le=128)] = 32
+    """Threads that call AWS."""
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port of /healthz and /readyz; 0: none."""
+    health_address: str = "0.0.0.0"
+    """Address of /healthz and /readyz."""
+    log_format: Literal["json", "text"] = "json"
+    """How log lines look."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Which log lines are written."""
+
+    def seconds(self, name: str) -> timedelta:
+        """The duration setting `name` as a timedelta."""
+        return timedelta(seconds=getattr(self, name))

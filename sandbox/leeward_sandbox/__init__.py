@@ -1,0 +1,1 @@
+"""A cluster and an AWS on loopback, to try everything on."""

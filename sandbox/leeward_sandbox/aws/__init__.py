@@ -1,0 +1,1 @@
+"""An AWS on loopback: moto behind a gateway, and what moto lacks."""

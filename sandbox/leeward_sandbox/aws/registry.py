@@ -1,0 +1,56 @@
+"""What answers for AWS in the sandbox: our own backends, and what stands around moto."""
+
+from __future__ import annotations
+
+from leeward_sandbox.aws.backend import Backend, Overlay, World
+from leeward_sandbox.aws.drs import DrsBackend, DrsSettings, Quotas
+from leeward_sandbox.aws.drs import quotas as drs_quotas
+from leeward_sandbox.aws.ec2_states import Ec2States
+from leeward_sandbox.aws.estates import Estate, seed
+from leeward_sandbox.aws.gateway import Gateway
+from leeward_sandbox.aws.identity import Identities
+from leeward_sandbox.aws.quotas import DrsQuotas
+from leeward_sandbox.aws.resource_explorer import ResourceExplorerBackend
+from leeward_sandbox.aws.route53 import Route53Changes
+from leeward_sandbox.aws.sts import StsBackend
+
+
+def backends(world: World, estate: Estate | None) -> list[Backend]:
+    """The services that moto lacks, with the estate's settings or, without one, defaults."""
+    if estate is None:
+        return [DrsBackend(world), ResourceExplorerBackend(world)]
+    return [
+        DrsBackend(world, estate.drs),
+        ResourceExplorerBackend(world, estate.resource_explorer),
+    ]
+
+
+def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Overlay]:
+    """What gives moto's services AWS's timing and quotas."""
+    states = Ec2States(world)
+    for backend in own:
+        if isinstance(backend, DrsBackend):
+            backend.observe_instances(states.launched, states.terminated)
+    settings = estate.drs if estate else DrsSettings()
+    return [Route53Changes(world), states, DrsQuotas(_enforced(settings.quotas))]
+
+
+def gateway(world: World, estate: Estate | None = None) -> Gateway:
+    """An AWS that holds the estate, or nothing."""
+    identities = Identities()
+    own: list[Backend] = [StsBackend(world, identities), *backends(world, estate)]
+    around = overlays(world, estate, own)
+    if estate is not None:
+        seed(estate, world, own)
+    return Gateway(world, identities, own, around)
+
+
+def _enforced(quotas: Quotas) -> dict[str, float]:
+    return {
+        drs_quotas.SERVERS_PER_JOB: quotas.servers_per_job,
+        drs_quotas.JOBS: quotas.jobs,
+        drs_quotas.SERVERS_IN_JOBS: quotas.servers_in_jobs,
+        drs_quotas.REPLICATING_SERVERS: quotas.replicating_servers,
+        drs_quotas.LAUNCH_ACTIONS: quotas.launch_actions,
+        drs_quotas.LAUNCH_TEMPLATES: quotas.launch_templates,
+    }

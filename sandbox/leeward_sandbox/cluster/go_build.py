@@ -1,0 +1,264 @@
+"""Builds the control plane's programs from Go modules, once, into a cache that runs share.
+
+The versions are those of `go/go.mod` beside this file. A program is built under a temporary name
+and renamed, so an interrupted build leaves the finished ones usable, and a file lock lets one run
+build while the others wait.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+
+from leeward_sandbox.cluster.errors import ClusterError
+from leeward_sandbox.cluster.progress import Progress
+
+MODULE_DIR = Path(__file__).parent / "go"
+_TICK_SECONDS = 15.0
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program that the sandbox can build."""
+
+    name: str
+    """File name in the cache."""
+    package: str
+    """Go import path of its main package."""
+    module: str
+    """Go module of the package, whose version in go.mod it carries."""
+    flags: Callable[[str], str] = lambda _version: ""
+    """Linker flags that stamp the version into it, from that version."""
+
+
+def _kubernetes_flags(version: str) -> str:
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    variable = "-X k8s.io/component-base/version"
+    return (
+        f"{variable}.gitVersion={version} {variable}.gitMajor={major} {variable}.gitMinor={minor}"
+    )
+
+
+_KUBERNETES = "k8s.io/kubernetes"
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
+        Program(
+            "kube-apiserver", f"{_KUBERNETES}/cmd/kube-apiserver", _KUBERNETES, _kubernetes_flags
+        ),
+        Program(
+            "kube-controller-manager",
+            f"{_KUBERNETES}/cmd/kube-controller-manager",
+            _KUBERNETES,
+            _kubernetes_flags,
+        ),
+        Program(
+            "helm",
+            "helm.sh/helm/v4/cmd/helm",
+            "helm.sh/helm/v4",
+            lambda version: f"-X helm.sh/helm/v4/internal/version.version={version}",
+        ),
+        Program(
+            "kubeconform",
+            "github.com/yannh/kubeconform/cmd/kubeconform",
+            "github.com/yannh/kubeconform",
+            lambda version: f"-X main.version={version}",
+        ),
+    )
+}
+
+
+def cache_root() -> Path:
+    """The cache of built programs: `$LEEWARD_CACHE`, else `~/.cache/leeward`."""
+    given = os.environ.get("LEEWARD_CACHE")
+    return Path(given).absolute() if given else Path.home() / ".cache" / "leeward"
+
+
+def module_version(module: str) -> str:
+    """The version that go.mod pins for `module`, such as `v1.37.2`."""
+    text = (MODULE_DIR / "go.mod").read_text()
+    match = re.search(rf"^(?:require|\t) ?{re.escape(module)} (v\S+)", text, re.MULTILINE)
+    if match is None:
+        raise ClusterError(f"{MODULE_DIR / 'go.mod'} requires no module {module}")
+    return match[1]
+
+
+def _go() -> Path:
+    """The go command, new enough for go.mod."""
+    wanted = re.search(r"^go (\S+)$", (MODULE_DIR / "go.mod").read_text(), re.MULTILINE)
+    version = wanted[1] if wanted else "1"
+    advice = (
+        f"install Go {version} or later (https://go.dev/doc/install) and put it on PATH, or set "
+        "KUBEBUILDER_ASSETS to a directory that has kube-apiserver, kube-controller-manager and "
+        "etcd, or name an existing cluster with --kubeconfig"
+    )
+    found = which("go")
+    if found is None:
+        raise ClusterError(f"the sandbox's programs must be built and there is no go: {advice}")
+    # Asked inside the module, an older go fetches the toolchain that go.mod wants, where it can.
+    asked = subprocess.run(
+        [found, "env", "GOVERSION"],
+        cwd=MODULE_DIR,
+        env={**os.environ, "GOWORK": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode != 0:
+        raise ClusterError(f"{found} cannot be used: {asked.stderr.strip()}; {advice}")
+    have = asked.stdout.strip()
+    if _numbers(have.removeprefix("go")) < _numbers(version):
+        raise ClusterError(f"{found} is {have}, too old: {advice}")
+    return Path(found)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
+def cache_directory() -> Path:
+    """Where this version's programs are kept: a directory per go.mod, go.sum and platform."""
+    digest = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        digest.update((MODULE_DIR / name).read_bytes())
+    machine = os.uname()
+    key = "-".join(
+        (
+            module_version(_KUBERNETES),
+            machine.sysname.lower(),
+            machine.machine.lower(),
+            digest.hexdigest()[:10],
+        )
+    )
+    return cache_root() / "cluster" / key
+
+
+def cached(name: str) -> Path | None:
+    """The program `name` if an earlier run finished building it."""
+    path = cache_directory() / name
+    return path if path.is_file() else None
+
+
+def build(names: Sequence[str], progress: Progress) -> dict[str, Path]:
+    """Build those of `names` that the cache lacks and return the path of each.
+
+    Raises:
+        ClusterError: go is missing or too old, or a build failed; the text says what to do.
+
+    """
+    missing = [name for name in names if cached(name) is None]
+    if missing:
+        directory = cache_directory()
+        directory.mkdir(parents=True, exist_ok=True)
+        with _locked(directory / ".lock", progress):
+            # Another run may have built them while this one waited.
+            _build_all([name for name in missing if cached(name) is None], directory, progress)
+    return {name: cache_directory() / name for name in names}
+
+
+@contextlib.contextmanager
+def _locked(file: Path, progress: Progress) -> Iterator[None]:
+    with file.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress(f"another run is building into {file.parent}, waiting")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _build_all(names: Sequence[str], directory: Path, progress: Progress) -> None:
+    if not names:
+        return
+    go = _go()
+    progress(
+        f"building {', '.join(names)} from Go modules into {directory}; the first time takes "
+        "6 to 8 minutes on two cores, afterwards they are ready at once"
+    )
+    for name in names:
+        for left in directory.glob(f".{name}.building-*"):
+            left.unlink()
+        _build_one(go, PROGRAMS[name], directory, progress)
+
+
+def _build_one(go: Path, program: Program, directory: Path, progress: Progress) -> None:
+    version = module_version(program.module)
+    target = directory / f".{program.name}.building-{os.getpid()}"
+    log = directory / f"{program.name}.build.log"
+    flags = f"-s -w {program.flags(version)}".strip()
+    command: list[str | Path] = [
+        go,
+        "build",
+        "-mod=readonly",
+        "-trimpath",
+        "-ldflags",
+        flags,
+        "-o",
+        target,
+    ]
+    started = time.monotonic()
+    progress(f"{program.name} {version}: building")
+    try:
+        exit_code = _run([*command, program.package], program.name, log, progress)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    if exit_code != 0:
+        target.unlink(missing_ok=True)
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+        raise ClusterError(
+            f"{program.name} {version} could not be built (go build exit {exit_code}); go must "
+            f"reach a module proxy (GOPROXY) the first time. Whole output: {log}\n{tail}"
+        )
+    target.rename(directory / program.name)
+    log.unlink()
+    progress(f"{program.name} {version}: built in {_elapsed(started)}")
+
+
+def _run(command: Sequence[str | Path], name: str, log: Path, progress: Progress) -> int:
+    started = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=MODULE_DIR,
+            env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait(process, name, started, progress)
+    except BaseException:
+        # Ctrl-C: go's compilers are in its own process group and end with it.
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
+    return process.returncode
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]", name: str, started: float, progress: Progress
+) -> None:
+    while True:
+        try:
+            process.wait(_TICK_SECONDS)
+        except subprocess.TimeoutExpired:
+            progress(f"{name}: still building, {_elapsed(started)}")
+        else:
+            return
+
+
+def _elapsed(started: float) -> str:
+    minutes, seconds = divmod(int(time.monotonic() - started), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
