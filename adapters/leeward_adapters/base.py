@@ -54,6 +54,23 @@ class State(StrEnum):
     """Leeward will not do it: the target is not in a state in which the step is safe."""
 
 
+class ErrorClass(StrEnum):
+    """What an error means for the caller."""
+
+    TRANSIENT = "Transient"
+    """Nothing happened; try again after a pause."""
+    QUOTA = "Quota"
+    """A limit is reached; try again when something has ended."""
+    CONFLICT = "Conflict"
+    """The resource is busy or in another state; look again, then decide."""
+    DENIED = "Denied"
+    """Not permitted; a person must mend the role."""
+    FINAL = "Final"
+    """Wrong request or missing resource; trying again changes nothing."""
+    IN_DOUBT = "InDoubt"
+    """No answer: it may have happened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A resource that a step works on."""

@@ -96,15 +96,16 @@ def counts(part: Part, call: Call | None) -> bool:
 
     Args:
         part: the server's part in a job of this task.
-        call: the newest batch of the present attempt that the server was part of.
+        call: the server's launch in the present attempt, if it was asked for.
     """
     if call is None:
         return part.active or not part.failed
-    if not part.failed:
-        return True
-    if call.action == "launch":
-        return part.tags.get(CALL_TAG) == call.id
-    return call.action == "restore"
+    return not part.failed or answers(part, call)
+
+
+def answers(part: Part, call: Call | None) -> bool:
+    """Whether the job is the one that the present attempt launched."""
+    return call is not None and part.tags.get(CALL_TAG) == call.id
 
 
 def capacity(scope: Scope, parts: Sequence[Part]) -> Capacity:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,7 +14,6 @@ from leeward_adapters.drs_templates import PREPARE, Network
 from leeward_adapters.ec2 import place
 
 LAUNCH: Final = "launch"
-SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
 
 
 @dataclass(slots=True)
@@ -37,19 +35,7 @@ def observe(scope: Scope, step: Step) -> Observed:
     Costs one listing of jobs while everything is on its way; servers that no job of this task
     holds are looked up too.
     """
-    seen = {t.id: no for t in step.targets if (no := _never(scope, step, t)) is not None}
-    targets = [t for t in step.targets if t.id not in seen]
-    view = _view(scope, step, [t.id for t in targets])
-    explained = drs_jobs.failures(scope, (p for p in view.ours.values() if p.failed))
-    drilled = _drilled(scope, step, view)
-    for target in targets:
-        part = view.ours.get(target.id)
-        if part is not None:
-            seen[target.id] = _of_job(step, part, explained, drilled)
-        else:
-            seen[target.id] = _without_job(scope, step, target, view)
-    room = view.capacity
-    return Observed(seen, room.servers if room else None, room.reason if room else "")
+    return _look(scope, step)[0]
 
 
 def launch(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
@@ -69,14 +55,12 @@ def launch(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
 
 def verify(scope: Scope, step: Step) -> Observed:
     """The proof: a recovery instance of the right job, stopped or running, in the right network."""
-    observed = observe(scope, step)
+    observed, ours = _look(scope, step)
     done = [s for s, seen in observed.targets.items() if seen.state is State.DONE]
     if not done:
         return observed
-    drs = scope.client("drs")
-    jobs = _launched(drs, step)
-    found = drs_instances.describe(drs, done)
-    chosen = {s: _proof(step, found[s], jobs.get(s), observed.targets[s]) for s in done}
+    found = drs_instances.describe(scope.client("drs"), done)
+    chosen = {s: _proof(step, found[s], ours.get(s)) for s in done}
     network = Network.of(step) if step.drill else None
     ids = [i.id for i in chosen.values() if i is not None] if network else []
     machines = ec2.describe(scope.client("ec2"), ids) if ids else {}
@@ -102,13 +86,10 @@ def undo(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
 
 def _never(scope: Scope, step: Step, target: Target) -> Seen | None:
     """Why the step cannot be done for the target at all."""
-    if not SERVER_ID.fullmatch(target.id):
-        return Seen(
-            State.REFUSED,
-            reason="NoSourceServer",
-            message=f"no DRS source server in {place(scope)} protects {target.id}: install the "
-            "replication agent, or change its tag dr:recovery-strategy",
-        )
+    if not drs_servers.SERVER_ID.fullmatch(target.id):
+        refusal = drs_servers.refusal(scope, target.id, None)
+        assert refusal is not None
+        return Seen(State.REFUSED, reason=refusal.reason, message=refusal.message)
     if step.drill and Network.of(step) is None:
         return Seen(
             State.REFUSED,
@@ -119,6 +100,24 @@ def _never(scope: Scope, step: Step, target: Target) -> Seen | None:
     return None
 
 
+def _look(scope: Scope, step: Step) -> tuple[Observed, Mapping[str, Part]]:
+    """What became of each server, and the job of this task that says so."""
+    seen = {t.id: no for t in step.targets if (no := _never(scope, step, t)) is not None}
+    targets = [t for t in step.targets if t.id not in seen]
+    view = _view(scope, step, [t.id for t in targets])
+    explained = drs_jobs.failures(scope, (p for p in view.ours.values() if p.failed))
+    drilled = _drilled(scope, step, view)
+    for target in targets:
+        part = view.ours.get(target.id)
+        if part is not None:
+            seen[target.id] = _of_job(step, part, explained, drilled)
+        else:
+            seen[target.id] = _without_job(scope, step, target, view)
+    room = view.capacity
+    observed = Observed(seen, room.servers if room else None, room.reason if room else "")
+    return observed, view.ours
+
+
 def _view(scope: Scope, step: Step, servers: Sequence[str]) -> _View:
     drs = scope.client("drs")
     parts = drs_jobs.since(drs, step.started - drs_jobs.CLOCK_SKEW)
@@ -127,8 +126,12 @@ def _view(scope: Scope, step: Step, servers: Sequence[str]) -> _View:
     view.ours = {
         s: p for s, p in mine.items() if drs_jobs.counts(p, step.calls.get(s)) and s in servers
     }
-    # A server that was launched in an earlier attempt may have lost its instance since.
-    unsure = {s for s, p in view.ours.items() if s not in step.calls and p.status == "LAUNCHED"}
+    # What an earlier attempt launched may have lost its instance since.
+    unsure = {
+        s
+        for s, p in view.ours.items()
+        if p.status == "LAUNCHED" and not drs_jobs.answers(p, step.calls.get(s))
+    }
     rest = [s for s in servers if s not in view.ours or s in unsure]
     if not rest:
         return view
@@ -230,19 +233,13 @@ def _existing(scope: Scope, step: Step, target: Target, existing: RecoveryInstan
     )
 
 
-def _launched(drs: Any, step: Step) -> dict[str, str]:
-    """Job by server, of this task's launches that worked."""
-    parts = drs_jobs.since(drs, step.started - drs_jobs.CLOCK_SKEW)
-    mine = drs_jobs.newest(part for part in parts if part.of(step.token))
-    return {s: part.job for s, part in mine.items() if part.status == "LAUNCHED"}
-
-
 def _proof(
-    step: Step, instances: Sequence[RecoveryInstance], job: str | None, seen: Seen
+    step: Step, instances: Sequence[RecoveryInstance], part: Part | None
 ) -> RecoveryInstance | None:
-    if seen.reason == "Adopted":
+    """The instance that must be there; without a job of ours it was adopted."""
+    if part is None:
         return drs_instances.production(instances)
-    return next((i for i in instances if i.job == job and i.drill == step.drill), None)
+    return next((i for i in instances if i.job == part.job and i.drill == step.drill), None)
 
 
 def _proved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
+SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
@@ -49,6 +51,12 @@ def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> R
         server_id: its id.
         server: what DescribeSourceServers says; None: it is not there.
     """
+    if not SERVER_ID.fullmatch(server_id):
+        return Refusal(
+            "NoSourceServer",
+            f"no DRS source server in {place(scope)} protects {server_id}: install the "
+            "replication agent, or change its tag dr:recovery-strategy",
+        )
     if server is None:
         return Refusal(
             "SourceServerMissing",
@@ -75,7 +83,7 @@ def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> R
 def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     """Findings for the targets; one for the whole account where DRS is not initialised."""
     drs = scope.client("drs")
-    ids = [t.id for t in targets if t.id.startswith("s-")]
+    ids = [t.id for t in targets if SERVER_ID.fullmatch(t.id)]
     try:
         servers = describe(drs, ids)
     except ClientError as error:

@@ -6,7 +6,6 @@ Codes are compared as strings, because any operation can answer with codes that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from botocore.exceptions import (
@@ -19,22 +18,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-
-class ErrorClass(StrEnum):
-    """What an error means for the caller."""
-
-    TRANSIENT = "Transient"
-    """Nothing happened; try again after a pause."""
-    QUOTA = "Quota"
-    """A limit is reached; try again when something has ended."""
-    CONFLICT = "Conflict"
-    """The resource is busy or in another state; look again, then decide."""
-    DENIED = "Denied"
-    """Not permitted; a person must mend the role."""
-    FINAL = "Final"
-    """Wrong request or missing resource; trying again changes nothing."""
-    IN_DOUBT = "InDoubt"
-    """No answer: it may have happened."""
+from leeward_adapters.base import ErrorClass
 
 
 @dataclass(frozen=True, slots=True)

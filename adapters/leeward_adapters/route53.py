@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from botocore.exceptions import ClientError
+
 from leeward_adapters.base import (
     ActionTraits,
     Finding,
@@ -78,15 +80,29 @@ class Route53:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Blocking for record sets that their zone does not have.
+        """Blocking for record sets that their zone does not have, and for missing zones.
 
-        A target's zone is its attribute `hostedZoneId`, or the end of its ARN.
+        A target is a record set, its zone being the attribute `hostedZoneId` or the end of its
+        ARN; or a whole zone, its id without a type.
         """
         findings: list[Finding] = []
-        zones = {t.id: t.attributes.get("hostedZoneId") or _zone(t.arn) for t in targets}
-        for zone in sorted(set(zones.values())):
-            keys = {t.id: _parse(t.id) for t in targets if zones[t.id] == zone}
-            found = _record_sets(scope, zone, keys.values())
+        for zone, group in _by_zone(targets).items():
+            keys = {t.id: _parse(t.id) for t in group if " " in t.id}
+            try:
+                found = _record_sets(scope, zone, keys.values())
+                if not keys:
+                    scope.client("route53").list_resource_record_sets(
+                        HostedZoneId=zone, MaxItems="1"
+                    )
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") != "NoSuchHostedZone":
+                    raise
+                message = (
+                    f"account {scope.account_id} has no hosted zone {zone}: mend the plan, or name "
+                    "the account that owns the zone"
+                )
+                findings += [Finding("Blocking", "HostedZoneMissing", message, t.id) for t in group]
+                continue
             findings += [
                 Finding("Blocking", "RecordSetMissing", _missing(key, zone, scope), target)
                 for target, key in keys.items()
@@ -108,20 +124,11 @@ class Route53:
                 message="a Test never touches production's DNS names",
             )
             return Observed({t.id: refused for t in step.targets})
-        zone = step.settings["route53"]["hostedZoneId"]
-        records = _records(step)
-        found = _record_sets(scope, zone, records)
-        sides = {key: _judge(scope, step, key, records, found, zone) for key in _keys(step)}
-        too_large = _too_large(sides.values(), zone, scope)
-        changes: dict[str, str] = {}
-        return Observed(
-            {
-                str(t.id): self._seen(
-                    scope, step, t, sides[_parse(t.id)], too_large, found, changes
-                )
-                for t in step.targets
-            }
-        )
+        look = _look(scope, step)
+        if look.problems:
+            return Observed({t.id: _refused(_parse(t.id), look.problems) for t in step.targets})
+        statuses: dict[str, str] = {}
+        return Observed({t.id: self._seen(scope, step, t, look, statuses) for t in step.targets})
 
     def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
         """One change batch for the sets that still differ; answers the change's id.
@@ -149,32 +156,62 @@ class Route53:
         return _upsert(scope, zone, old, f"Leeward {call} undo")
 
     def _seen(
-        self,
-        scope: Scope,
-        step: Step,
-        target: Target,
-        judged: RecordSet | _Problem,
-        too_large: _Problem | None,
-        found: Mapping[Key, RecordSet],
-        changes: dict[str, str],
+        self, scope: Scope, step: Step, target: Target, look: _Look, statuses: dict[str, str]
     ) -> Seen:
-        problem = judged if isinstance(judged, _Problem) else too_large
-        if problem is not None or isinstance(judged, _Problem):
-            assert problem is not None
-            return Seen(State.REFUSED, reason=problem.reason, message=problem.message)
-        current = found[_parse(target.id)]
+        key = _parse(target.id)
+        current = look.found[key]
         call = step.calls.get(target.id)
-        if _canonical(judged) == _canonical(current):
+        if _canonical(look.wanted[key]) == _canonical(current):
             if call is None:
                 return Seen(State.DONE, reason="Adopted", message="it was as wanted already")
             if call.reference:
-                return _of_change(scope, call.reference, changes)
+                return _of_change(scope, call.reference, statuses)
         return Seen(
             State.NEEDED,
             action=SWITCH,
             message=f"{target.id} is to be switched",
             pre_state=json.dumps(current, sort_keys=True),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the zone has, and what the step wants of it."""
+
+    found: Mapping[Key, RecordSet]
+    wanted: Mapping[Key, RecordSet]
+    problems: Mapping[Key, _Problem]
+
+
+def _look(scope: Scope, step: Step) -> _Look:
+    zone = step.settings["route53"]["hostedZoneId"]
+    records = _records(step)
+    keys = [_parse(target.id) for target in step.targets]
+    found = _record_sets(scope, zone, keys)
+    wanted: dict[Key, RecordSet] = {}
+    problems: dict[Key, _Problem] = {}
+    for key in keys:
+        judged = _judge(scope, step, key, records, found, zone)
+        if isinstance(judged, _Problem):
+            problems[key] = judged
+        else:
+            wanted[key] = judged
+    large = _too_large(wanted.values(), zone, scope)
+    if large is not None:
+        problems = dict.fromkeys(keys, large) | problems
+    return _Look(found, wanted, problems)
+
+
+def _refused(key: Key, problems: Mapping[Key, _Problem]) -> Seen:
+    """Sets that change together are refused together: half a switch is worse than none."""
+    if key in problems:
+        return Seen(State.REFUSED, reason=problems[key].reason, message=problems[key].message)
+    other, problem = next(iter(problems.items()))
+    return Seen(
+        State.REFUSED,
+        reason="RefusedTogether",
+        message=f"{key} changes only together with {other}, for which: {problem.message}",
+    )
 
 
 def _judge(
@@ -293,13 +330,8 @@ def _of_change(scope: Scope, change: str, asked: dict[str, str]) -> Seen:
     return Seen(State.RUNNING, message=f"change {change} is {asked[change]}", reference=change)
 
 
-def _too_large(judged: Iterable[RecordSet | _Problem], zone: str, scope: Scope) -> _Problem | None:
-    values = [
-        record["Value"]
-        for wanted in judged
-        if not isinstance(wanted, _Problem)
-        for record in wanted.get("ResourceRecords", [])
-    ]
+def _too_large(sets: Iterable[RecordSet], zone: str, scope: Scope) -> _Problem | None:
+    values = [record["Value"] for one in sets for record in one.get("ResourceRecords", [])]
     # An UPSERT counts twice.
     elements, characters = 2 * len(values), 2 * sum(len(value) for value in values)
     if elements <= _MOST_ELEMENTS and characters <= _MOST_CHARACTERS:
@@ -317,10 +349,6 @@ def _records(step: Step) -> dict[Key, Mapping[str, Any]]:
         Key.of(r["name"], r["type"], r.get("setIdentifier")): r
         for r in step.settings["route53"]["records"]
     }
-
-
-def _keys(step: Step) -> list[Key]:
-    return [_parse(target.id) for target in step.targets]
 
 
 def _side(step: Step, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -341,8 +369,12 @@ def _dns(name: str) -> str:
     return name.lower().rstrip(".").replace("*", r"\052") + "."
 
 
-def _zone(arn: str) -> str:
-    return arn.rpartition("/")[2]
+def _by_zone(targets: Sequence[Target]) -> dict[str, list[Target]]:
+    zones: dict[str, list[Target]] = {}
+    for target in targets:
+        zone = target.attributes.get("hostedZoneId") or target.arn.rpartition("/")[2]
+        zones.setdefault(zone, []).append(target)
+    return zones
 
 
 def _missing(key: Key, zone: str, scope: Scope) -> str:

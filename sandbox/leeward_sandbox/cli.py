@@ -12,8 +12,11 @@ import click
 
 from leeward_sandbox.cluster import ClusterError, binaries
 from leeward_sandbox.cluster.kubeconfig import USERS
-from leeward_sandbox.stack import Stack, remove, state_directory
+from leeward_sandbox.demo import run as run_demo
+from leeward_sandbox.stack import Stack, examples, remove, state_directory
 
+DEMO_SCALE = 90.0
+"""Virtual seconds per second: a DRS job of nine minutes takes six seconds."""
 _UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 """Would be used beside the sandbox's access key."""
 
@@ -111,6 +114,24 @@ def status(name: str) -> None:
 def env(name: str) -> None:
     """Print the shell's exports: eval "$(leeward-sandbox env)"."""
     _print_environment(Stack.attach(name))
+
+
+@main.command()
+@click.option("--keep", is_flag=True, help="Leave the sandbox running afterwards.")
+def demo(keep: bool) -> None:
+    """One failover of 44 servers in four accounts, live, with an approval on the way."""
+    signal.signal(signal.SIGTERM, _terminated)
+    name, directory = "demo", state_directory("demo")
+    remove(directory)
+    stack = Stack.up(name, estate="small", scale=DEMO_SCALE, progress=_progress)
+    try:
+        verdict = run_demo(stack, examples())
+    finally:
+        if keep:
+            _print_advice(stack, name)
+        else:
+            stack.down()
+    sys.exit(verdict)
 
 
 @main.command("binaries")

@@ -11,6 +11,7 @@ import http.client
 import itertools
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,9 @@ class Caller:
         path = object_path(plural, name)
         return self.request("PATCH", path, body, "application/merge-patch+json")
 
+    def replace(self, plural: str, name: str, body: dict[str, Any]) -> Answer:
+        return self.request("PUT", object_path(plural, name), body)
+
     def apply(self, plural: str, name: str, body: dict[str, Any], query: str = "") -> Answer:
         path = object_path(plural, name) + f"?fieldManager={self.user}&force=true{query}"
         return self.request("PATCH", path, body, "application/apply-patch+yaml")
@@ -153,7 +157,9 @@ class World:
 
     def status(self, name: str, plural: str = "drexecutions", **status: Any) -> None:
         """Have the operator write these fields of the status."""
-        answer = self.operator.patch(f"{plural}/status", name, {"status": status})
+        whole = self.operator.get(plural, name)
+        whole["status"] = whole.get("status", {}) | status
+        answer = self.operator.replace(f"{plural}/status", name, whole)
         assert answer.ok, answer
 
     def task(self, execution: str, **status: Any) -> str:
@@ -185,6 +191,36 @@ class World:
         if status:
             self.status(name, "drtasks", **status)
         return name
+
+    def settle(self) -> None:
+        """Wait until the API server has taken up all policies that were applied so far.
+
+        It does so in the order in which it hears of them, so a validating policy that is added
+        now and bites is proof of the others; the mutating one is seen by its stamp.
+        """
+        name = f"canary-{next(_names)}"
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
+        spec = {
+            "matchConstraints": {"resourceRules": [rule | {"resources": ["configmaps"]}]},
+            "validations": [{"expression": f"object.metadata.name != '{name}'"}],
+        }
+        bound = {"policyName": name, "validationActions": ["Deny"]}
+        self.cluster.apply(
+            policy_object("ValidatingAdmissionPolicy", name, spec),
+            policy_object("ValidatingAdmissionPolicyBinding", name, bound),
+        )
+        canary = "/api/v1/namespaces/orders/configmaps?dryRun=All"
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+        ours = object_path("drexecutions") + "?dryRun=All"
+        deadline = time.monotonic() + 60
+        while (
+            self.admin.request("POST", canary, body).ok
+            or not self.duty.request("POST", ours, self.manifest()).ok
+        ):
+            assert time.monotonic() < deadline, "the policies did not come into force"
+            time.sleep(0.05)
+        kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy"
+        self.cluster.kubectl("delete", kinds, name)
 
 
 def gate(name: str = "wave-2", state: str = "Waiting", **more: Any) -> dict[str, Any]:
@@ -255,4 +291,11 @@ def world(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> World:
         files.append(file)
     context = ssl.create_default_context(cafile=str(cluster.ca_file))
     context.load_cert_chain(*files)
-    return World(cluster, context)
+    made = World(cluster, context)
+    made.settle()
+    return made
+
+
+def policy_object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    version = "admissionregistration.k8s.io/v1"
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}

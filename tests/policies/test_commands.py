@@ -167,9 +167,7 @@ def test_an_approval_survives_a_sync_that_knows_nothing_of_it(world: World) -> N
     manifest["metadata"]["annotations"] = {"example.com/team": "orders"}
     text = json.dumps(manifest)
     kubectl("apply", "-f", "-", input=text, user="on-duty")
-    kubectl(
-        "apply", "--server-side", "--force-conflicts", "-f", "-", input=text, user="on-duty"
-    )
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text, user="on-duty")
     kept = annotations(world, run)
     assert kept["leeward.dev/approve-wave-2"] == ALICE
     assert kept["leeward.dev/requested-by"] == DUTY

@@ -68,7 +68,7 @@ def name_in_a_comment(w: World) -> Answer:
 
 
 def name_with_a_space_at_its_end(w: World) -> Answer:
-    # Sent escaped: an HTTP header cannot end in a plain space, a certificate's name can.
+    # A header cannot end in a plain space; a name in a certificate can.
     caller = w.caller(f"{ALICE}\N{NO-BREAK SPACE}", "dr-approvers")
     return caller.annotate(w.waiting(), approve_wave_2=caller.user)
 
@@ -253,8 +253,7 @@ def replaced_without_annotations(w: World) -> Answer:
     assert w.alice.annotate(run, approve_wave_2=ALICE).ok
     whole = w.intruder.get("drexecutions", run)
     del whole["metadata"]["annotations"]["leeward.dev/approve-wave-2"]
-    path = f"/apis/leeward.dev/v1alpha1/namespaces/orders/drexecutions/{run}"
-    return w.intruder.request("PUT", path, whole)
+    return w.intruder.replace("drexecutions", run, whole)
 
 
 def applied_server_side(w: World) -> Answer:
@@ -340,7 +339,8 @@ def test_a_forged_or_misplaced_command_is_refused_with_its_reason(
 
 def test_metadata_in_a_write_of_the_status_gives_no_command(world: World) -> None:
     run = world.waiting()
-    forged = {"metadata": {"annotations": {"leeward.dev/approve-wave-2": ALICE}}}
-    assert world.operator.patch("drexecutions/status", run, forged).ok
+    whole = world.operator.get("drexecutions", run)
+    whole["metadata"]["annotations"]["leeward.dev/approve-wave-2"] = ALICE
+    assert world.operator.replace("drexecutions/status", run, whole).ok
     annotations = world.admin.get("drexecutions", run)["metadata"]["annotations"]
     assert "leeward.dev/approve-wave-2" not in annotations

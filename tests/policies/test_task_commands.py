@@ -97,9 +97,7 @@ def test_a_task_command_needs_the_verb_operate_on_the_plan(world: World, task: s
     assert "needs the verb operate on recoveryplans.leeward.dev/operation" in answer.message
 
 
-def test_a_task_command_is_neither_replaced_nor_removed_by_another(
-    world: World, task: str
-) -> None:
+def test_a_task_command_is_neither_replaced_nor_removed_by_another(world: World, task: str) -> None:
     other = world.caller("second-on-duty@example.com", "dr-operators")
     assert world.duty.annotate(task, "drtasks", retry=DUTY).ok
     over = other.annotate(task, "drtasks", retry=other.user)

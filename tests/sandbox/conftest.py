@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from botocore.config import Config
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.clock import Clock
 from leeward_sandbox.aws.control import Control
+from leeward_sandbox.aws.estates import Estate
 from leeward_sandbox.aws.registry import gateway
 from leeward_sandbox.aws.server import SandboxServer
 
@@ -63,6 +65,19 @@ def new_account() -> Callable[[], str]:
 
 
 @pytest.fixture
-def aws(new_account: Callable[[], str]) -> Iterator[Aws]:
-    with SandboxServer(gateway(World(Clock(scale=0)))) as server:
-        yield Aws(server.endpoint, Control(server.endpoint), new_account())
+def serve() -> Iterator[Callable[..., Aws]]:
+    """Serves an AWS whose clock stands still, with an estate or empty, until the test ends."""
+    with ExitStack() as servers:
+
+        def start(account: str, estate: Estate | None = None) -> Aws:
+            world = World(Clock(scale=0), seed=estate.seed if estate else 0)
+            server = servers.enter_context(SandboxServer(gateway(world, estate)))
+            return Aws(server.endpoint, Control(server.endpoint), account)
+
+        yield start
+
+
+@pytest.fixture
+def aws(serve: Callable[..., Aws], new_account: Callable[[], str]) -> Aws:
+    """An empty AWS and an account in it."""
+    return serve(new_account())

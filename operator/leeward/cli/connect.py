@@ -6,6 +6,7 @@ a command says what happened, and the live view asks again by itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import urllib3
+import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
@@ -166,7 +168,9 @@ class Watch:
     def stop(self) -> None:
         """End the watch from another thread."""
         self._stopped = True
-        self._response.shutdown()
+        # Too late where the server ended the watch in the same moment.
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            self._response.shutdown()
 
 
 def connect(connection: Connection) -> Api:
@@ -193,13 +197,12 @@ def connect(connection: Connection) -> Api:
             config_persister=merged.save_changes,
         )
         loader.load_and_set(configuration)
-    except (ConfigException, OSError, TypeError, ValueError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         raise Failure(f"the kubeconfig at {places} cannot be used: {error}") from error
     context = loader.current_context["context"]
-    users = (merged.config.value.get("users") or []) if context.get("user") else []
-    user = next((u.get("user") for u in users if u["name"] == context["user"]), None)
+    user = merged.config["users"].get_with_name(context["user"], safe=True)
     namespace = connection.namespace or context.get("namespace") or "default"
-    return Api(configuration, namespace, _impersonation(user or {}))
+    return Api(configuration, namespace, _impersonation(user.value["user"] if user else {}))
 
 
 def _in_cluster(configuration: Any, connection: Connection) -> Api:

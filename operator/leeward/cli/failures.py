@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 _DENIED = re.compile(
-    r"ValidatingAdmissionPolicy '(?P<policy>[^']+)' with binding '[^']+' denied request: (?P<why>.*)",
+    r"ValidatingAdmissionPolicy '(?P<policy>[^']+)' with binding '[^']+' "
+    r"denied request: (?P<why>.*)",
     re.DOTALL,
 )
 _CODES = {401: "it does not know you; log in again", 403: "you may not do this"}

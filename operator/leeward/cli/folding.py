@@ -70,7 +70,7 @@ def phase_row(phase: str, tasks: Sequence[Object], now: datetime) -> Row:
         children = tuple(_rows(phase, tasks, now))
     flawed = any(failed_of(t) for t in tasks)
     state = status(phase_state(tasks), flawed=flawed)
-    return Row(phase, "Phase", state, _span(tasks, now), info, children)
+    return Row(phase, "Phase", state, _span(tasks, now), info, children=children)
 
 
 def phase_state(tasks: Sequence[Object]) -> str:
@@ -129,7 +129,7 @@ def _task_row(task: Object, now: datetime, children: tuple[Row, ...] = ()) -> Ro
     if not children and (message := (task.get("status") or {}).get("message")):
         info = clean(message) if state != "Complete" else _work([task])
     look = status(state, flawed=failed_of(task) > 0)
-    return Row(_short_name(task), "Task", look, _span([task], now), info, children)
+    return Row(_short_name(task), "Task", look, _span([task], now), info, children=children)
 
 
 def _short_name(task: Object) -> str:
@@ -150,13 +150,17 @@ def _failed_resources(task: Object) -> list[Object]:
 
 def _failures(task: Object) -> list[Row]:
     names = {r["id"]: r.get("name") for r in task["spec"].get("resources") or []}
-    rows = []
+    rows: list[Row] = []
+    said: set[tuple[str, str]] = set()
     for resource in _failed_resources(task):
         rid = clean(resource["id"])
         name = clean(names.get(resource["id"]) or "")
-        text = ": ".join(x for x in (resource.get("reason"), resource.get("message")) if x)
         title = f"{name} ({rid})" if name and name != rid else rid
-        rows.append(Row(title, "Resource", status("Failed"), "", clean(text)))
+        reason, text = _reason(resource), clean(resource.get("message") or "")
+        if (reason, text) in said:
+            reason, text = f"{reason}, as above", ""
+        said.add((reason, text))
+        rows.append(Row(title, "Resource", status("Failed"), "", reason, text))
     return rows
 
 
@@ -164,7 +168,8 @@ def _unlisted(task: Object, listed: int) -> Iterator[Row]:
     rest = _failed_resources(task)[listed:]
     if rest:
         reasons = Counter(_reason(r) for r in rest)
-        yield Row(f"and {len(rest)} more", "Resource", status("Failed"), "", _counts(reasons))
+        name = f"and {len(rest)} more" if listed else counted(len(rest), "resource")
+        yield Row(name, "Resource", status("Failed"), "", _counts(reasons))
 
 
 def _remedy(task: Object) -> Iterator[Row]:

@@ -38,7 +38,7 @@ PLAN: Final = Kind("rp", "recoveryplans", "recoveryplan")
 INVENTORY: Final = Kind("rinv", "recoveryinventories", "recoveryinventory")
 
 
-class KindOf(click.ParamType):
+class KindOf(click.ParamType[Kind]):
     """An argument that takes one of some kinds by any of its names."""
 
     name = "kind"
@@ -52,8 +52,9 @@ class KindOf(click.ParamType):
         """The kind that `value` names; a usage error where this command has no such kind."""
         if isinstance(value, Kind):
             return value
-        for kind in self._kinds:
-            if value.lower() in kind.names:
-                return kind
+        found = next((kind for kind in self._kinds if value.lower() in kind.names), None)
+        if found is not None:
+            return found
         known = " or ".join(f"{kind.short} ({kind.singular})" for kind in self._kinds)
-        self.fail(f"{value!r} is none of the kinds that this command takes: {known}", param, ctx)
+        message = f"{value!r} is none of the kinds that this command takes: {known}"
+        raise click.BadParameter(message, ctx, param)

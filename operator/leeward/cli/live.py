@@ -18,6 +18,7 @@ from leeward.cli.render import Pair, View, changes, layout
 
 _TICK_SECONDS: Final = 1.0
 _PACE_SECONDS: Final = 0.2
+_JOIN_SECONDS: Final = 1.0
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 _PLAIN_WIDTH: Final = 10_000
 
@@ -50,6 +51,7 @@ class Feed:
         self._watch: Watch | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
+        self._first = ""
         self.trouble = ""
         """What the API server last said no with; empty when it answers."""
 
@@ -60,8 +62,7 @@ class Feed:
             Failure: the first list did not work.
 
         """
-        version = self._list()
-        self._first = version
+        self._first = self._list()
         self._thread.start()
         return self
 
@@ -72,7 +73,8 @@ class Feed:
             watch = self._watch
         if watch is not None:
             watch.stop()
-        self._thread.join()
+        # A request that hangs ends by its own time-out; nobody waits for that.
+        self._thread.join(_JOIN_SECONDS)
 
     @property
     def alive(self) -> bool:
@@ -143,8 +145,9 @@ def snapshots(
     stop: threading.Event,
     *,
     deadline: float | None = None,
+    below: bool = True,
 ) -> Iterator[Snapshot]:
-    """What is known of the object (and, of an execution, its tasks): now, and at each change.
+    """What is known of the object and, with `below`, of an execution's tasks: now, and on change.
 
     At most five in a second, at least one a second. Ends when `stop` is set or the monotonic
     clock passes `deadline`.
@@ -156,9 +159,9 @@ def snapshots(
     changed = threading.Event()
     mine = {"fieldSelector": f"metadata.name={name}"}
     feeds = [Feed(api, kind.path(namespace), mine, changed)]
-    if kind is EXECUTION:
-        below = {"labelSelector": f"leeward.dev/execution={name}"}
-        feeds.append(Feed(api, TASK.path(namespace), below, changed))
+    if kind is EXECUTION and below:
+        owned = {"labelSelector": f"leeward.dev/execution={name}"}
+        feeds.append(Feed(api, TASK.path(namespace), owned, changed))
     api.get(kind.path(namespace, name))  # says in the server's words that it is not there
     started: list[Feed] = []
     try:

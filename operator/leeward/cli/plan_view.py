@@ -86,7 +86,11 @@ def _root(plan: Object, now: datetime) -> Row:
     )
     created = plan["metadata"].get("creationTimestamp")
     return Row(
-        plan["metadata"]["name"], "Plan", _look(plan), span(created, None, now), "", children
+        plan["metadata"]["name"],
+        "Plan",
+        _look(plan),
+        span(created, None, now),
+        children=children,
     )
 
 

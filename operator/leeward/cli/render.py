@@ -89,13 +89,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the tree. A `note` has but a name, which may run over all columns."""
+    """A row of the tree. A `note` has but a name, which may run over all columns.
+
+    `text` is written below the row, over all columns: what is too long for INFO.
+    """
 
     name: str
     kind: str = ""
     status: Status = Status("")
     age: str = ""
     info: str = ""
+    text: str = ""
     children: tuple[Row, ...] = ()
     note: bool = False
 
@@ -201,7 +205,9 @@ def _row(
     room = max(width - start, _INFO_MIN)
     parts = textwrap.wrap(row.info, room, max_lines=_INFO_LINES, placeholder=" …") or [""]
     lines = [f"{left}{middle}{gap}  {_padded(row.age, span)}  {parts[0]}".rstrip()]
-    return lines + [f"{_padded(below, start)}{part}".rstrip() for part in parts[1:]]
+    lines += [f"{_padded(below, start)}{part}".rstrip() for part in parts[1:]]
+    room = max(width - cell_len(below), _INFO_MIN)
+    return lines + [below + part for part in textwrap.wrap(row.text, room)]
 
 
 def changes(before: View | None, after: View) -> list[str]:
@@ -225,9 +231,12 @@ def _facts(view: View) -> Iterator[Pair]:
     return (pair for pair in view.pairs if not pair.timed)
 
 
-def _paths(row: Row, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
+def _paths(
+    row: Row, above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
     names = (*above, row.name)
-    yield names[1:] or names, row.kind, row.status.text, row.info
+    info = f"{row.info}: {row.text}" if row.text else row.info
+    yield names[1:] or names, row.kind, row.status.text, info
     for child in row.children:
         yield from _paths(child, names)
 

@@ -106,9 +106,8 @@ class _Run:
     def _said(label: str, lines: Sequence[str]) -> Iterator[Pair]:
         for line in lines[:_FINDINGS_SHOWN]:
             yield Pair(label, clean(line), "waiting")
-        if more := len(lines) - _FINDINGS_SHOWN:
-            if more > 0:
-                yield Pair(label, f"and {more} more", "waiting")
+        if (more := len(lines) - _FINDINGS_SHOWN) > 0:
+            yield Pair(label, f"and {more} more", "waiting")
 
     def _asked(self) -> Iterator[Pair]:
         """What waits for people, with the commands that answer it."""
@@ -156,7 +155,7 @@ class _Run:
             self._look(),
             span(started, ended, self._now),
             info,
-            tuple(self._wave(wave, fold=fold) for wave in waves),
+            children=tuple(self._wave(wave, fold=fold) for wave in waves),
         )
 
     def _cancelling(self) -> bool:
@@ -174,7 +173,7 @@ class _Run:
             status(wave["state"], flawed=flawed),
             span(wave.get("startTime"), wave.get("completionTime"), self._now),
             resource_counts(counts),
-            children,
+            children=children,
         )
 
     def _waiting(self, wave: Object) -> bool:

@@ -15,7 +15,7 @@ from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import put_status, read
 from leeward.engine.supervisor import Key
-from leeward.planning.times import to_rfc3339
+from leeward.planning.times import render_time
 from leeward_adapters.errors import classify
 
 INTERVAL = timedelta(minutes=5)
@@ -71,7 +71,7 @@ class AccountReconciler:
 
     def _status(self, target: TargetAccount, problems: list[str]) -> TargetAccountStatus:
         message = "; ".join(problems)[:1024]
-        at = to_rfc3339(self._c.now())
+        at = render_time(self._c.now())
         conditions = list(target.status.conditions)
 
         def put(kind: str, verdict: Literal["True", "False"]) -> None:

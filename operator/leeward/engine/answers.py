@@ -24,7 +24,7 @@ from leeward.planning import commands, gates
 from leeward.planning.commands import Command
 from leeward.planning.record import compose_task
 from leeward.planning.steering import steer
-from leeward.planning.times import to_rfc3339
+from leeward.planning.times import render_time
 
 
 class CommandTaker:
@@ -87,7 +87,7 @@ class CommandTaker:
         record = ApprovalRecord(
             user=command.user,
             verdict="Approve" if command.verb == "approve" else "Reject",
-            time=to_rfc3339(self._c.now()),
+            time=render_time(self._c.now()),
             comment=command.comment[:256],
         )
         after = gates.answered(gate, record)
@@ -102,7 +102,7 @@ class CommandTaker:
     ) -> DRExecutionStatus:
         record = CommandRecord(
             key=command.key, user=command.user, comment=command.comment[:256],
-            time=to_rfc3339(self._c.now()), result=result[:1024],
+            time=render_time(self._c.now()), result=result[:1024],
         )  # fmt: skip
         return status.model_copy(update={**update, "commands": [*status.commands, record][-100:]})
 
@@ -141,7 +141,7 @@ class CommandTaker:
             object=task.model.metadata.name,
             user=command.user,
             comment=command.comment[:256],
-            time=to_rfc3339(self._c.now()),
+            time=render_time(self._c.now()),
             result=result,
         )
         records = [*run.model.status.commands, record][-100:]

@@ -38,7 +38,7 @@ from leeward.engine.objects import (
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
-from leeward.planning.times import from_rfc3339, to_rfc3339
+from leeward.planning.times import parse_time, render_time
 
 log = logging.getLogger(__name__)
 DISCOVERY_PATIENCE = timedelta(seconds=60)
@@ -98,7 +98,7 @@ class Beginner:
         """Why the run should wait a little for the plan; empty: it need not."""
         if plan.status.observed_generation == plan.metadata.generation:
             return ""
-        created = from_rfc3339(execution.metadata.creation_timestamp or to_rfc3339(self._c.now()))
+        created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
         if self._c.now() - created > DISCOVERY_PATIENCE:
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
@@ -208,7 +208,7 @@ class Beginner:
                 "requested_by": metadata.annotations.get(f"{PREFIX}requested-by"),
                 "plan_generation": plan.metadata.generation,
                 "plan_digest": frozen.digest,
-                "start_time": to_rfc3339(now),
+                "start_time": render_time(now),
                 "tasks": records,
                 "waves": [
                     WaveProgress(name=w.name, ordinal=n, state="NotStarted")

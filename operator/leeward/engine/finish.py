@@ -18,7 +18,7 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
-from leeward.planning.times import to_rfc3339
+from leeward.planning.times import render_time
 
 
 class Finisher:
@@ -58,7 +58,7 @@ class Finisher:
             uid=run.metadata.uid,
             operation=run.spec.operation,
             state=run.status.state or "Failed",
-            completion_time=run.status.completion_time or to_rfc3339(self._c.now()),
+            completion_time=run.status.completion_time or render_time(self._c.now()),
         )
         update: dict[str, object] = {"history": [*status.history, entry][-200:]}
         if run.spec.operation == "Failover" and run.status.location is not None:

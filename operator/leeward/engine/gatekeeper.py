@@ -13,7 +13,7 @@ from leeward.engine.context import Context
 from leeward.engine.objects import Held, put_status
 from leeward.planning import gates
 from leeward.planning.record import Outcome, compose
-from leeward.planning.times import from_rfc3339, to_rfc3339
+from leeward.planning.times import parse_time, render_time
 from leeward.planning.waves import Cursor
 
 
@@ -76,7 +76,7 @@ class Gatekeeper:
         message: str,
         verdict: str,
     ) -> Held[DRExecution]:
-        at = to_rfc3339(self._c.now())
+        at = render_time(self._c.now())
         condition = Condition(
             type=Type.GUARD_ACTIVE,
             status="True" if verdict == "True" else "False",
@@ -113,5 +113,5 @@ class Gatekeeper:
 
     def until_deadline(self, gate: GateStatus, most: timedelta) -> timedelta:
         """How long to wait for an answer before the deadline must be looked at again."""
-        left = from_rfc3339(gate.deadline) - self._c.now()
+        left = parse_time(gate.deadline) - self._c.now()
         return min(max(left, timedelta(milliseconds=50)), most)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
-from leeward_adapters.discovery import discover
 
 from leeward.api.account import TargetAccount
 from leeward.api.common import Ref
@@ -41,9 +40,10 @@ from leeward.planning import rules
 from leeward.planning.durations import parse
 from leeward.planning.inventory import PART, Found, by_account, chunks
 from leeward.planning.plan_status import assess
-from leeward.planning.times import to_rfc3339
+from leeward.planning.times import render_time
 from leeward_adapters import registry
 from leeward_adapters.base import Target
+from leeward_adapters.discovery import discover
 from leeward_adapters.errors import classify
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class PlanReconciler:
         status = assess(
             fresh.model, accounts, [i.model for i in inventories],
             now=self._c.now(), valid=problems, previous=fresh.model.status,
+            adapters=registry.kinds(),
         )  # fmt: skip
         await put_status(self._c.kube, fresh, status)
         self._looked[key.uid] = (signature, self._c.now())
@@ -196,7 +197,7 @@ class PlanReconciler:
         part = held.spec.part
         mine = [f for f in findings if f.resource in ids or (f.resource is None and part == 0)]
         answered = not looked.problem
-        discovered = to_rfc3339(self._c.now()) if answered else held.status.discovered_at
+        discovered = render_time(self._c.now()) if answered else held.status.discovered_at
         return RecoveryInventoryStatus(
             discovered_at=discovered,
             current=answered,

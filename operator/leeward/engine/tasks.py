@@ -21,13 +21,21 @@ from leeward.engine.kube import ApiError
 from leeward.engine.objects import Held, put_status, read
 from leeward.planning import commands
 from leeward.planning.record import compose_task
-from leeward.planning.step import Batch, StepDecision, StepInput, decide
-from leeward.planning.times import from_rfc3339, to_rfc3339
+from leeward.planning.step import (
+    FINAL_STATES,
+    Batch,
+    StepDecision,
+    StepInput,
+    decide,
+    give_up,
+)
+from leeward.planning.times import parse_time, render_time
 from leeward_adapters import registry
 from leeward_adapters.base import (
     ActionTraits,
     Adapter,
     Call,
+    ErrorClass,
     Observed,
     Phase,
     Scope,
@@ -35,7 +43,7 @@ from leeward_adapters.base import (
     Step,
     Target,
 )
-from leeward_adapters.errors import ErrorClass, Fault, classify
+from leeward_adapters.errors import Fault, classify
 
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
@@ -99,7 +107,7 @@ class TaskRunner:
         status = task.model.status.model_copy(
             update={
                 "state": "InProgress",
-                "start_time": to_rfc3339(now),
+                "start_time": render_time(now),
                 "epoch": self._c.lease.epoch,
                 "message": "looking at AWS",
             }
@@ -146,7 +154,7 @@ class TaskRunner:
         """When this task can first have asked AWS for anything, in whatever attempt."""
         times = [i.time for i in status.journal[:1]]
         times += [status.start_time] if status.start_time else []
-        return min(map(from_rfc3339, times), default=self._c.now())
+        return min(map(parse_time, times), default=self._c.now())
 
     async def _steered(self, run: Held[DRExecution]) -> bool:
         """Whether somebody gave the run a command, or it moved on, since this pass read it.
@@ -177,7 +185,7 @@ class TaskRunner:
             action=batch.action,
             resources=list(batch.resources),
             epoch=self._c.lease.epoch,
-            time=to_rfc3339(now),
+            time=render_time(now),
             attempt=status.attempt,
         )
         known = {p.id for p in status.pre_states}
@@ -251,28 +259,20 @@ class TaskRunner:
         )
 
     async def _unseen(self, task: Held[DRTask], fault: Fault) -> tuple[Held[DRTask], timedelta]:
-        """AWS could not be looked at: nothing is decided, the task says so and looks again.
-
-        A denial does not end the task at once: IAM is eventually consistent, and people mend
-        roles while they watch. The task's time-out ends it.
-        """
-        spec, rules = task.model.spec, self._c.step_rules()
+        """AWS could not be looked at: the task says so and looks again, or gives up."""
+        spec, status, rules = task.model.spec, task.model.status, self._c.step_rules()
         message = (
             f"cannot look at account {spec.account_id} ({spec.account}), {spec.region}: "
-            f"{fault.code}: {fault.message}; looking again"
+            f"{fault.code}: {fault.message}"
         )
-        decision = decide(
-            StepInput(
-                spec=spec, status=task.model.status, observed=Observed({}), actions={},
-                epoch=self._c.lease.epoch, leader_since=self._c.lease.since, now=self._c.now(),
-                rules=rules,
+        if give_up(spec, status, fault.kind, self._c.now(), rules):
+            resources = tuple(
+                r if r.state in FINAL_STATES else _failed(r.id, fault.code, message)
+                for r in _all_resources(task.model)
             )
-        )  # fmt: skip
-        if decision.state == "Failed":
-            named = tuple(_with_message(r, message) for r in decision.resources)
-            failed = StepDecision(named, "Failed", message[:1024])
-            return await self._record(task, failed), timedelta(0)
-        status = task.model.status.model_copy(update={"message": message[:1024]})
+            decision = StepDecision(resources, "Failed", message[:1024])
+            return await self._record(task, decision), timedelta(0)
+        status = status.model_copy(update={"message": f"{message}; looking again"[:1024]})
         held = await put_status(self._c.kube, task, compose_task(task.model, status, self._c.now()))
         return held, max(rules.poll, timedelta(seconds=fault.retry_after or 0))
 
@@ -284,10 +284,18 @@ class TaskRunner:
         return await self._record(task, StepDecision(resources, "Failed", message[:1024]))
 
 
-def _with_message(resource: TaskResourceStatus, message: str) -> TaskResourceStatus:
-    if resource.state != "Failed" or resource.reason != "TimedOut":
-        return resource
-    return resource.model_copy(update={"message": f"{resource.message}. {message}"[:1024]})
+def _failed(rid: str, code: str, message: str) -> TaskResourceStatus:
+    return TaskResourceStatus(
+        id=rid, state="Failed", reason=code[:63], message=f"{message}. Mend it, then retry"[:1024]
+    )
+
+
+def _all_resources(task: DRTask) -> list[TaskResourceStatus]:
+    known = {r.id: r for r in task.status.resources}
+    return [
+        known.get(r.id, TaskResourceStatus(id=r.id, state="NotStarted"))
+        for r in task.spec.resources
+    ]
 
 
 def _with_absent(journal: list[Intent], absent: frozenset[str]) -> list[Intent]:
@@ -309,7 +317,7 @@ def _calls(status: DRTaskStatus, actions: Mapping[str, ActionTraits]) -> dict[st
         call = Call(
             intent.id,
             intent.action,
-            from_rfc3339(intent.time),
+            parse_time(intent.time),
             intent.outcome in {"Pending", "InDoubt"},
             intent.reference,
         )

@@ -119,7 +119,7 @@ def waves_still_exist(request: Request) -> Iterator[Problem]:
 
 
 def _readiness(request: Request, *severities: str) -> Iterator[Problem]:
-    for problem in readiness(request.inventories, request.selected):
+    for problem in readiness(request.plan.spec, request.inventories, request.selected):
         if problem.severity in severities:
             yield Problem(
                 problem.reason,

@@ -17,7 +17,7 @@ from leeward.api.execution import DRExecution, DRExecutionSpec, ExecutionGate, F
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import Approvers, DrillNetwork, Gate, RecoveryPlan, RecoveryPlanSpec, Wave
 from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource
-from leeward.api.tasks import ExplicitTask, Record
+from leeward.api.tasks import ExplicitTask, Record, Route53Task
 from leeward.planning.digests import digest
 from leeward.planning.inventory import Located, chunks, of_plan, selected
 from leeward.planning.waves import CLOSING, PHASES
@@ -306,9 +306,7 @@ def _explicit(run: _Run, stage: _Stage) -> Iterator[tuple[str, DRTaskSpec]]:
         if task.route53 is None or task.name not in names or task.recovery_phase != stage.phase:
             continue
         account = task.route53.account_ref.name
-        partition = run.accounts[account].spec.recovery_role_arn.split(":")[1]
-        zone = f"arn:{partition}:route53:::hostedzone/{task.route53.hosted_zone_id}"
-        records = [TaskResource(id=record_id(r), arn=zone) for r in task.route53.records]
+        records = record_resources(task.route53, run.accounts[account])
         spec = _spec(run, stage, "route53", account, records, task)
         edges = [names[name] for name in task.depends_on if name in names]
         yield names[task.name], spec.model_copy(update={"depends_on": edges})
@@ -323,6 +321,24 @@ def _explicit_names(run: _Run) -> dict[str, str]:
         for task in wave.tasks
         if runs_in(task, execution.spec.operation)
     }
+
+
+def record_owners(plan: RecoveryPlanSpec) -> dict[tuple[str, str], str]:
+    """By TargetAccount and id of each record set that explicit tasks switch: the task's name."""
+    return {
+        (task.route53.account_ref.name, record_id(record)): task.name
+        for wave in plan.waves
+        for task in wave.tasks
+        if task.route53
+        for record in task.route53.records
+    }
+
+
+def record_resources(task: Route53Task, account: TargetAccount) -> list[TaskResource]:
+    """The record sets of a DNS switch, as its adapter wants them."""
+    partition = account.spec.recovery_role_arn.split(":")[1]
+    zone = f"arn:{partition}:route53:::hostedzone/{task.hosted_zone_id}"
+    return [TaskResource(id=record_id(record), arn=zone) for record in task.records]
 
 
 def record_id(record: Record) -> str:

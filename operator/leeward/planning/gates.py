@@ -11,7 +11,7 @@ from leeward.api.execution import ApprovalRecord, DRExecution, FrozenGate, GateS
 from leeward.api.task import DRTask
 from leeward.planning.digests import digest
 from leeward.planning.durations import parse
-from leeward.planning.times import from_rfc3339, to_rfc3339
+from leeward.planning.times import parse_time, render_time
 from leeward.planning.waves import Stage
 
 
@@ -33,8 +33,8 @@ def ask(
         required=gate.required,
         approvers=gate.approvers,
         four_eyes=gate.four_eyes,
-        asked_at=to_rfc3339(now),
-        deadline=to_rfc3339(now + parse(gate.timeout)),
+        asked_at=render_time(now),
+        deadline=render_time(now + parse(gate.timeout)),
         on_timeout=gate.on_timeout,
         on_reject=gate.on_reject,
         digest=digest(sorted(t.metadata.name for t in stage.tasks)),
@@ -71,7 +71,7 @@ def standing(answers: Sequence[ApprovalRecord]) -> set[str]:
 
 def timed_out(gate: GateStatus, now: datetime) -> GateStatus:
     """The gate as it is at `now`: still waiting, or past its deadline."""
-    if gate.state == "Waiting" and now >= from_rfc3339(gate.deadline):
+    if gate.state == "Waiting" and now >= parse_time(gate.deadline):
         return gate.model_copy(update={"state": "TimedOut"})
     return gate
 

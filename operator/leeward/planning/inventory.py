@@ -127,6 +127,12 @@ def _is_instance(found: Found) -> bool:
     return found.technology == "ec2" and ":instance/" in found.arn
 
 
+def _plainly(found: Found) -> Found:
+    """The resource; an instance that discovery took for one of DRS by its tags is one of EC2."""
+    unprotected = found.technology == "drs" and ":instance/" in found.arn
+    return replace(found, technology="ec2", attributes={}) if unprotected else found
+
+
 def _stands_for_itself(tags: Mapping[str, str]) -> bool:
     """Whether the tags want something else than DRS for the machine."""
     return tags.get(taxonomy.STRATEGY, "drs") in frozenset(taxonomy.STRATEGIES) - {"drs"}
@@ -184,6 +190,7 @@ def _cases(
     spec: RecoveryPlanSpec, found: Sequence[Found], adapters: frozenset[str]
 ) -> Iterator[_Case]:
     waves = wave_numbers(spec)
+    found = [_plainly(resource) for resource in found]
     better = _better_servers(found)
     others = [(f,) for f in found if f.technology != "drs" and not _is_instance(f)]
     for resource, *rest in [*_machines(spec, found), *others]:

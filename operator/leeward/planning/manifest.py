@@ -29,6 +29,7 @@ from leeward.api.common import API_VERSION
 from leeward.api.plan import Gate, HealthChecks, Notifications, PlanApproval, RecoveryPlan, Wave
 from leeward.planning import durations
 
+_ManifestPhase = Literal["INSTANTIATE", "ACTIVATE", "CLEANUP", "REPLICATE"]
 _LONGEST_NAME = 24
 
 
@@ -80,7 +81,7 @@ class _Manifest(_Part):
     manifest_version: Literal["2.0"]
     customer: str
     environment: str
-    phases: list[Literal["INSTANTIATE", "ACTIVATE", "CLEANUP", "REPLICATE"]] = []
+    phases: list[_ManifestPhase] | None = None
     waves: list[_Wave]
     approval_workflow: _ApprovalWorkflow | None = None
     health_checks: _HealthChecks | None = None
@@ -152,7 +153,7 @@ def to_manifest(plan: Mapping[str, Any]) -> dict[str, Any]:
         manifest_version="2.0",
         customer=spec.customer,
         environment=spec.environment,
-        phases=[_phase(phase) for phase in spec.recovery_phases],
+        phases=[_phase(phase) for phase in spec.recovery_phases] or None,
         waves=[_wave_of(wave, ordinal) for ordinal, wave in enumerate(spec.waves, 1)],
         approval_workflow=_workflow_of(spec.approval)
         if "approval" in spec.model_fields_set
@@ -291,7 +292,7 @@ def _notifications_of(notifications: Notifications) -> _Notifications:
     )
 
 
-_PHASES: dict[str, Literal["INSTANTIATE", "ACTIVATE", "CLEANUP", "REPLICATE"]] = {
+_PHASES: dict[str, _ManifestPhase] = {
     "Instantiate": "INSTANTIATE",
     "Activate": "ACTIVATE",
     "Cleanup": "CLEANUP",
@@ -299,7 +300,7 @@ _PHASES: dict[str, Literal["INSTANTIATE", "ACTIVATE", "CLEANUP", "REPLICATE"]] =
 }
 
 
-def _phase(phase: str) -> Literal["INSTANTIATE", "ACTIVATE", "CLEANUP", "REPLICATE"]:
+def _phase(phase: str) -> _ManifestPhase:
     try:
         return _PHASES[phase]
     except KeyError:

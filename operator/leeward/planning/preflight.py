@@ -32,7 +32,6 @@ IMPOSSIBLE: Final[tuple[Check, ...]] = (
     run_checks.ran_before,
     run_checks.plan_stays,
     run_checks.plan_is_valid,
-    run_checks.plan_is_free,
     run_checks.gates_fit,
     run_checks.gate_timeouts_readable,
     run_checks.automatic_approval_allowed,
@@ -91,7 +90,8 @@ def preflight(
     """Whether the run may start now.
 
     `plan` is None when there is none of that name; `live_elsewhere` gives, by ARN, the other
-    live execution that works on a resource.
+    live execution that works on a resource. Whether the plan is free is not judged here: taking
+    it is a compare-and-set.
     """
     expiry = tuple(run_checks.expiry(execution, now))
     if plan is None:

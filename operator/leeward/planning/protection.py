@@ -13,7 +13,7 @@ from leeward.planning.durations import parse, parse_iso8601, render
 from leeward.planning.inventory import Located
 from leeward.planning.rules import Problem
 from leeward.planning.taxonomy import RPO, minutes
-from leeward.planning.times import from_rfc3339
+from leeward.planning.times import parse_time
 
 REPLICATING: Final = frozenset({"CONTINUOUS", "CREATING_SNAPSHOT", "BACKLOG"})
 """States of a DRS source server (DataReplicationState) in which changes are carried over."""
@@ -96,6 +96,6 @@ def outdated(
             inventory.spec.account
             for inventory in inventories
             if inventory.status.discovered_at
-            and now - from_rfc3339(inventory.status.discovered_at) > allowed
+            and now - parse_time(inventory.status.discovered_at) > allowed
         }
     )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from leeward.api.inventory import Finding, RecoveryInventory
-from leeward.api.plan import ReadinessProblem
+from leeward.api.plan import ReadinessProblem, RecoveryPlanSpec
+from leeward.planning.freeze import record_owners
 from leeward.planning.inventory import Located
 from leeward.planning.wording import clip
 
@@ -18,13 +19,20 @@ Kind = tuple[str, str]
 
 
 def readiness(
-    inventories: Sequence[RecoveryInventory], resources: Sequence[Located]
+    spec: RecoveryPlanSpec,
+    inventories: Sequence[RecoveryInventory],
+    resources: Sequence[Located],
 ) -> list[ReadinessProblem]:
     """The findings by severity and reason, the gravest and most frequent first.
 
-    Only findings about `resources` count, and those about an account as a whole.
+    Only findings about `resources` count, those about record sets that the plan switches, and
+    those about an account as a whole.
     """
-    known = {(found.account, found.resource.id): str(found) for found in resources}
+    known = {
+        (account, record): f"{record} ({account}, task {task})"
+        for (account, record), task in record_owners(spec).items()
+    }
+    known |= {(found.account, found.resource.id): str(found) for found in resources}
     kinds: dict[Kind, list[tuple[str, Finding]]] = {}
     for inventory in inventories:
         account = inventory.spec.account

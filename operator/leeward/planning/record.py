@@ -24,7 +24,7 @@ from leeward.api.execution import (
 )
 from leeward.api.plan import Location
 from leeward.api.task import DRTask, DRTaskStatus
-from leeward.planning.times import to_rfc3339
+from leeward.planning.times import render_time
 from leeward.planning.waves import CLOSING, ENDED, PASSED, PHASES
 
 _WAITING: dict[str, str] = {
@@ -53,7 +53,7 @@ def compose(
     """The status of the run after a pass, conditions included."""
     status = execution.status
     terminal = outcome.state in TERMINAL
-    at = to_rfc3339(now)
+    at = render_time(now)
     waves = [_wave(execution, w, tasks, at) for w in status.waves]
     return status.model_copy(
         update={
@@ -199,7 +199,7 @@ def _location(
 
 def compose_task(task: DRTask, status: DRTaskStatus, now: datetime) -> DRTaskStatus:
     """`status` with its counts, times and conditions."""
-    at = to_rfc3339(now)
+    at = render_time(now)
     ended, passed = status.state in ENDED, status.state in PASSED
     conditions: list[Condition] = list(task.status.conditions)
 

@@ -30,10 +30,12 @@ class Request:
 
     @property
     def test(self) -> bool:
+        """Whether it is a rehearsal."""
         return self.execution.spec.operation == "Test"
 
     @property
     def strict(self) -> bool:
+        """Whether a failed check refuses the run."""
         return self.test or self.execution.spec.mode == "Planned"
 
     @property
@@ -47,6 +49,7 @@ class Request:
 
     @property
     def tasks(self) -> list[ExplicitTask]:
+        """The plan's explicit tasks."""
         return [task for wave in self.plan.spec.waves for task in wave.tasks]
 
     @property

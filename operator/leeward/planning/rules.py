@@ -219,6 +219,17 @@ def _task_names_are_free(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
             )
 
 
+def _dns_waits_for_activation(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
+    """Users are not sent to what no gate before Activate has let through."""
+    for task in _tasks(plan.spec):
+        if task.route53 and task.recovery_phase != "Activate":
+            yield Problem(
+                "WrongPhase",
+                f"task {task.name} switches DNS in {task.recovery_phase}, before the recovered "
+                "side serves; DNS is switched in Activate: remove its recoveryPhase",
+            )
+
+
 def _dependencies_exist(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
     known = {task.name for task in _tasks(plan.spec)}
     for task in _tasks(plan.spec):
@@ -363,6 +374,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _gates_can_be_passed,
     _task_names_are_different,
     _task_names_are_free,
+    _dns_waits_for_activation,
     _dependencies_exist,
     _dependencies_come_first,
     _no_cycle,

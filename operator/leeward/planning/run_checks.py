@@ -14,7 +14,7 @@ from leeward.planning.durations import parse
 from leeward.planning.freeze import gate_name
 from leeward.planning.request import Request
 from leeward.planning.rules import GATE_NAME, Problem, problems_of
-from leeward.planning.times import from_rfc3339
+from leeward.planning.times import parse_time
 from leeward.planning.waves import PHASES
 from leeward.planning.wording import some
 
@@ -25,7 +25,7 @@ def expiry(execution: DRExecution, now: datetime) -> Iterator[Problem]:
     """Whether `startBefore` has passed; a time that cannot be read is refused as well."""
     before = execution.spec.start_before
     try:
-        late = before is not None and now >= from_rfc3339(before)
+        late = before is not None and now >= parse_time(before)
     except ValueError as error:
         yield Problem("InvalidTime", f"startBefore: {error}; create an execution of another name")
         return
@@ -141,17 +141,6 @@ def plan_is_valid(request: Request) -> Iterator[Problem]:
     for problem in problems_of(request.plan, request.accounts):
         name = request.plan.metadata.name
         yield Problem("InvalidPlan", f"RecoveryPlan {name} is invalid: {problem.message}")
-
-
-def plan_is_free(request: Request) -> Iterator[Problem]:
-    """No other execution of the plan is live."""
-    active, me = request.plan.status.active_execution, request.execution.metadata
-    if active and active.uid != me.uid:
-        yield Problem(
-            "PlanBusy",
-            f"execution {active.name} of the same plan is live; wait for its end or cancel it: "
-            f"kubectl annotate drx {active.name} -n {me.namespace} {PREFIX}cancel=YOU",
-        )
 
 
 def automatic_approval_allowed(request: Request) -> Iterator[Problem]:

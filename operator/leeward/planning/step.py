@@ -18,8 +18,8 @@ from typing import Literal
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
 from leeward.planning.durations import parse, render
-from leeward.planning.times import from_rfc3339
-from leeward_adapters.base import ActionTraits, Observed, Seen, State
+from leeward.planning.times import parse_time
+from leeward_adapters.base import ActionTraits, ErrorClass, Observed, Seen, State
 
 FINAL_STATES = frozenset({"Complete", "Failed", "Skipped"})
 _RETRY_CLASSES = frozenset({"Transient", "Quota", "Conflict"})
@@ -191,7 +191,7 @@ def _may_ask(
     """How long to wait before the action may be asked for; zero: now."""
     if last is None or last.outcome == "Absent":
         return timedelta(0)
-    since = from_rfc3339(last.time)
+    since = parse_time(last.time)
     rules = given.rules
     if last.outcome == "Refused":
         refusals = sum(1 for i in sent if i.outcome == "Refused")
@@ -228,11 +228,26 @@ def _batch(given: StepInput, tally: _Tally) -> Batch | None:
     return None
 
 
+def give_up(
+    spec: DRTaskSpec, status: DRTaskStatus, kind: ErrorClass, now: datetime, rules: StepRules
+) -> bool:
+    """Whether a task ends because AWS cannot be looked at.
+
+    What no new try can change ends it at once, so that a person learns of it; a denial after the
+    settle time, because IAM is eventually consistent; an outage only at the task's time-out.
+    """
+    if kind is ErrorClass.FINAL:
+        return True
+    started = parse_time(status.start_time) if status.start_time else now
+    patience = rules.settle if kind is ErrorClass.DENIED else parse(spec.timeout)
+    return now - started > patience
+
+
 def _timed_out(given: StepInput) -> bool:
     started = given.status.start_time
     if started is None:
         return False
-    return given.now - from_rfc3339(started) > parse(given.spec.timeout)
+    return given.now - parse_time(started) > parse(given.spec.timeout)
 
 
 def _time_out(given: StepInput, resource: TaskResourceStatus) -> TaskResourceStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
-def from_rfc3339(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """The moment that `text` names. Raises ValueError when it has no time zone or is malformed."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -13,6 +13,6 @@ def from_rfc3339(text: str) -> datetime:
     return moment
 
 
-def to_rfc3339(moment: datetime) -> str:
+def render_time(moment: datetime) -> str:
     """`moment` in UTC with microseconds, so that order is kept as text too."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

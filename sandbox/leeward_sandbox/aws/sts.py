@@ -46,7 +46,7 @@ class StsBackend:
         role = self._role(call, arn)
         for action in _actions(call):
             if not allows(
-                str(_document(role.assume_role_policy_document)),
+                str(role.assume_role_policy_document),
                 action,
                 self._principal(call),
                 _context(call),
@@ -87,11 +87,6 @@ class StsBackend:
         if session is not None:
             arns.add(session.role_arn)
         return Principal(call.account, frozenset(arns))
-
-
-def _document(value: Any) -> Any:
-    # moto keeps the policy as the client sent it; a seeded role may hold it unquoted already.
-    return value if value is not None else ""
 
 
 def _actions(call: Call) -> list[str]:

@@ -136,9 +136,10 @@ class DrsBackend:
             ).id
 
     def observe_instances(self, launched: LaunchListener, terminated: LaunchListener) -> None:
-        """Be told of every instance launched and terminated.
+        """Be told of every instance whose launch has ended, and of every one terminated.
 
-        Both are called with account, Region, instance id, its tags and the virtual time.
+        Both are called with account, Region, instance id, its tags and the virtual time. A
+        launched instance is running, or stopped by its launch disposition.
         """
         self._drs.launched.append(launched)
         self._drs.terminated.append(terminated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -123,7 +124,7 @@ class Launch:
         self._at(self.times.snapshot_start, lambda at: self._note(at, "SNAPSHOT_START"))
         self._at(self.times.snapshot_end, self._snapshot)
 
-    def _at(self, seconds: float, effect: Any) -> None:
+    def _at(self, seconds: float, effect: Callable[[datetime], None]) -> None:
         self.drs.schedule_in(self.job.created, seconds, effect)
 
     def _note(self, at: datetime, event: str, **data: Any) -> None:
@@ -133,8 +134,18 @@ class Launch:
         self._note(at, "CLEANUP_START", targetInstanceID=self.server.recovery_instance)
 
     def _cleanup_end(self, at: datetime) -> None:
-        remove_instance(self.drs, self.region, self.server.recovery_instance, at)
+        earlier = self.region.instances.get(self.server.recovery_instance or "")
+        if earlier is not None and earlier.id == self._launch_into():
+            # The instance that is launched into again must survive.
+            forget_instance(self.region, earlier)
+        else:
+            remove_instance(self.drs, self.region, self.server.recovery_instance, at)
         self._note(at, "CLEANUP_END")
+
+    def _launch_into(self) -> str | None:
+        into = self.server.launch.get("launchIntoInstanceProperties", {})
+        instance_id: str | None = into.get("launchIntoEC2InstanceID")
+        return instance_id
 
     def _snapshot(self, at: datetime) -> None:
         if self.fault == "SNAPSHOT":
@@ -203,8 +214,7 @@ class Launch:
     def _appear(self, at: datetime) -> None:
         assert self.place is not None
         tags = self._instance_tags()
-        into = self.server.launch.get("launchIntoInstanceProperties", {})
-        instance_id = into.get("launchIntoEC2InstanceID")
+        instance_id = self._launch_into()
         try:
             if instance_id:
                 self.ec2.take_over(instance_id, tags)
@@ -220,15 +230,13 @@ class Launch:
             server_id=self.server.id,
             job_id=self.job.id,
             drill=self.drill,
-            tags=dict(tags),
+            tags=self.place.tags | tags,
             created=at,
             point_in_time=self.point.at if self.point else None,
         )
         self.region.instances[instance_id] = self.instance
         self.server.recovery_instance = instance_id
         self.part.instance_id = instance_id
-        for listener in self.drs.launched:
-            listener(self.region.account, self.region.name, instance_id, self.place.tags | tags, at)
         self._at(self.times.launch_end, self._launch_end)
 
     def _instance_tags(self) -> dict[str, str]:
@@ -251,6 +259,9 @@ class Launch:
         self._failback_done()
         if self.server.launch["postLaunchEnabled"] and not stopped:
             self._run_actions(at)
+        for listener in self.drs.launched:
+            instance = self.instance
+            listener(instance.account, instance.region, instance.id, instance.tags, at)
         finish(self.drs, self.job, self.part, "LAUNCHED", at)
 
     def _failback_done(self) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from leeward_sandbox.aws.backend import Backend, World
 from leeward_sandbox.aws.drs import DrsBackend
+from leeward_sandbox.aws.drs.state import LaunchListener
 from leeward_sandbox.aws.estates.identity import seed_roles
 from leeward_sandbox.aws.estates.model import Account, Estate
 from leeward_sandbox.aws.estates.network import SeededNetwork, seed_network
@@ -132,7 +133,9 @@ def _instance_arn(account: str, region: str, instance_id: str) -> str:
     return f"arn:aws:ec2:{region}:{account}:instance/{instance_id}"
 
 
-def _index_of_launches(explorer: ResourceExplorerBackend):  # type: ignore[no-untyped-def]
+def _index_of_launches(
+    explorer: ResourceExplorerBackend,
+) -> tuple[LaunchListener, LaunchListener]:
     """Listeners that keep launched recovery instances in Resource Explorer's index."""
 
     def launched(

@@ -1,0 +1,152 @@
+"""`leeward`: the command line of the installation, and the operator's entry point."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from leeward.cli.app import Commands
+from leeward.cli.failures import Failure
+
+
+@click.group(
+    "leeward",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(version_of("leeward"), prog_name="leeward")
+def cli() -> None:
+    """Install and run Leeward. To watch and steer recoveries: kubectl leeward."""
+
+
+def _deliver(files: dict[str, str], write: Path | None, check: Path | None) -> None:
+    """Print the files, write them to a directory, or compare a directory with them.
+
+    Raises:
+        Failure: with `check`, and the directory holds something else.
+
+    """
+    if write is not None and check is not None:
+        raise click.UsageError("--write and --check exclude each other")
+    if write is not None:
+        write.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (write / name).write_text(text, encoding="utf-8")
+        click.echo(f"{len(files)} files written to {write}")
+    elif check is not None:
+        if problems := _differences(files, check):
+            raise Failure(f"{check} is not up to date: {'; '.join(problems)}; run with --write")
+        click.echo(f"{len(files)} files in {check} are up to date")
+    else:
+        click.echo("---\n".join(files.values()), nl=False)
+
+
+def _differences(files: dict[str, str], directory: Path) -> list[str]:
+    found = {path.name: path for path in directory.glob("*.yaml")}
+    problems = [f"{name} is missing" for name in files if name not in found]
+    problems += [f"{name} is not ours" for name in sorted(found) if name not in files]
+    return problems + [
+        f"{name} differs"
+        for name, text in files.items()
+        if name in found and found[name].read_text(encoding="utf-8") != text
+    ]
+
+
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+
+
+@cli.command()
+@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write them there.")
+@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
+def crds(write: Path | None, check: Path | None) -> None:
+    """Print the CustomResourceDefinitions as YAML."""
+    from leeward.api.crd import render
+
+    _deliver(render(), write, check)
+
+
+@cli.command()
+@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write them there.")
+@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
+def policies(write: Path | None, check: Path | None) -> None:
+    """Print the admission policies as YAML."""
+    from leeward.policies import render
+
+    _deliver(render(), write, check)
+
+
+@cli.group()
+def manifest() -> None:
+    """Work with manifests of version 2.0."""
+
+
+@manifest.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--name", required=True, help="Name of the plan.")
+@click.option("--namespace", required=True, help="Namespace of the plan.")
+@click.option("--primary", required=True, metavar="REGION", help="Region that is left.")
+@click.option("--recovery", required=True, metavar="REGION", help="Region of the recovery.")
+@click.option(
+    "--account",
+    "accounts",
+    required=True,
+    multiple=True,
+    metavar="NAME",
+    help="TargetAccount of the plan; may be given again.",
+)
+def import_manifest(
+    file: TextIO, name: str, namespace: str, primary: str, recovery: str, accounts: tuple[str, ...]
+) -> None:
+    """Print the RecoveryPlan that a manifest (JSON; - is standard input) describes, as YAML.
+
+    What this version does nothing with is left out of the plan and named on standard error.
+    """
+    import yaml
+
+    from leeward.api.marks import supported_part
+    from leeward.api.plan import RecoveryPlan
+    from leeward.planning.manifest import ManifestError, from_manifest
+
+    try:
+        read = json.load(file)
+        described = from_manifest(
+            read,
+            name=name,
+            namespace=namespace,
+            regions=(primary, recovery),
+            accounts=accounts,
+        )
+    except (ManifestError, ValueError) as error:
+        raise Failure(f"{file.name}: {error}") from error
+    plan, dropped = supported_part(described, RecoveryPlan)
+    for line in dropped:
+        click.echo(f"left out, not supported by this version: {line}", err=True)
+    click.echo(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@cli.command()
+def operator() -> None:
+    """Run the operator; settings are environment variables that begin with LEEWARD_."""
+    from leeward.handlers.main import run
+
+    sys.exit(run())
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(version_of("leeward"))
+
+
+def main() -> None:
+    """Entry point of `leeward`."""
+    cli(prog_name="leeward")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Where an estate serves, as far as runs and discovery say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leeward.api.plan import Location, RecoveryPlanSpec, RecoveryPlanStatus, Wave, WaveStatus
+from leeward.planning.inventory import Located
+from leeward.planning.protection import recovered, servers
+
+
+def wave_statuses(
+    spec: RecoveryPlanSpec,
+    selected: Sequence[Located],
+    previous: RecoveryPlanStatus,
+    *,
+    discovered: bool,
+) -> list[WaveStatus]:
+    """Each wave of the plan with its resources and location.
+
+    `Recovery` is written by a run alone, and kept: only a run knows that users were moved. Else
+    discovery decides, as soon as every account has answered: a wave is at home while none of its
+    servers has a recovery instance that no drill launched, and `Mixed` when any has.
+    """
+    before = {wave.name: wave.location for wave in previous.waves}
+    result = []
+    for wave in spec.waves:
+        mine = [found for found in selected if found.resource.wave == wave.name]
+        location: Location = "Unknown"
+        if before.get(wave.name) == "Recovery":
+            location = "Recovery"
+        elif discovered:
+            location = "Mixed" if any(recovered(s) for s in servers(mine)) else "Primary"
+        result.append(WaveStatus(name=wave.name, resources=len(mine), location=location))
+    return result
+
+
+def estate_location(waves: Sequence[Wave], statuses: Sequence[WaveStatus]) -> Location:
+    """Where the estate serves as a whole. Waves without anything to do do not count."""
+    busy = {wave.name for wave in waves if wave.tasks}
+    places = {s.location for s in statuses if s.resources or s.name in busy}
+    if not places or "Unknown" in places:
+        return "Unknown"
+    return places.pop() if len(places) == 1 else "Mixed"

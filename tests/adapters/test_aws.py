@@ -1,0 +1,159 @@
+"""Roles, sessions and clients."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from leeward_adapters.aws import Aws
+from leeward_adapters.errors import ErrorClass, classify
+
+pytestmark = pytest.mark.aws
+
+
+def test_the_scope_acts_as_the_role_it_names(sandbox: Any) -> None:
+    reader = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+
+    caller = sandbox.aws.whoami(reader)
+
+    assert caller.account_id == reader.account_id == sandbox.account
+    assert caller.arn.endswith(":assumed-role/LeewardRead/leeward")
+    assert sandbox.aws.whoami(sandbox.scope()).arn.endswith("/LeewardRecovery/leeward")
+    assert (reader.region, reader.partition) == ("us-east-2", "aws")
+    assert reader.role_arn.endswith("role/LeewardRead")
+
+
+def test_without_a_role_the_operators_own_credentials_are_used(sandbox: Any) -> None:
+    own = sandbox.reached("999999999999", read_role_arn="", external_id="")
+
+    caller = sandbox.aws.whoami(sandbox.aws.scope(own, "us-east-2"))
+
+    assert caller.account_id == "999999999999"
+
+
+def test_the_session_is_short_tagged_and_asked_for_in_the_base_region(sandbox: Any) -> None:
+    sandbox.client("drs").describe_jobs(filters={})
+
+    (call,) = sandbox.calls("AssumeRole")
+
+    assert call["region"] == "us-east-2"
+    assert call["params"]["DurationSeconds"] == 3600
+    assert call["params"]["ExternalId"] == f"leeward/sandbox/{sandbox.namespace}"
+    assert call["params"]["Tags"] == [
+        {"Key": "leeward:hub", "Value": "sandbox"},
+        {"Key": "leeward:namespace", "Value": sandbox.namespace},
+    ]
+
+
+def test_a_wrong_external_id_says_which_role_account_and_region(sandbox: Any) -> None:
+    wrong = sandbox.reached(external_id="leeward/sandbox/other")
+
+    with pytest.raises(ClientError) as refused:
+        sandbox.aws.whoami(sandbox.aws.scope(wrong, "us-east-2"))
+
+    said = str(refused.value)
+    assert classify(refused.value).kind is ErrorClass.DENIED
+    assert f"arn:aws:iam::{sandbox.account}:role/LeewardRead" in said
+    assert f"{sandbox.account} (tiny)" in said
+    assert "us-east-2" in said
+    assert "leeward/sandbox/other" in said
+    assert "sts:TagSession" in said
+
+
+def test_an_empty_external_id_is_not_sent(sandbox: Any) -> None:
+    nobody = sandbox.reached(external_id="")
+
+    with pytest.raises(ClientError, match="demand no external id"):
+        sandbox.aws.whoami(sandbox.aws.scope(nobody, "us-east-2"))
+
+    assert "ExternalId" not in sandbox.calls("AssumeRole")[0]["params"]
+
+
+def test_a_refused_call_says_in_which_account_and_region(sandbox: Any) -> None:
+    sandbox.control.add_fault(
+        service="drs", action="error", code="AccessDeniedException", message="no", status=403
+    )
+
+    with pytest.raises(ClientError) as refused:
+        sandbox.client("drs").describe_jobs(filters={})
+
+    assert f"no [account {sandbox.account} (tiny), us-east-2, arn:aws:iam::" in str(refused.value)
+    assert classify(refused.value).kind is ErrorClass.DENIED
+
+
+def test_once_is_once(sandbox: Any) -> None:
+    sandbox.control.add_fault(service="drs", action="error", status=500)
+    scope = sandbox.scope()
+
+    for once, attempts in ((True, 1), (False, 3)):
+        last = sandbox.control.last_seq()
+        with pytest.raises(ClientError):
+            scope.client("drs", once=once).describe_jobs(filters={})
+        drs = [c for c in sandbox.control.calls(since=last) if c["service"] == "drs"]
+        assert len(drs) == attempts
+
+
+def test_threads_share_clients_and_one_session_per_role(sandbox: Any) -> None:
+    services = ("drs", "ec2", "route53", "service-quotas")
+    ready = threading.Barrier(16)
+
+    def make(n: int) -> Any:
+        ready.wait(timeout=30)
+        client = sandbox.scope().client(services[n % 4])
+        if n % 4 == 0:
+            client.describe_jobs(filters={})
+        return client
+
+    with ThreadPoolExecutor(16) as pool:
+        clients = list(pool.map(make, range(16)))
+
+    assert len({id(client) for client in clients}) == 4
+    assert len(sandbox.calls("AssumeRole")) == 1
+
+
+def test_another_external_id_is_another_session(sandbox: Any) -> None:
+    right, wrong = sandbox.reached(), sandbox.reached(external_id="leeward/sandbox/other")
+    clients = [sandbox.aws.scope(a, "us-east-2").client("drs") for a in (right, wrong)]
+
+    clients[0].describe_jobs(filters={})
+    with pytest.raises(ClientError):
+        clients[1].describe_jobs(filters={})
+
+
+def test_answers_are_kept_per_account_and_region_and_errors_are_not(sandbox: Any) -> None:
+    here, there = sandbox.scope(), sandbox.scope("us-east-1")
+    made: list[str] = []
+
+    def make(value: str) -> Any:
+        def call() -> str:
+            made.append(value)
+            return value
+
+        return call
+
+    def fail() -> str:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        here.cached("key", 60, fail)
+    assert here.cached("key", 60, make("a")) == "a"
+    assert here.cached("key", 60, make("b")) == "a"
+    assert there.cached("key", 60, make("c")) == "c"
+    assert here.cached("gone", 0, make("d")) == "d"
+    assert here.cached("gone", 0, make("e")) == "e"
+    assert made == ["a", "c", "d", "e"]
+
+
+def test_an_unknown_endpoint_is_a_passing_error(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = Aws("us-east-2", endpoint_url="http://127.0.0.1:9")
+
+    with pytest.raises(Exception, match=r"127\.0\.0\.1:9") as lost:
+        nowhere.whoami(nowhere.scope(sandbox.reached(), "us-east-2"))
+
+    assert classify(lost.value).kind is ErrorClass.TRANSIENT

@@ -1,0 +1,126 @@
+"""What is stored and does nothing is listed, by the marks that the CRD refuses it with."""
+
+from typing import Any
+
+import pytest
+
+from leeward.api.execution import DRExecution
+from leeward.api.marks import supported_part, unsupported
+from leeward.api.plan import RecoveryPlan
+
+MANUAL = {"name": "call", "type": "Manual", "manual": {"instructions": "Call the bank."}}
+CHECK = {"name": "ping", "type": "Check", "check": {"url": "https://example.com"}}
+
+
+def _plan(wave: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "orders", "namespace": "orders"},
+        "spec": {
+            "customer": "CustomerA",
+            "environment": "Production",
+            "regions": {"primary": "us-east-1", "recovery": "us-east-2"},
+            "accounts": [{"name": "orders-app"}],
+            "waves": [{"name": "data"}, {"name": "app", **(wave or {})}],
+            **spec,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("plan", "findings"),
+    [
+        (_plan(), []),
+        (_plan({"prewarm": "Never"}), []),
+        (
+            _plan({"prewarm": "WhenInert"}),
+            ["spec.waves[1].prewarm=WhenInert: waves run strictly one after the other"],
+        ),
+        (
+            _plan({"tolerance": {"minSuccess": "95%"}}),
+            ["spec.waves[1].tolerance: every resource is critical"],
+        ),
+        (_plan({"before": [], "after": []}), []),
+        (_plan({"after": [MANUAL]}), ["spec.waves[1].after: actions"]),
+        (
+            _plan({"tasks": [MANUAL, CHECK]}),
+            [
+                "spec.waves[1].tasks[0].type=Manual: only type Route53 is",
+                "spec.waves[1].tasks[1].type=Check: only type Route53 is",
+            ],
+        ),
+        (
+            _plan({"gates": [{"before": "Instantiate"}, {"before": "Fence"}]}),
+            ["spec.waves[1].gates[1].before=Fence: the Fence phase comes with a later version"],
+        ),
+        (
+            _plan({"technologies": [{"type": "drs", "priority": "high"}]}),
+            ["spec.waves[1].technologies[0].priority: order by priority inside a wave"],
+        ),
+        (
+            _plan(objectives={"rpo": "15m", "rto": "4h"}),
+            ["spec.objectives.rto: recovery times are not compared yet"],
+        ),
+        (
+            _plan(recoveryPhases=["Instantiate"]),
+            ["spec.recoveryPhases: the operation decides the phases"],
+        ),
+    ],
+)
+def test_each_stored_field_or_value_without_effect_is_listed(
+    plan: dict[str, Any], findings: list[str]
+) -> None:
+    assert unsupported(RecoveryPlan.model_validate(plan)) == findings
+
+
+def test_an_execution_is_judged_by_its_own_marks() -> None:
+    execution = DRExecution.model_validate(
+        {
+            "spec": {
+                "planRef": {"name": "orders"},
+                "operation": "Failback",
+                "dryRun": "Plan",
+                "waves": ["app"],
+                "priority": 0,
+            }
+        }
+    )
+    assert unsupported(execution) == [
+        "spec.operation=Failback: it comes with a later version",
+        "spec.waves: all waves run",
+        "spec.dryRun=Plan: dry runs",
+        "spec.priority: runs share AWS evenly",
+    ]
+
+
+def test_a_spec_alone_is_judged_too() -> None:
+    plan = RecoveryPlan.model_validate(_plan({"prewarm": "WhenInert"}))
+    assert unsupported(plan.spec) == [
+        "waves[1].prewarm=WhenInert: waves run strictly one after the other"
+    ]
+
+
+def test_the_list_always_fits_into_the_status() -> None:
+    tasks = [{**MANUAL, "name": f"call-{number}"} for number in range(50)]
+    stored = RecoveryPlan.model_validate(_plan({"tasks": tasks, "tolerance": {"optional": ["i"]}}))
+    findings = unsupported(stored)
+    assert len(findings) == 50
+    assert findings[-1] == "and 2 more"
+
+
+def test_what_the_server_would_refuse_is_taken_out_and_named() -> None:
+    plan = _plan(
+        {"technologies": [{"type": "drs", "priority": "high"}], "tolerance": {}},
+        recoveryPhases=["Instantiate"],
+    )
+    kept, dropped = supported_part(plan, RecoveryPlan)
+    assert kept == _plan({"technologies": [{"type": "drs"}]})
+    assert dropped == [
+        "spec.waves[1].technologies[0].priority: order by priority inside a wave",
+        "spec.waves[1].tolerance: every resource is critical",
+        "spec.recoveryPhases: the operation decides the phases",
+    ]
+
+
+def test_a_value_without_effect_is_left_for_a_person_to_replace() -> None:
+    plan = _plan({"gates": [{"before": "Fence"}]})
+    assert supported_part(plan, RecoveryPlan) == (plan, [])

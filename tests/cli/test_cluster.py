@@ -1,0 +1,486 @@
+"""The commands against a real API server with the CRDs, the policies and the roles."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from leeward import policies
+from leeward.api.common import OPERATOR_USER
+from leeward.cli import live, plugin
+from leeward.cli.connect import Api, Connection, connect
+from leeward.cli.failures import Failure
+from leeward_sandbox.cluster import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+ROOT = Path(__file__).parents[2]
+RUNS = "/apis/leeward.dev/v1alpha1/namespaces/orders/drexecutions"
+_DEADLINE_SECONDS = 60.0
+_TIME = "2026-03-01T02:00:00Z"
+Object = dict[str, Any]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    started = Cluster.start(tmp_path_factory.mktemp("cli") / "cluster")
+    try:
+        started.apply(ROOT / "crds")
+        started.apply(*policies.load())
+        started.apply(ROOT / "charts" / "leeward" / "rbac")
+        started.apply(ROOT / "sandbox" / "leeward_sandbox" / "cluster" / "manifests")
+        yield started
+    finally:
+        started.remove()
+
+
+class Scene:
+    """A tenant with runs in it; status is written as the operator."""
+
+    def __init__(self, cluster: Cluster, operator: Api, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self._operator = operator
+
+    def start(self, name: str | None = None, **status: Any) -> str:
+        """An execution as the operator on duty asked for it and the operator took it up."""
+        made = {
+            "apiVersion": "leeward.dev/v1alpha1",
+            "kind": "DRExecution",
+            "metadata": {"name": name or self.name, "namespace": "orders"},
+            "spec": {"planRef": {"name": "orders"}, "operation": "Failover"},
+        }
+        text = json.dumps(made)
+        self.cluster.kubectl("create", "-f", "-", user="on-duty", input=text)
+        self.now("Running", name=name, **status)
+        return name or self.name
+
+    def now(self, state: str, name: str | None = None, reason: str = "Test", **more: Any) -> None:
+        """The operator writes this state and its conditions."""
+        verdict = {"Succeeded": "True", "Failed": "False"}.get(state, "Unknown")
+        conditions = [_condition("Succeeded", verdict, reason)]
+        for kind in ("WaitingForApproval", "WaitingForDecision", "Paused"):
+            conditions.append(_condition(kind, "True" if kind == state else "False", reason))
+        status = {"state": state, "message": f"now {state}", "conditions": conditions, **more}
+        self.write(f"{RUNS}/{name or self.name}", status)
+
+    def write(self, path: str, status: Object) -> None:
+        """Write these fields of the status as the operator does: the whole object, if unchanged."""
+        found = self._operator.get(path)
+        body = found | {"status": (found.get("status") or {}) | status}
+        response = self._operator._send("PUT", f"{path}/status", body)
+        assert response.status == 200, response.data
+
+    def task(self, tail: str, state: str) -> str:
+        """A task of the run with the servers s-1 and s-2, the second failed."""
+        owner = self._operator.get(f"{RUNS}/{self.name}")["metadata"]
+        name = f"{self.name}-w1-instantiate-{tail}"
+        labels = {"leeward.dev/execution": self.name}
+        body = {
+            "apiVersion": "leeward.dev/v1alpha1",
+            "kind": "DRTask",
+            "metadata": {"name": name, "namespace": "orders", "labels": labels},
+            "spec": _task_spec(self.name, owner["uid"]),
+        }
+        path = RUNS.replace("drexecutions", "drtasks")
+        self._operator.create(path, body)
+        failed = {"id": "s-2", "state": "Failed", "reason": "NotLaunched", "message": "no capacity"}
+        resources = [{"id": "s-1", "state": "Complete"}, failed]
+        counts = {"complete": 1, "failed": 1, "total": 2}
+        status = {"state": state, "resources": resources, "startTime": _TIME, **counts}
+        self.write(f"{path}/{name}", status)
+        return name
+
+    def annotations(self, plural: str = "drexecutions", name: str | None = None) -> dict[str, str]:
+        found = self._operator.get(f"{RUNS}/{name or self.name}".replace("drexecutions", plural))
+        kept: dict[str, str] = found["metadata"].get("annotations") or {}
+        return {k: v for k, v in kept.items() if k != "leeward.dev/requested-by"}
+
+
+def _condition(kind: str, status: str, reason: str) -> Object:
+    return {"type": kind, "status": status, "reason": reason, "lastTransitionTime": _TIME}
+
+
+def _gate(name: str = "wave-2", **more: Any) -> Object:
+    times = {"askedAt": _TIME, "deadline": "2026-03-01T02:30:00Z"}
+    return {"name": name, "id": "1", "wave": "app", "before": "Activate", "state": "Waiting",
+            "required": 2, **times, **more}  # fmt: skip
+
+
+def _plan(name: str) -> Object:
+    spec = {
+        "customer": "acme",
+        "environment": "production",
+        "regions": {"primary": "us-east-1", "recovery": "us-east-2"},
+        "accounts": [{"name": "orders-web"}],
+        "waves": [{"name": "app"}],
+    }
+    metadata = {"name": name, "namespace": "orders"}
+    api = "leeward.dev/v1alpha1"
+    return {"apiVersion": api, "kind": "RecoveryPlan", "metadata": metadata, "spec": spec}
+
+
+def _task_spec(execution: str, uid: str) -> Object:
+    arn = "arn:aws:drs:us-east-2:111111111111:source-server/"
+    return {
+        "executionRef": {"name": execution, "uid": uid},
+        "plan": "orders",
+        "operation": "Failover",
+        "mode": "Planned",
+        "wave": "app",
+        "waveOrdinal": 1,
+        "recoveryPhase": "Instantiate",
+        "technology": "drs",
+        "account": "orders-web",
+        "accountId": "111111111111",
+        "region": "us-east-2",
+        "sourceRegion": "us-east-1",
+        "resources": [{"id": i, "arn": arn + i} for i in ("s-1", "s-2")],
+    }
+
+
+@pytest.fixture(scope="module")
+def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The operator's own connection: admin's kubeconfig with `as`, as kubectl reads it."""
+    config = yaml.safe_load(cluster.kubeconfig("admin").read_text())
+    config["users"][0]["user"] |= {"as": OPERATOR_USER, "as-groups": ["system:serviceaccounts"]}
+    file = tmp_path_factory.mktemp("operator") / "config"
+    file.write_text(yaml.safe_dump(config))
+    api = connect(Connection(kubeconfig=str(file)))
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def scene(cluster: Cluster, operator: Api) -> Scene:
+    return Scene(cluster, operator, f"run-{next(_numbers)}")
+
+
+def _leeward(scene: Scene, user: str, *args: str) -> Result:
+    given = [*args, "--kubeconfig", str(scene.cluster.kubeconfig(user))]
+    return CliRunner().invoke(plugin.cli, given)
+
+
+@contextlib.contextmanager
+def _background(scene: Scene, *args: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "leeward.cli.plugin", *args],
+        env={**os.environ, "KUBECONFIG": str(scene.cluster.kubeconfig("on-duty"))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _until(process: subprocess.Popen[str], text: str) -> list[str]:
+    """Read the process's lines until one holds `text`."""
+    lines: list[str] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if text in line:
+            return lines
+    raise AssertionError(f"{text!r} was never printed, but: {lines}")
+
+
+def _eventually(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.05)
+
+
+def test_the_callers_own_name_is_written_into_an_approval(scene: Scene) -> None:
+    scene.start(gates=[_gate()])
+    done = _leeward(scene, "approver-a", "approve", "drx", scene.name, "-m", "checked the lag")
+    assert done.exit_code == 0, done.output
+    assert "approve wave-2 given as approver-a@example.com" in done.stdout
+
+    done = _leeward(scene, "approver-b", "approve", "drx", scene.name, "wave-2")
+    assert done.exit_code == 0, done.output
+    assert scene.annotations() == {
+        "leeward.dev/approve-wave-2": "approver-a@example.com: checked the lag",
+        "leeward.dev/approve-wave-2.2": "approver-b@example.com",
+    }
+
+
+def test_a_refusal_is_printed_in_the_policys_words_and_ends_with_1(scene: Scene) -> None:
+    scene.start(gates=[_gate()])
+    done = _leeward(scene, "intruder", "approve", "drx", scene.name, "wave-2")
+    assert done.exit_code == 1
+    assert "refused: intruder@example.com may not answer the gates of plan orders/orders" in (
+        done.stderr
+    )
+    assert "(policy leeward-commands.leeward.dev)" in done.stderr
+
+    done = _leeward(scene, "approver-a", "approve", "drx", scene.name, "wave-9")
+    assert done.exit_code == 1
+    assert "has not been asked" in done.stderr
+    assert scene.annotations() == {}
+
+
+def test_a_gate_is_named_where_several_wait(scene: Scene) -> None:
+    scene.start()
+    done = _leeward(scene, "approver-a", "reject", "drx", scene.name)
+    assert done.exit_code == 1
+    assert "no gate waits" in done.stderr
+    scene.now("Running", gates=[_gate(), _gate("wave-3", wave="db")])
+    done = _leeward(scene, "approver-a", "reject", "drx", scene.name)
+    assert done.exit_code == 1
+    assert "several gates wait, name one of them: wave-2, wave-3" in done.stderr
+    done = _leeward(scene, "approver-a", "reject", "drx", scene.name, "wave-3", "--suffix", "a")
+    assert done.exit_code == 0, done.output
+    assert scene.annotations() == {"leeward.dev/reject-wave-3.a": "approver-a@example.com"}
+
+
+def test_runs_are_paused_resumed_and_cancelled(scene: Scene) -> None:
+    scene.start()
+    for verb in ("pause", "resume", "cancel"):
+        done = _leeward(scene, "on-duty", verb, "drexecution", scene.name, "-m", "DBA")
+        assert done.exit_code == 0, done.output
+    name = "operator-on-duty@example.com: DBA"
+    assert scene.annotations() == {f"leeward.dev/{v}": name for v in ("pause", "resume", "cancel")}
+
+
+def test_a_selector_steers_all_that_can_be_steered(scene: Scene) -> None:
+    scene.start()
+    failed, complete = scene.task("drs-a-0", "Failed"), scene.task("drs-a-1", "InProgress")
+    selector = f"leeward.dev/execution={scene.name}"
+    done = _leeward(scene, "on-duty", "retry", "drt", "-l", selector, "-m", "new type")
+    assert done.exit_code == 0, done.output
+    assert f"drt orders/{failed}: retry given" in done.stdout
+    assert f"drt orders/{complete}: passed over, it is InProgress, not Failed" in done.stdout
+    assert scene.annotations("drtasks", failed) == {
+        "leeward.dev/retry": "operator-on-duty@example.com: new type"
+    }
+    assert scene.annotations("drtasks", complete) == {}
+    done = _leeward(scene, "on-duty", "retry", "drt", "-l", "leeward.dev/execution=none")
+    assert done.exit_code == 1
+    assert "matches leeward.dev/execution=none" in done.stderr
+
+
+def test_resources_of_a_task_are_named(scene: Scene) -> None:
+    scene.start()
+    task = scene.task("drs-a-0", "Failed")
+    done = _leeward(scene, "on-duty", "skip", "drt", task, "--resource", "s-2", "-m", "retired")
+    assert done.exit_code == 0, done.output
+    assert scene.annotations("drtasks", task) == {
+        "leeward.dev/skip": "operator-on-duty@example.com: [s-2] retired"
+    }
+    done = _leeward(scene, "on-duty", "retry", "drt", task, "--resource", "s-9")
+    assert done.exit_code == 1
+    assert "not among the resources of task" in done.stderr
+
+
+def test_what_is_not_there_is_said(scene: Scene) -> None:
+    for line in (["get", "drx", "no"], ["wait", "drx", "no"], ["pause", "drx", "no"],
+                 ["get", "rp", "no"], ["plan", "compliance", "no"]):  # fmt: skip
+        done = _leeward(scene, "on-duty", *line)
+        assert done.exit_code == 1
+        assert '"no" not found' in done.stderr
+
+
+def test_a_run_is_shown_with_its_tasks(scene: Scene) -> None:
+    wave = {"name": "app", "ordinal": 1, "state": "Failed", "resources": {"total": 2, "failed": 1}}
+    scene.start(waves=[wave])
+    task = scene.task("drs-a-0", "Failed")
+    done = _leeward(scene, "on-duty", "get", "drx", scene.name, "-n", "orders")
+    assert done.exit_code == 0, done.output
+    assert "◌ Running" in done.stdout
+    assert "no capacity" in done.stdout
+    assert f"kubectl leeward retry drt {task} -n orders" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "goal", "code"),
+    [
+        ("Succeeded", "Succeeded", "succeeded", 0),
+        ("Succeeded", "WithinTolerance", "terminal", 3),
+        ("Failed", "Failed", "succeeded", 2),
+        ("WaitingForApproval", "Waiting", "approval", 0),
+        ("WaitingForDecision", "Waiting", "succeeded", 5),
+    ],
+)
+def test_wait_ends_with_the_code_of_what_came(
+    scene: Scene, state: str, reason: str, goal: str, code: int
+) -> None:
+    scene.start()
+    with _background(scene, "wait", "drx", scene.name, "--for", goal) as process:
+        assert _until(process, "Running") == ["◌ Running: now Running"]
+        scene.now(state, reason=reason)
+        rest, _ = process.communicate(timeout=_DEADLINE_SECONDS)
+        assert process.returncode == code
+        assert rest.splitlines()[0].endswith(f"{state}: now {state}")
+
+
+def test_wait_gives_up_at_its_time_out_and_not_before(scene: Scene) -> None:
+    scene.start()
+    before = time.monotonic()
+    done = _leeward(scene, "on-duty", "wait", "drx", scene.name, "--timeout", "1s")
+    assert done.exit_code == 4
+    assert time.monotonic() - before >= 1
+    assert "timed out" in done.stdout
+    done = _leeward(scene, "on-duty", "get", "drx", scene.name, "-w", "--timeout", "500ms")
+    assert done.exit_code == 4
+
+
+def test_the_live_view_says_that_its_object_was_deleted(scene: Scene) -> None:
+    scene.cluster.apply(_plan(scene.name))
+    with _background(scene, "get", "rp", scene.name, "--watch") as process:
+        _until(process, "us-east-1 → us-east-2")
+        scene.cluster.kubectl("delete", "rp", scene.name)
+        _until(process, f"Error: recoveryplan orders/{scene.name} was deleted")
+        assert process.wait(_DEADLINE_SECONDS) == 1
+
+
+def test_the_live_view_outlasts_the_api_server(scene: Scene) -> None:
+    scene.start()
+    with _background(scene, "get", "drx", scene.name, "-w") as process:
+        _until(process, "◌ Running")
+        scene.cluster.stop_api_server(kill=True)
+        try:
+            lost = _until(process, "shown as last known")
+            assert "did not answer" in lost[-1]
+        finally:
+            scene.cluster.start_api_server()
+        scene.now("Paused")
+        _until(process, "॥ Paused")
+        scene.now("Succeeded", reason="WithinTolerance")
+        _until(process, "⚠ Succeeded")
+        assert process.wait(_DEADLINE_SECONDS) == 3
+
+
+def test_a_terminal_is_redrawn_in_place_until_the_run_ends(scene: Scene) -> None:
+    scene.start()
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "leeward.cli.plugin", "get", "drx", scene.name, "-w"],
+        env={
+            **{k: v for k, v in os.environ.items() if k != "NO_COLOR"},
+            "KUBECONFIG": str(scene.cluster.kubeconfig("on-duty")),
+            "TERM": "xterm-256color",
+            "COLUMNS": "120",
+            "LINES": "50",
+        },
+        stdout=theirs,
+    )
+    os.close(theirs)
+    try:
+        seen = _read_until(ours, "Running")
+        scene.now("Succeeded", reason="Succeeded")
+        seen += _read_until(ours, "✔ Succeeded")
+        assert process.wait(_DEADLINE_SECONDS) == 0
+    finally:
+        process.kill()
+        os.close(ours)
+    assert "\x1b[1A" in seen  # the cursor goes up, to draw over what was there
+    assert "\x1b[32m" in seen
+
+
+def _read_until(terminal: int, text: str) -> str:
+    seen = b""
+    while text.encode() not in seen:
+        seen += os.read(terminal, 65536)
+    return seen.decode(errors="replace")
+
+
+def test_a_program_follows_a_run_and_can_stop(scene: Scene) -> None:
+    scene.start()
+    out, stop = io.StringIO(), threading.Event()
+    api = connect(Connection(kubeconfig=str(scene.cluster.kubeconfig("on-duty"))))
+    last: list[Object] = []
+    thread = threading.Thread(
+        target=lambda: last.append(live.follow(api, "orders", scene.name, out, stop))
+    )
+    thread.start()
+    _eventually(lambda: "Running" in out.getvalue(), "the run was shown")
+    stop.set()
+    thread.join(_DEADLINE_SECONDS)
+    assert last[0]["metadata"]["name"] == scene.name
+    with pytest.raises(Failure, match="not found"):
+        live.follow(api, "orders", "no-such-run", out, threading.Event())
+    api.close()
+
+
+def test_the_tag_report_is_read_from_the_inventories(scene: Scene) -> None:
+    scene.cluster.apply(_plan(scene.name))
+    path = RUNS.replace("drexecutions", "recoveryinventories")
+    spec = {"planRef": {"name": scene.name}, "account": "web", "accountId": "111111111111"}
+    labels = {"leeward.dev/plan": scene.name}
+    body = {
+        "apiVersion": "leeward.dev/v1alpha1",
+        "kind": "RecoveryInventory",
+        "metadata": {"name": f"{scene.name}-web-0", "namespace": "orders", "labels": labels},
+        "spec": spec,
+    }
+    scene._operator.create(path, body)
+    resource = {"id": "s-1", "arn": "arn:x", "technology": "drs", "region": "us-east-1",
+                "name": "web-1", "verdict": "Excluded", "problems": ["no dr:wave"]}  # fmt: skip
+    scene.write(f"{path}/{scene.name}-web-0", {"resources": [resource]})
+
+    done = _leeward(scene, "on-duty", "plan", "compliance", scene.name, "-o", "json")
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)
+    assert (row["id"], row["verdict"], row["problems"]) == ("s-1", "Excluded", ["no dr:wave"])
+    done = _leeward(scene, "on-duty", "plan", "status", scene.name)
+    assert done.exit_code == 0, done.output
+    assert "us-east-1 → us-east-2" in done.stdout
+
+
+def test_check_says_what_is_missing_and_what_it_may_not_see(scene: Scene) -> None:
+    done = _leeward(scene, "admin", "check")
+    assert done.exit_code == 1
+    assert "✖ Lease leeward-system/leeward: not there" in done.stdout
+    assert done.stdout.count("✖") == 1, done.stdout
+
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    times = {"leaseDurationSeconds": 3600, "renewTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "leeward", "namespace": "leeward-system"},
+        "spec": {"holderIdentity": "leeward-0", "leaseTransitions": 3, **times},
+    }
+    scene.cluster.apply(lease)
+    done = _leeward(scene, "admin", "check")
+    assert done.exit_code == 0, done.stdout
+    assert "held by leeward-0, epoch 3" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith(" 0 unknown, 0 problems")
+
+    done = _leeward(scene, "on-duty", "check")
+    assert "you may not do this" in done.stdout
+    assert " 0 unknown" not in done.stdout
+
+
+def test_check_notices_a_binding_that_denies_nothing(scene: Scene) -> None:
+    name = "leeward-commands.leeward.dev"
+    patch = '{"spec":{"validationActions":["Audit"]}}'
+    kind = "validatingadmissionpolicybinding"
+    scene.cluster.kubectl("patch", kind, name, "--type=merge", "-p", patch)
+    try:
+        done = _leeward(scene, "admin", "check")
+    finally:
+        scene.cluster.apply(*policies.load())
+    assert done.exit_code == 1
+    assert f"✖ ValidatingAdmissionPolicyBinding {name}: denies nothing" in done.stdout

@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from leeward.api import conditions
+from leeward.api.common import Condition
+from leeward.api.plan import RecoveryPlanStatus
+from leeward.planning.plan_status import assess
+from leeward.planning.rules import problems_of
+
+if TYPE_CHECKING:
+    from tests.planning.conftest import Build
+
+ADAPTERS = frozenset({"drs", "route53"})
+LIVE = {"recoveryInstanceId": "i-2", "recoveryInstanceDrill": "false"}
+DRILL = {"recoveryInstanceId": "i-2", "recoveryInstanceDrill": "true"}
+Given = dict[str, Any]
+
+
+def status_of(build: Build, **given: Any) -> RecoveryPlanStatus:
+    plan = build.plan(**given.get("plan", {}))
+    accounts = build.accounts() | {"second": build.account("second", "222222222222")}
+    inventories = given.get("inventories")
+    if inventories is None:
+        servers = [build.server(**s) for s in given.get("servers", [{}])]
+        inventories = [build.inventory(*servers, **given.get("inventory", {}))]
+    return assess(
+        plan,
+        accounts,
+        inventories,
+        now=given.get("now", build.now),
+        valid=problems_of(plan, accounts),
+        previous=RecoveryPlanStatus.model_validate(given.get("previous", {})),
+        adapters=ADAPTERS,
+    )
+
+
+def said(status: RecoveryPlanStatus) -> dict[str, str]:
+    return {c.type: f"{c.status} {c.reason}" for c in status.conditions}
+
+
+INVALID = {"waves": [{"name": "data", "number": 2}, {"name": "app"}]}
+CASES: list[tuple[str, Given, dict[str, str]]] = [
+    (
+        "all in order",
+        {},
+        {
+            "Ready": "True Ready",
+            "Discovered": "True Discovered",
+            "Compliant": "True TagsInOrder",
+            "Protected": "True Replicating",
+        },
+    ),
+    (
+        "an invalid plan",
+        {"plan": INVALID},
+        {
+            "Ready": "False Invalid",
+            "Stalled": "True Invalid",
+            "Discovered": "True Discovered",
+            "Compliant": "True TagsInOrder",
+            "Protected": "True Replicating",
+        },
+    ),
+    (
+        "nothing discovered yet",
+        {"inventories": []},
+        {
+            "Ready": "False Discovering",
+            "Reconciling": "True Discovering",
+            "Discovered": "Unknown Discovering",
+            "Compliant": "Unknown Discovering",
+            "Protected": "Unknown Discovering",
+        },
+    ),
+    (
+        "an account that never answered",
+        {"inventory": {"discoveredAt": None, "current": False, "problem": "denied"}, "servers": []},
+        {
+            "Ready": "False Discovering",
+            "Reconciling": "True Discovering",
+            "Discovered": "False AccountSilent",
+            "Compliant": "Unknown Discovering",
+            "Protected": "Unknown Discovering",
+        },
+    ),
+    (
+        "an account that answered before and is silent now",
+        {"inventory": {"current": False, "problem": "timed out"}},
+        {
+            "Ready": "True Degraded",
+            "Discovered": "False AccountSilent",
+            "Compliant": "True TagsInOrder",
+            "Protected": "True Replicating",
+        },
+    ),
+    (
+        "nothing selected",
+        {"servers": [{"verdict": "NotEnrolled"}]},
+        {
+            "Ready": "False NothingSelected",
+            "Stalled": "True NothingSelected",
+            "Discovered": "True Discovered",
+            "Compliant": "True TagsInOrder",
+            "Protected": "Unknown NothingReplicates",
+        },
+    ),
+    (
+        "a tag problem",
+        {"servers": [{}, {"number": 2, "verdict": "Excluded", "problems": ["MissingWave: x; y"]}]},
+        {
+            "Ready": "True Ready",
+            "Discovered": "True Discovered",
+            "Compliant": "False TagProblems",
+            "Protected": "True Replicating",
+        },
+    ),
+    (
+        "a blocking finding",
+        {"inventory": {"findings": [{"severity": "Blocking", "reason": "Gone", "message": "x"}]}},
+        {
+            "Ready": "True Degraded",
+            "Discovered": "True Discovered",
+            "Compliant": "True TagsInOrder",
+            "Protected": "True Replicating",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_conditions_with(build: Build, given: Given, expected: dict[str, str]) -> None:
+    assert said(status_of(build, **given)) == expected
+
+
+@pytest.mark.parametrize("given", [c[1] for c in CASES], ids=[c[0] for c in CASES])
+def test_every_status_keeps_the_rules_of_kstatus(build: Build, given: Given) -> None:
+    status = status_of(build, **given)
+    assert status.observed_generation == 3
+    assert all(c.observed_generation == 3 and c.reason for c in status.conditions)
+    ready, reconciling, stalled = (
+        conditions.find(status.conditions, kind) for kind in ("Ready", "Reconciling", "Stalled")
+    )
+    assert ready is not None
+    assert reconciling is None or stalled is None
+    assert all(c is None or c.status == "True" for c in (reconciling, stalled))
+    if ready.status == "True":
+        assert reconciling is None
+        assert stalled is None
+    else:
+        assert reconciling or stalled  # else `kubectl wait` would wait without a reason
+
+
+@pytest.mark.parametrize(
+    ("rpo", "tag", "state", "lag", "expected"),
+    [
+        (None, None, "CONTINUOUS", "PT9H", "True Replicating"),
+        (None, None, "CONTINUOUS", None, "True Replicating"),
+        (None, None, "BACKLOG", "PT9H", "True Replicating"),
+        ("15m", None, "CONTINUOUS", "PT15M", "True Replicating"),
+        ("15m", None, "CONTINUOUS", "PT15M1S", "False LagAboveObjective"),
+        ("15m", "60", "CONTINUOUS", "PT40M", "True Replicating"),
+        ("60m", "15", "CONTINUOUS", "PT40M", "False LagAboveObjective"),
+        (None, "15", "CONTINUOUS", "PT40M", "False LagAboveObjective"),
+        ("15m", None, "CONTINUOUS", None, "False LagUnknown"),
+        ("15m", None, "STOPPED", "P0D", "False NotReplicating"),
+        (None, None, "A_STATE_THAT_NOBODY_KNOWS_YET", "P0D", "False NotReplicating"),
+        (None, None, None, None, "False NotReplicating"),
+    ],
+)
+def test_protection_follows_state_lag_and_objective(
+    build: Build,
+    rpo: str | None,
+    tag: str | None,
+    state: str | None,
+    lag: str | None,
+    expected: str,
+) -> None:
+    tags = {"dr:rpo-target": tag} if tag else {}
+    server = {"attributes": {"replicationState": state, "lag": lag}, "tags": tags}
+    status = status_of(build, plan={"objectives": {"rpo": rpo}}, servers=[server])
+    assert said(status)["Protected"] == expected
+    assert said(status)["Ready"] == "True Ready"
+
+
+def test_an_old_inventory_protects_nothing(build: Build) -> None:
+    status = status_of(build, now=build.now + timedelta(minutes=20))
+    assert said(status)["Protected"] == "Unknown InventoryOld"
+    assert said(status)["Ready"] == "True Ready"
+
+
+def test_an_inventory_ages_by_the_interval_of_the_plan(build: Build) -> None:
+    plan = {"discovery": {"interval": "10m"}}
+    status = status_of(build, plan=plan, now=build.now + timedelta(minutes=20))
+    assert said(status)["Protected"] == "True Replicating"
+
+
+def test_what_is_known_to_be_unprotected_names_servers_and_figures(build: Build) -> None:
+    servers = [
+        {},
+        {"number": 2, "attributes": {"lag": "PT40M"}},
+        {"number": 3, "attributes": {"replicationState": "STALLED"}},
+    ]
+    status = status_of(build, plan={"objectives": {"rpo": "15m"}}, servers=servers)
+    protected = conditions.find(status.conditions, "Protected")
+    assert protected is not None
+    assert protected.reason == "NotReplicating"
+    assert protected.message.startswith("2 of 3 servers: srv-2 (prod, us-east-2): replication lags")
+
+
+# --- times -------------------------------------------------------------------------------------
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes(build: Build) -> None:
+    first = status_of(build)
+    later = build.now + timedelta(minutes=1)
+    same = status_of(build, previous=first.to_api(), now=later)
+    assert [c.last_transition_time for c in same.conditions] == [
+        c.last_transition_time for c in first.conditions
+    ]
+    silent = {"current": False, "problem": "timed out"}
+    changed = status_of(build, previous=first.to_api(), inventory=silent, now=later)
+    moved = {
+        new.type
+        for new in changed.conditions
+        for old in first.conditions
+        if new.type == old.type and new.last_transition_time != old.last_transition_time
+    }
+    assert moved == {"Discovered"}
+
+
+def test_assessing_twice_changes_nothing(build: Build) -> None:
+    first = status_of(build)
+    assert status_of(build, previous=first.to_api()) == first
+
+
+def test_what_other_parts_of_the_operator_wrote_is_kept(build: Build) -> None:
+    drill = Condition(
+        type="DrillCurrent",
+        status="True",
+        reason="Rehearsed",
+        last_transition_time="2026-02-01T00:00:00Z",
+    )
+    entry = {
+        "name": "shop-0",
+        "uid": "u0",
+        "operation": "Test",
+        "state": "Succeeded",
+        "completionTime": "2026-02-01T00:00:00Z",
+    }
+    previous = {
+        "conditions": [drill.to_api()],
+        "history": [entry],
+        "activeExecution": {"name": "shop-1", "uid": "u1"},
+    }
+    status = status_of(build, previous=previous)
+    assert conditions.find(status.conditions, "DrillCurrent") == drill
+    assert [e.name for e in status.history] == ["shop-0"]
+    assert status.active_execution is not None
+
+
+def test_a_condition_that_no_longer_holds_goes_away(build: Build) -> None:
+    stalled = status_of(build, plan=INVALID)
+    assert "Stalled" not in said(status_of(build, previous=stalled.to_api()))
+
+
+# --- location ----------------------------------------------------------------------------------
+
+
+def wave(location: str) -> Given:
+    return {"waves": [{"name": "data", "location": location}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "location"),
+    [
+        ({}, "Primary"),
+        ({"servers": [{"attributes": DRILL}]}, "Primary"),
+        ({"servers": [{"attributes": LIVE}]}, "Mixed"),
+        ({"servers": [{"attributes": LIVE}, {"number": 2}]}, "Mixed"),
+        ({"servers": [{"attributes": LIVE}], "previous": wave("Recovery")}, "Recovery"),
+        ({"previous": wave("Recovery")}, "Recovery"),
+        ({"previous": wave("Mixed")}, "Primary"),
+        ({"inventories": []}, "Unknown"),
+        ({"inventories": [], "previous": wave("Recovery")}, "Recovery"),
+        ({"servers": [{}, {"number": 2, "wave": "app"}], "previous": wave("Recovery")}, "Mixed"),
+    ],
+)
+def test_location(build: Build, given: Given, location: str) -> None:
+    if given.get("inventories") == [] and "previous" in given:
+        tasks = [build.dns_task()]
+        given = {**given, "plan": {"waves": [{"name": "data", "tasks": tasks}]}}
+    assert status_of(build, **given).location == location
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def test_the_summary_counts_what_is_ready_and_what_is_not(build: Build) -> None:
+    waves = ["data"] * 20 + ["app"] * 20 + ["web"] * 6
+    servers: list[Given] = [{"number": n, "wave": w} for n, w in enumerate(waves, start=1)]
+    for number in (101, 102):
+        problems = ["MissingWave: the tag dr:wave is missing; set it"]
+        servers.append({"number": number, "verdict": "Excluded", "problems": problems})
+    for number, technology in ((201, "ecs"), (202, "aurora"), (203, "ecs")):
+        servers.append({"number": number, "verdict": "NoAdapter", "technology": technology})
+    status = status_of(build, servers=servers)
+    assert status.summary == (
+        "46 resources in 3 waves ready; 2 excluded by tags; aurora, ecs have no adapter"
+    )
+    assert status.resources == 46
+    assert [(w.name, w.resources) for w in status.waves] == [("data", 20), ("app", 20), ("web", 6)]
+    assert [t.to_api() for t in status.technologies] == [
+        {"technology": "aurora", "count": 1, "adapter": "None", "selected": 0},
+        {"technology": "drs", "count": 48, "adapter": "Available", "selected": 46},
+        {"technology": "ecs", "count": 2, "adapter": "None", "selected": 0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "summary"),
+    [
+        ({}, "1 resource in 1 wave ready"),
+        ({"plan": INVALID}, "invalid: waves data and app both take dr:wave=2"),
+        ({"inventories": []}, "discovering: 0 of 1 account answered"),
+        ({"servers": []}, "nothing to recover"),
+        (
+            {"inventory": {"current": False, "problem": "timed out"}},
+            "1 resource in 1 wave ready; 1 account silent",
+        ),
+        (
+            {"servers": [{}, {"number": 2, "verdict": "NoWave"}]},
+            "1 resource in 1 wave ready; 1 without a wave of the plan",
+        ),
+    ],
+)
+def test_the_summary_of(build: Build, given: Given, summary: str) -> None:
+    text = status_of(build, **given).summary
+    assert text is not None
+    assert text.startswith(summary)
+    assert len(text) <= 256
+
+
+def test_compliance_counts_and_names_examples(build: Build) -> None:
+    missing = "MissingPriority: the tag dr:priority is missing; set it"
+    servers: list[Given] = [
+        {"number": n, "verdict": "Excluded", "problems": [missing]} for n in range(10, 17)
+    ]
+    servers += [
+        {"number": 1},
+        {"number": 2, "verdict": "NotEnrolled", "tags": {"dr:enabled": "false"}},
+    ]
+    servers += [{"number": 3, "verdict": "NoWave", "problems": ["NoWave: the tag dr:wave is 4; x"]}]
+    compliance = status_of(build, servers=servers).compliance
+    assert compliance is not None
+    assert (compliance.compliant, compliance.excluded, compliance.not_enrolled) == (1, 8, 1)
+    assert [(p.reason, p.count, len(p.examples)) for p in compliance.problems] == [
+        ("MissingPriority", 7, 5),
+        ("NoWave", 1, 1),
+    ]
+    assert compliance.problems[0].examples[0] == "srv-10 (prod, us-east-2)"
+    assert "dr:priority" in compliance.problems[0].remedy
+
+
+def test_readiness_is_by_kind_the_gravest_first(build: Build) -> None:
+    def finding(severity: str, reason: str, number: int) -> Given:
+        resource = f"s-{number:017d}"
+        return {"severity": severity, "reason": reason, "message": "m", "resource": resource}
+
+    findings = [finding("Warning", "Odd", 1)]
+    findings += [finding("Degraded", "Slow", n) for n in range(1, 9)]
+    findings += [finding("Blocking", "NoSubnet", 2), finding("Blocking", "NoSubnet", 99)]
+    servers = [{"number": n} for n in range(1, 9)]
+    readiness = status_of(build, servers=servers, inventory={"findings": findings}).readiness
+    assert [(p.severity, p.reason, p.count, len(p.examples)) for p in readiness] == [
+        ("Blocking", "NoSubnet", 1, 1),
+        ("Degraded", "Slow", 8, 5),
+        ("Warning", "Odd", 1, 1),
+    ]
+    assert readiness[0].examples == ["srv-2 (prod, us-east-2)"]
+
+
+def test_lists_stay_within_the_limits_of_the_api(build: Build) -> None:
+    findings = [
+        {"severity": "Degraded", "reason": f"R{n:03d}", "message": "m" * 1024} for n in range(60)
+    ]
+    servers = [
+        {"number": n, "verdict": "Excluded", "problems": [f"Problem{n}: x; y"]}
+        for n in range(1, 101)
+    ]
+    status = status_of(build, servers=servers, inventory={"findings": findings})
+    assert len(status.readiness) == 40
+    assert (status.readiness[-1].reason, status.readiness[-1].count) == ("More", 21)
+    assert status.compliance is not None
+    assert len(status.compliance.problems) == 30
+    assert status.compliance.problems[-1].count == 71
+
+
+def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None:
+    plan = {"accounts": [{"name": "prod"}, {"name": "second"}]}
+    inventories = [
+        build.inventory(build.server(1)),
+        build.inventory(
+            build.server(2, accountId="222222222222"),
+            account="second",
+            accountId="222222222222",
+            current=False,
+            problem="AccessDenied",
+            discoveredAt="2026-03-01T01:50:00Z",
+        ),
+    ]
+    status = status_of(build, plan=plan, inventories=inventories)
+    assert status.resources == 2
+    assert [a.to_api() for a in status.accounts] == [
+        {
+            "name": "prod",
+            "accountId": "111111111111",
+            "resources": 1,
+            "discoveredAt": "2026-03-01T01:58:00Z",
+        },
+        {
+            "name": "second",
+            "accountId": "222222222222",
+            "resources": 1,
+            "discoveredAt": "2026-03-01T01:50:00Z",
+            "problem": "AccessDenied",
+        },
+    ]
+    assert status.discovered_at == "2026-03-01T01:58:00Z"
+    assert "second (AccessDenied)" not in (status.summary or "")
+
+
+def test_the_inventory_digest_follows_membership_and_not_lag(build: Build) -> None:
+    def inventory_digest(**server: Any) -> str | None:
+        return status_of(build, servers=[server]).inventory_digest
+
+    base = inventory_digest()
+    assert base is not None
+    assert base == inventory_digest(attributes={"lag": "PT9M"})
+    assert base != inventory_digest(wave="app")
+    assert base != inventory_digest(tags={"dr:priority": "low"})
+
+
+def test_fields_without_effect_are_listed(build: Build) -> None:
+    status = status_of(build, plan={"parallelism": {"accounts": 2}})
+    assert len(status.unsupported) == 1
+    assert status.unsupported[0].startswith("spec.parallelism: ")
+
+
+# --- lists of conditions -----------------------------------------------------------------------
+
+
+def condition(kind: str, status: str, at: str) -> Condition:
+    return Condition.model_validate(
+        {"type": kind, "status": status, "reason": "R", "lastTransitionTime": at}
+    )
+
+
+def test_a_condition_takes_the_place_of_the_one_of_its_type() -> None:
+    old = [condition("A", "True", "t1"), condition("B", "True", "t1")]
+    kept = conditions.set_condition(old, condition("A", "True", "t2"))
+    assert [(c.type, c.last_transition_time) for c in kept] == [("A", "t1"), ("B", "t1")]
+    changed = conditions.set_condition(old, condition("A", "False", "t2"))
+    assert [(c.type, c.last_transition_time) for c in changed] == [("A", "t2"), ("B", "t1")]
+    added = conditions.set_condition(old, condition("C", "True", "t2"))
+    assert [c.type for c in added] == ["A", "B", "C"]
+    assert [c.type for c in conditions.drop_condition(added, "B")] == ["A", "C"]
+    assert conditions.holds(added, "C")
+    assert not conditions.holds(added, "D")

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from leeward.planning.rules import find_cycle, problems_of
+
+if TYPE_CHECKING:
+    from tests.planning.conftest import Build
+
+DNS = {
+    "type": "Route53",
+    "route53": {
+        "accountRef": {"name": "prod"},
+        "hostedZoneId": "Z123",
+        "records": [{"name": "a.example.com", "type": "A", "recovery": {"values": ["192.0.2.1"]}}],
+    },
+}
+NETWORK = {
+    "accountId": "111111111111",
+    "subnetId": "subnet-0123456789abcdef0",
+    "securityGroupIds": ["sg-0123456789abcdef0"],
+}
+
+
+def task(name: str, *depends_on: str, **fields: Any) -> dict[str, Any]:
+    return {"name": name, "dependsOn": list(depends_on), **DNS, **fields}
+
+
+def waves(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"name": f"w{n}", "tasks": tasks} for n, tasks in enumerate(lists, start=1)]
+
+
+def records(*given: dict[str, Any]) -> dict[str, Any]:
+    return {"route53": {**DNS["route53"], "records": list(given)}}  # type: ignore[dict-item]
+
+
+LONG = "a" * 24
+A = {"name": "a.example.com", "type": "A"}
+WEIGHTED = {"recovery": {"weight": 100}}
+RULES: list[tuple[str, dict[str, Any], str, str]] = [
+    (
+        "an account that does not exist",
+        {"accounts": [{"name": "prod"}, {"name": "gone"}]},
+        "UnknownAccount",
+        "no TargetAccount gone",
+    ),
+    (
+        "a hosted zone in an account that does not exist",
+        {
+            "waves": waves(
+                [task("dns", route53={**DNS["route53"], "accountRef": {"name": "gone"}})]  # type: ignore[dict-item]
+            )
+        },
+        "UnknownAccount",
+        "no TargetAccount gone",
+    ),
+    (
+        "two waves that take the same tag",
+        {"waves": [{"name": "data", "number": 2}, {"name": "app"}]},
+        "DuplicateWaveNumber",
+        "waves data and app both take dr:wave=2",
+    ),
+    (
+        "two tasks of one name in different waves",
+        {"waves": waves([task("dns")], [task("dns")])},
+        "DuplicateTask",
+        "two tasks are named dns",
+    ),
+    (
+        "a task named as Leeward names its own",
+        {"waves": waves([task("x-111111111111-use2-0")])},
+        "TaskNameReserved",
+        "x-111111111111-use2-0",
+    ),
+    (
+        "a dependency on nothing",
+        {"waves": waves([task("dns", "ghost")])},
+        "UnknownDependency",
+        "task dns depends on ghost",
+    ),
+    (
+        "a dependency on a later wave",
+        {"waves": waves([task("a", "b")], [task("b")])},
+        "DependencyTooLate",
+        "task a depends on b",
+    ),
+    (
+        "a switch of DNS before the gate at Activate",
+        {"waves": waves([task("a", recoveryPhase="Instantiate")])},
+        "WrongPhase",
+        "task a switches DNS in Instantiate",
+    ),
+    (
+        "a cycle of three",
+        {"waves": waves([task("c", "a"), task("b", "c"), task("a", "b")])},
+        "DependencyCycle",
+        "a → b → c → a",
+    ),
+    (
+        "a task that waits for itself",
+        {"waves": waves([task("a", "a")])},
+        "DependencyCycle",
+        "a → a",
+    ),
+    (
+        "a default gate name that is too long",
+        {"waves": [{"name": LONG, "gates": [{}, {"before": "Instantiate"}]}]},
+        "GateNameTooLong",
+        f"wave-{LONG}-instantiate",
+    ),
+    (
+        "two gates of one name",
+        {"waves": [{"name": "x", "gates": [{}]}, {"name": "y", "gates": [{"name": "wave-x"}]}]},
+        "DuplicateGate",
+        "two gates are named wave-x",
+    ),
+    (
+        "two gates in one place",
+        {"waves": [{"name": "x", "gates": [{"name": "one"}, {"name": "two"}]}]},
+        "DuplicateGate",
+        "two gates before Activate of wave x",
+    ),
+    (
+        "a gate that too few people may answer",
+        {
+            "approval": {"required": 2},
+            "waves": [{"name": "x", "gates": [{"approvers": {"users": ["ann", "ann"]}}]}],
+        },
+        "TooFewApprovers",
+        "needs 2 approvals and names 1",
+    ),
+    (
+        "a duration that cannot be read",
+        {"waves": [{"name": "x", "taskTimeout": "99999999999999h"}]},
+        "InvalidDuration",
+        "taskTimeout of wave x",
+    ),
+    (
+        "a duration of nothing",
+        {"discovery": {"interval": "0m"}},
+        "InvalidDuration",
+        "spec.discovery.interval must be longer than 0m",
+    ),
+    (
+        "two drill networks for one account",
+        {"drill": {"networks": [NETWORK, NETWORK]}},
+        "DuplicateDrillNetwork",
+        "111111111111",
+    ),
+    (
+        "a record set twice in one batch",
+        {
+            "waves": waves(
+                [
+                    task(
+                        "dns",
+                        **records(
+                            {**A, "recovery": {"ttl": 5, "values": ["192.0.2.1"]}},
+                            {**A, "name": "A.example.com.", "recovery": {"values": ["192.0.2.2"]}},
+                        ),
+                    )
+                ]
+            )
+        },
+        "DuplicateRecord",
+        "a.example.com. A",
+    ),
+    (
+        "a weight without the identifier of its record set",
+        {"waves": waves([task("dns", **records({**A, **WEIGHTED}))])},
+        "WeightWithoutIdentifier",
+        "a.example.com. A",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "words"), [r[1:] for r in RULES], ids=[r[0] for r in RULES]
+)
+def test_a_plan_is_invalid_with(
+    build: Build, fields: dict[str, Any], reason: str, words: str
+) -> None:
+    (problem,) = problems_of(build.plan(**fields), build.accounts())
+    assert problem.reason == reason
+    assert words in problem.message
+
+
+VALID: list[tuple[str, dict[str, Any]]] = [
+    ("nothing special", {}),
+    ("a dependency on an earlier wave", {"waves": waves([task("a")], [task("b", "a")])}),
+    (
+        "a diamond",
+        {"waves": waves([task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c")])},
+    ),
+    ("numbers out of order", {"waves": [{"name": "a", "number": 2}, {"name": "b", "number": 1}]}),
+    (
+        "weights with identifiers",
+        {
+            "waves": waves(
+                [
+                    task(
+                        "dns",
+                        **records(
+                            {**A, **WEIGHTED, "setIdentifier": "home"},
+                            {**A, **WEIGHTED, "setIdentifier": "away"},
+                        ),
+                    )
+                ]
+            )
+        },
+    ),
+    (
+        "few users beside a group",
+        {
+            "approval": {"required": 3, "approvers": {"users": ["ann"], "groups": ["dr"]}},
+            "waves": [{"name": "x", "gates": [{}]}],
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("fields", [v[1] for v in VALID], ids=[v[0] for v in VALID])
+def test_a_plan_is_valid_with(build: Build, fields: dict[str, Any]) -> None:
+    assert problems_of(build.plan(**fields), build.accounts()) == []
+
+
+@pytest.mark.parametrize(
+    ("account", "reason", "words"),
+    [
+        ({"allow": {"namespaces": ["other"]}}, "AccountRefused", "namespace acme"),
+        ({"allow": {"customers": ["other"]}}, "AccountRefused", "customer acme"),
+        ({"allow": {"environments": ["staging"]}}, "AccountRefused", "environment production"),
+        ({"regions": ["us-east-1"]}, "RegionRefused", "Region us-east-2"),
+    ],
+)
+def test_an_account_beyond_whose_ceiling_the_plan_is(
+    build: Build, account: dict[str, Any], reason: str, words: str
+) -> None:
+    (problem,) = problems_of(build.plan(), build.accounts(**account))
+    assert problem.reason == reason
+    assert words in problem.message
+    assert "platform administrator" in problem.message
+
+
+def test_a_task_cannot_wait_for_a_later_phase_of_its_wave(build: Build) -> None:
+    tasks = [task("a", "b", recoveryPhase="Instantiate"), task("b")]
+    problems = problems_of(build.plan(waves=waves(tasks)), build.accounts())
+    assert "DependencyTooLate" in [problem.reason for problem in problems]
+
+
+def test_an_account_within_whose_ceiling_the_plan_is(build: Build) -> None:
+    allow = {"customers": ["acme"], "environments": ["PRODUCTION"]}
+    accounts = build.accounts(allow=allow, regions=["us-east-1", "us-east-2"])
+    assert problems_of(build.plan(), accounts) == []
+
+
+def test_the_account_of_a_hosted_zone_must_allow_the_namespace_too(build: Build) -> None:
+    plan = build.plan(waves=[{"name": "x", "tasks": [build.dns_task(account="dns")]}])
+    dns = build.account("dns", "222222222222", allow={"namespaces": ["other"]})
+    (problem,) = problems_of(plan, build.accounts() | {"dns": dns})
+    assert problem.reason == "AccountRefused"
+    assert "TargetAccount dns" in problem.message
+
+
+def test_two_target_accounts_of_one_aws_account_would_recover_everything_twice(
+    build: Build,
+) -> None:
+    plan = build.plan(accounts=[{"name": "prod"}, {"name": "copy"}])
+    (problem,) = problems_of(plan, build.accounts() | {"copy": build.account("copy")})
+    assert problem.reason == "SameAccountTwice"
+
+
+def test_approvals_that_an_account_demands_count_for_whether_a_gate_can_be_passed(
+    build: Build,
+) -> None:
+    gate = {"approvers": {"users": ["ann"]}}
+    plan = build.plan(waves=[{"name": "x", "gates": [gate]}])
+    assert problems_of(plan, build.accounts()) == []
+    (problem,) = problems_of(plan, build.accounts(allow={"minApprovals": 2}))
+    assert problem.reason == "TooFewApprovers"
+
+
+def test_a_chain_of_dependencies_longer_than_the_stack_is_no_danger() -> None:
+    edges = {f"t{n}": [f"t{n + 1}"] for n in range(5000)}
+    assert find_cycle(edges) is None
+    cycle = find_cycle(edges | {"t5000": ["t4999"]})
+    assert cycle == ["t4999", "t5000", "t4999"]

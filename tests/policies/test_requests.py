@@ -1,0 +1,100 @@
+"""Creation of executions: who asked is known, and nothing is decided beforehand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+World = Any  # conftest.World
+Caller = Any  # conftest.Caller
+ALICE = "approver-a@example.com"
+DUTY = "operator-on-duty@example.com"
+REQUESTED_BY = "leeward.dev/requested-by"
+
+
+def requested_by(world: World, run: str) -> str | None:
+    annotations: dict[str, str] = world.admin.get("drexecutions", run)["metadata"]["annotations"]
+    return annotations.get(REQUESTED_BY)
+
+
+def create(world: World, caller: Caller, annotations: dict[str, str], **spec: Any) -> Any:
+    manifest = world.manifest(**spec)
+    manifest["metadata"]["annotations"] = annotations
+    return caller.create("drexecutions", manifest)
+
+
+def test_the_requester_is_stamped_and_stays_through_applies_of_all_kinds(world: World) -> None:
+    manifest = world.manifest()
+    run = manifest["metadata"]["name"]
+    kubectl = world.cluster.kubectl
+    for options in ([], ["--server-side"], ["--server-side"]):
+        kubectl("apply", *options, "-f", "-", input=json.dumps(manifest), user="on-duty")
+        assert requested_by(world, run) == DUTY
+    assert world.duty.apply("drexecutions", run, manifest).ok
+    assert requested_by(world, run) == DUTY
+
+
+def test_the_requester_is_stamped_at_a_creation_by_server_side_apply(world: World) -> None:
+    manifest = world.manifest()
+    run = manifest["metadata"]["name"]
+    for _ in range(2):
+        assert world.duty.apply("drexecutions", run, manifest).ok
+        assert requested_by(world, run) == DUTY
+
+
+def test_the_requester_may_be_written_out_by_the_caller(world: World) -> None:
+    assert create(world, world.duty, {REQUESTED_BY: DUTY}).ok
+
+
+@pytest.mark.parametrize("who", ["duty", "admin", "operator"])
+def test_nobody_asks_in_anothers_name(world: World, who: str) -> None:
+    caller = getattr(world, who)
+    answer = create(world, caller, {REQUESTED_BY: ALICE})
+    if who == "operator":
+        assert 'cannot create resource "drexecutions"' in answer.message
+    else:
+        assert f"must be your own user name, {caller.user}; leave it out" in answer.message
+
+
+@pytest.mark.parametrize("value", [ALICE, None, ""])
+@pytest.mark.parametrize("who", ["intruder", "admin", "operator"])
+def test_the_requester_never_changes(world: World, who: str, value: str | None) -> None:
+    run = world.execution()
+    change = {"metadata": {"annotations": {REQUESTED_BY: value}}}
+    answer = getattr(world, who).patch("drexecutions", run, change)
+    assert "says who created the execution and never changes" in answer.message
+
+
+def test_a_restore_from_a_backup_does_not_bring_back_the_old_requester(world: World) -> None:
+    velero = world.caller("system:serviceaccount:velero:velero", "system:masters")
+    answer = create(world, velero, {REQUESTED_BY: DUTY}, startBefore="2030-01-01T00:00:00Z")
+    assert answer.status == 403
+    assert "must be your own user name" in answer.message
+
+
+@pytest.mark.parametrize("key", ["approve-wave-1", "pause", "unheard-of"])
+def test_an_execution_is_not_created_with_a_command_on_it(world: World, key: str) -> None:
+    answer = create(world, world.duty, {f"leeward.dev/{key}": DUTY})
+    assert f"cannot be created with leeward.dev/{key} on it" in answer.message
+
+
+def test_automatic_approval_needs_the_right_to_approve_but_for_a_test(world: World) -> None:
+    wanted = {"approvalMode": "Automatic"}
+    refused = create(world, world.duty, {}, **wanted)
+    assert "ClusterRole leeward-approver); use approvalMode Required" in refused.message
+    assert create(world, world.duty, {}, operation="Test", **wanted).ok
+    both = world.caller(ALICE, "dr-approvers", "dr-operators")
+    assert create(world, both, {}, **wanted).ok
+
+
+def test_a_service_account_says_until_when_anything_but_a_test_may_start(world: World) -> None:
+    robot = world.caller("system:serviceaccount:ci:deployer", "developers")
+    refused = create(world, robot, {})
+    assert refused.status == 422
+    assert "a service account sets spec.startBefore" in refused.message
+    assert create(world, robot, {}, operation="Test").ok
+    assert create(world, robot, {}, startBefore="2030-01-01T00:00:00Z").ok

@@ -1,0 +1,140 @@
+"""The roles of the chart, as the API server's authorizer understands them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+World = Any  # conftest.World
+OURS = ("recoveryplans", "drexecutions", "drtasks", "recoveryinventories")
+
+
+def may(
+    world: World, user: str, groups: list[str], verb: str, resource: str, namespace: str = "orders"
+) -> bool:
+    group, _, plural = resource.rpartition(":")
+    plural, _, subresource = plural.partition("/")
+    attributes = {
+        "verb": verb,
+        "group": group or "leeward.dev",
+        "resource": plural,
+        "subresource": subresource,
+        "namespace": namespace,
+        "name": "x",
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
+    }
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    answer = world.admin.request("POST", path, review)
+    return bool(answer.body["status"]["allowed"])
+
+
+DEVELOPER = {
+    *(f"{verb} {plural}" for plural in OURS for verb in ("get", "list", "watch")),
+    *(
+        f"{verb} {plural}"
+        for plural in ("recoveryplans", "drexecutions")
+        for verb in ("create", "update", "patch", "delete")
+    ),
+}
+READER = {f"{verb} {plural}" for plural in OURS for verb in ("get", "list", "watch")}
+APPROVER = READER | {"patch drexecutions", "approve recoveryplans/approval"}
+ON_DUTY = READER | {
+    "create drexecutions",
+    "patch drexecutions",
+    "patch drtasks",
+    "operate recoveryplans/operation",
+}
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
+ASKED = {
+    *(f"{verb} {plural}" for plural in OURS for verb in VERBS),
+    *(f"{verb} {plural}/status" for plural in OURS for verb in ("update", "patch")),
+    *(f"{verb} {plural}/finalizers" for plural in OURS for verb in ("update",)),
+    "approve recoveryplans/approval",
+    "approve-destructive recoveryplans/approval",
+    "operate recoveryplans/operation",
+    "break-glass recoveryplans/operation",
+}
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("developers", DEVELOPER),
+        ("dr-approvers", APPROVER),
+        ("dr-operators", ON_DUTY),
+        ("strangers", set()),
+    ],
+)
+def test_each_group_has_exactly_its_rights(world: World, group: str, expected: set[str]) -> None:
+    found = {a for a in ASKED if may(world, "someone@example.com", [group], *a.split(" "))}
+    assert found == expected
+
+
+def test_the_rights_end_at_the_namespace(world: World) -> None:
+    for group in ("developers", "dr-approvers", "dr-operators"):
+        for asked in sorted(ASKED):
+            assert not may(world, "someone", [group], *asked.split(" "), namespace="default")
+
+
+def test_accounts_are_the_platforms(world: World) -> None:
+    for group in ("developers", "dr-approvers", "dr-operators"):
+        for verb in VERBS:
+            assert not may(world, "someone", [group], verb, "targetaccounts", namespace="")
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        ("patch drexecutions", True),
+        ("patch drtasks", True),
+        ("update drexecutions/status", True),
+        ("update targetaccounts/status", True),
+        ("create drtasks", True),
+        ("delete recoveryinventories", True),
+        ("update drexecutions/finalizers", True),
+        ("get admissionregistration.k8s.io:validatingadmissionpolicies", True),
+        ("get admissionregistration.k8s.io:mutatingadmissionpolicybindings", True),
+        ("create events.k8s.io:events", True),
+        ("patch recoveryplans", False),
+        ("create drexecutions", False),
+        ("delete drexecutions", False),
+        ("create recoveryplans", False),
+        ("create targetaccounts", False),
+        ("approve recoveryplans/approval", False),
+        ("operate recoveryplans/operation", False),
+        ("patch admissionregistration.k8s.io:validatingadmissionpolicies", False),
+        ("impersonate users", False),
+        ("update coordination.k8s.io:leases", False),
+    ],
+)
+def test_the_operator_has_what_it_needs_and_decides_nothing(
+    world: World, asked: str, allowed: bool
+) -> None:
+    user = "system:serviceaccount:leeward-system:leeward"
+    verb, resource = asked.split(" ")
+    assert may(world, user, [], verb, resource) is allowed
+
+
+def test_the_operator_keeps_its_lease_in_its_own_namespace_and_reads_no_secret(
+    world: World,
+) -> None:
+    user = "system:serviceaccount:leeward-system:leeward"
+    own = "leeward-system"
+    for verb in ("get", "create", "update"):
+        assert may(world, user, [], verb, "coordination.k8s.io:leases", own)
+    for namespace in ("orders", own, ""):
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        attributes = {"verb": "get", "resource": "secrets", "namespace": namespace}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        assert not world.admin.request("POST", path, review).body["status"]["allowed"]
