@@ -181,7 +181,7 @@ class Task:
             if action in wanted:
                 self.act(action, wanted[action])
                 return observed
-        self.sandbox.control.advance(30)
+        self.sandbox.control.advance(60)
         return observed
 
     def run(self, passes: int = 120) -> dict[str, Seen]:

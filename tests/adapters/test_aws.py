@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from leeward_adapters.aws import Aws
-from leeward_adapters.errors import ErrorClass, classify
+from leeward_adapters.base import ErrorClass
+from leeward_adapters.errors import classify
 
 pytestmark = pytest.mark.aws
 

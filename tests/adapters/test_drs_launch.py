@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters.base import Observed, Phase, State
-from leeward_adapters.errors import ErrorClass, classify
+from leeward_adapters.base import ErrorClass, IrreversibleError, Observed, Phase, State
+from leeward_adapters.errors import classify
 
 pytestmark = pytest.mark.aws
 
@@ -331,7 +331,6 @@ def test_an_instance_that_vanished_is_launched_again_by_a_new_attempt(
 def test_undoing_a_failovers_launch_is_refused_with_what_a_person_can_do(
     sandbox: Any, make_task: Any
 ) -> None:
-    from leeward_adapters.base import IrreversibleError
 
     task = make_task(sandbox, sandbox.servers())
     task.run()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from leeward_adapters.base import Phase, State
-from leeward_adapters.errors import ErrorClass, classify
+from leeward_adapters.base import ErrorClass, Phase, State
+from leeward_adapters.errors import classify
 
 pytestmark = pytest.mark.aws
 

@@ -25,7 +25,7 @@ from leeward import policies
 from leeward.api.common import OPERATOR_USER
 from leeward.cli import live, plugin
 from leeward.cli.connect import Api, Connection, connect
-from leeward.cli.failures import Failure
+from leeward.cli.failures import Failure, Refused
 from leeward_sandbox.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -53,10 +53,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 class Scene:
     """A tenant with runs in it; status is written as the operator."""
 
-    def __init__(self, cluster: Cluster, operator: Api, name: str) -> None:
+    def __init__(self, cluster: Cluster, operator: Api, on_duty: Api, name: str) -> None:
         self.cluster = cluster
         self.name = name
         self._operator = operator
+        self._on_duty = on_duty
 
     def start(self, name: str | None = None, **status: Any) -> str:
         """An execution as the operator on duty asked for it and the operator took it up."""
@@ -66,10 +67,18 @@ class Scene:
             "metadata": {"name": name or self.name, "namespace": "orders"},
             "spec": {"planRef": {"name": "orders"}, "operation": "Failover"},
         }
-        text = json.dumps(made)
-        self.cluster.kubectl("create", "-f", "-", user="on-duty", input=text)
+        _eventually(lambda: self._created(made), "the execution was created")
         self.now("Running", name=name, **status)
         return name or self.name
+
+    def _created(self, made: Object) -> bool:
+        """Whether it was created; the server first needs the types for its mutating policy."""
+        try:
+            self._on_duty.create(RUNS, made)
+        except Refused as refused:
+            assert refused.status == 503, refused
+            return False
+        return True
 
     def now(self, state: str, name: str | None = None, reason: str = "Test", **more: Any) -> None:
         """The operator writes this state and its conditions."""
@@ -167,9 +176,34 @@ def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     api.close()
 
 
+@pytest.fixture(scope="module")
+def on_duty(cluster: Cluster) -> Iterator[Api]:
+    api = connect(Connection(kubeconfig=str(cluster.kubeconfig("on-duty"))))
+    yield api
+    api.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(cluster: Cluster, operator: Api, on_duty: Api) -> None:
+    """The API server has begun to enforce the policies."""
+    Scene(cluster, operator, on_duty, "probe").start(gates=[_gate()])
+    api = connect(Connection(kubeconfig=str(cluster.kubeconfig("intruder"))))
+    numbers = itertools.count()
+
+    def refused() -> bool:
+        try:
+            api.annotate(f"{RUNS}/probe", {f"leeward.dev/pause.{next(numbers)}": "somebody else"})
+        except Refused as refusal:
+            return "leeward-commands.leeward.dev" in str(refusal)
+        return False
+
+    _eventually(refused, "a forged command was refused")
+    api.close()
+
+
 @pytest.fixture
-def scene(cluster: Cluster, operator: Api) -> Scene:
-    return Scene(cluster, operator, f"run-{next(_numbers)}")
+def scene(cluster: Cluster, operator: Api, on_duty: Api, guarded: None) -> Scene:
+    return Scene(cluster, operator, on_duty, f"run-{next(_numbers)}")
 
 
 def _leeward(scene: Scene, user: str, *args: str) -> Result:

@@ -106,3 +106,12 @@ def test_a_task_command_is_neither_replaced_nor_removed_by_another(world: World,
     assert "withdraw it first: kubectl annotate drt" in again.message
     removal = other.annotate(task, "drtasks", retry=None)
     assert "is withdrawn by the one who gave it" in removal.message
+
+
+@pytest.mark.parametrize("user", [f"{DUTY}: [s-1]", f"{DUTY}\N{NO-BREAK SPACE}", "x" * 257])
+def test_a_caller_whose_name_could_be_mistaken_gives_no_command(
+    world: World, task: str, user: str
+) -> None:
+    caller = world.caller(user, "dr-operators")
+    answer = caller.annotate(task, "drtasks", retry=user)
+    assert "could not name you without doubt; use another identity" in answer.message

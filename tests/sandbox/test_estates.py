@@ -167,6 +167,16 @@ def test_the_drill_network_is_a_vpc_of_its_own_in_the_recovery_region(seed_bundl
         assert subnet.vpc_id == network.drill.id
 
 
+def test_the_image_of_the_servers_exists_in_both_regions(seed_bundled: Any) -> None:
+    small = seed_bundled("small")
+    account = small.account("orders-data")
+    server = small.seeded.servers["orders-db-01"]
+    image = small.world.moto("ec2", account, P).get_instance(server.instance_id).image_id
+    for region in (P, R):
+        found = small.world.moto("ec2", account, region).describe_images(ami_ids=[image])
+        assert [i.id for i in found] == [image]
+
+
 def test_the_database_is_written_in_the_primary_region(seed_bundled: Any) -> None:
     small = seed_bundled("small")
     account = small.account("orders-data")

@@ -1,7 +1,8 @@
 """The connection to the API server: the user's kubeconfig, plain objects, explicit verbs.
 
-Built on the official client for configuration, credentials and transport. Nothing is retried:
-a command says what happened, and the live view asks again by itself.
+Built on the official client for configuration, credentials and transport. Only what the server
+did not begin and wants to be asked again (Retry-After) is asked again, as kubectl does; else a
+command says what happened, and the live view goes on asking by itself.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +30,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 FIELD_MANAGER: Final = "kubectl-leeward"
 _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 30
 """How long the server keeps one watch open; then the objects are listed again."""
 _ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -131,16 +134,21 @@ class Api:
         for name, values in self._impersonate.items():
             for value in values:
                 sent.add(name, value)
+        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds)
+        text = None if body is None else json.dumps(body)
+        # Past the generated client, whose headers cannot repeat as Impersonate-Group must.
+        pool = self._client.rest_client.pool_manager
+        patience = time.monotonic() + _PATIENCE_SECONDS
         try:
-            # Past the generated client, whose headers cannot repeat as Impersonate-Group must.
-            return self._client.rest_client.pool_manager.request(
-                method,
-                url,
-                body=None if body is None else json.dumps(body),
-                headers=sent,
-                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
-                preload_content=False,
-            )
+            while True:
+                response = pool.request(
+                    method, url, body=text, headers=sent, timeout=timeout, preload_content=False
+                )
+                pause = _asked_to_wait(response)
+                if pause is None or time.monotonic() + pause > patience:
+                    return response
+                response.drain_conn()
+                time.sleep(pause)
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(self.server, error) from error
 
@@ -221,6 +229,14 @@ def _impersonation(user: Mapping[str, Any]) -> dict[str, list[str]]:
         return {}
     groups = user.get("as-groups") or []
     return {"Impersonate-User": [str(user["as"])], "Impersonate-Group": [str(g) for g in groups]}
+
+
+def _asked_to_wait(response: Any) -> float | None:
+    """Seconds after which the server wants to be asked again; None: it answered."""
+    if response.status not in {429, 503}:
+        return None
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdecimal() else None
 
 
 def _answer(response: Any) -> Object:

@@ -1,0 +1,97 @@
+"""A whole failover: discovery, launch, approval, activation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+ACCOUNT_A, ACCOUNT_B = "111111111111", "222222222222"
+APPROVER = "approver-a@example.com"
+
+
+def test_a_failover_launches_every_server_once_and_ends_in_the_recovery_region(lab: Any) -> None:
+    plan = lab.ready_plan()
+    assert plan["status"]["resources"] == 4
+    assert plan["status"]["location"] == "Primary"
+    name = lab.start()
+    lab.until_gate(name)
+    lab.annotate("drx", name, "approve-wave-web", f"{APPROVER}: checked")
+    lab.kubectl("wait", "--for=condition=Succeeded", f"drx/{name}", "--timeout=120s")
+    run = lab.get("drx", name)
+    assert run["status"]["state"] == "Succeeded"
+    assert lab.condition(run, "Ready") == "True"
+    assert lab.condition(run, "Stalled") == ""
+    assert run["status"]["resources"] == {
+        "total": 4, "complete": 4, "inProgress": 0, "failed": 0, "skipped": 0
+    }  # fmt: skip
+    assert lab.launches() == Counter(dict.fromkeys([*lab.servers(1), *lab.servers(2)], 1))
+    moved = lab.until(
+        "the plan knows where it is",
+        lambda: (b := lab.get("rp", lab.application))["status"]["location"] == "Recovery" and b,
+    )
+    assert moved["status"].get("activeExecution") is None
+    assert moved["status"]["history"][-1]["name"] == name
+
+
+def test_jobs_carry_our_tags_and_servers_run_after_activation(lab: Any) -> None:
+    lab.ready_plan(waves=[{"name": "data"}])
+    name = lab.start()
+    lab.until_condition("drx", name, "Succeeded")
+    drs = lab.client("drs", ACCOUNT_A)
+    jobs = [
+        job
+        for page in drs.get_paginator("describe_jobs").paginate(filters={})
+        for job in page["items"]
+        if job.get("tags", {}).get("leeward:execution") == name
+    ]
+    assert [len(j["participatingServers"]) for j in jobs] == [2]
+    tags = jobs[0]["tags"]
+    assert tags["leeward:hub"] == "sandbox"
+    assert tags["leeward:namespace"] == "orders"
+    assert tags["leeward:operation"] == "Failover"
+    found = drs.describe_recovery_instances(filters={"sourceServerIDs": lab.servers(1)})
+    ids = [i["ec2InstanceID"] for i in found["items"]]
+    assert [i["isDrill"] for i in found["items"]] == [False, False]
+    states = lab.client("ec2", ACCOUNT_A).describe_instance_status(InstanceIds=ids)
+    assert {s["InstanceStatus"]["Status"] for s in states["InstanceStatuses"]} == {"ok"}
+
+
+def test_nothing_of_a_gated_wave_is_called_before_its_approval(lab: Any) -> None:
+    lab.ready_plan()
+    since = lab.control.last_seq()
+    name = lab.start()
+    lab.until_gate(name)
+    before = [c for c in lab.mutations(since) if c["account"] == ACCOUNT_B]
+    assert before == []
+    lab.annotate("drx", name, "approve-wave-web", APPROVER)
+    lab.until_condition("drx", name, "Succeeded")
+    assert [c["operation"] for c in lab.mutations(since) if c["account"] == ACCOUNT_B] != []
+
+
+def test_lists_read_well(lab: Any) -> None:
+    lab.ready_plan(waves=[{"name": "data"}])
+    name = lab.start()
+    lab.until_condition("drx", name, "Succeeded")
+    header, row = lab.kubectl("get", "drx", name).stdout.splitlines()
+    for column in ("PLAN", "OPERATION", "MODE", "STATE", "WAVE", "DONE", "FAILED", "TOTAL"):
+        assert column in header
+    assert "Failover" in row
+    assert "Succeeded" in row
+    tasks = lab.kubectl("get", "drt", "-l", f"leeward.dev/execution={name}").stdout
+    assert tasks.count("Complete") == 2
+
+
+def test_a_run_leaves_its_answer_in_the_record(lab: Any) -> None:
+    lab.ready_plan()
+    name = lab.start(reason="exercise", incident="INC42")
+    lab.until_gate(name)
+    lab.annotate("drx", name, "approve-wave-web", f"{APPROVER}: lag is fine")
+    run = lab.until_condition("drx", name, "Succeeded")
+    answer = run["status"]["gates"][0]["answers"][0]
+    assert (answer["user"], answer["comment"]) == (APPROVER, "lag is fine")
+    assert run["status"]["commands"][0]["user"] == APPROVER
+    assert "leeward.dev/approve-wave-web" not in run["metadata"]["annotations"]
+    assert run["status"]["requestedBy"] == "admin"
+    events = lab.kubectl("get", "events", "--field-selector", f"involvedObject.name={name}").stdout
+    for reason in ("Started", "GateWaiting", "CommandTaken", "Succeeded"):
+        assert reason in events
