@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -76,7 +77,8 @@ class Scene:
         try:
             self._on_duty.create(RUNS, made)
         except Refused as refused:
-            assert refused.status == 503, refused
+            if refused.status != 503:
+                raise
             return False
         return True
 
@@ -185,20 +187,21 @@ def on_duty(cluster: Cluster) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def guarded(cluster: Cluster, operator: Api, on_duty: Api) -> None:
-    """The API server has begun to enforce the policies."""
-    Scene(cluster, operator, on_duty, "probe").start(gates=[_gate()])
-    api = connect(Connection(kubeconfig=str(cluster.kubeconfig("intruder"))))
-    numbers = itertools.count()
+    """The API server has begun to enforce the policies; it takes each up in its own time."""
+    probe = Scene(cluster, operator, on_duty, "probe")
+    probe.start(gates=[_gate()])
+    task = RUNS.replace("drexecutions", "drtasks") + "/" + probe.task("drs-a-0", "Failed")
+    forged = (f"value {number}" for number in itertools.count())
 
-    def refused() -> bool:
+    def refused(path: str, policy: str) -> bool:
         try:
-            api.annotate(f"{RUNS}/probe", {f"leeward.dev/pause.{next(numbers)}": "somebody else"})
+            on_duty.annotate(path, {"leeward.dev/retry": next(forged)})
         except Refused as refusal:
-            return "leeward-commands.leeward.dev" in str(refusal)
+            return f"(policy {policy}.leeward.dev)" in str(refusal)
         return False
 
-    _eventually(refused, "a forged command was refused")
-    api.close()
+    _eventually(lambda: refused(f"{RUNS}/probe", "leeward-commands"), "commands are guarded")
+    _eventually(lambda: refused(task, "leeward-task-commands"), "tasks are guarded")
 
 
 @pytest.fixture
@@ -386,6 +389,17 @@ def test_the_live_view_says_that_its_object_was_deleted(scene: Scene) -> None:
         scene.cluster.kubectl("delete", "rp", scene.name)
         _until(process, f"Error: recoveryplan orders/{scene.name} was deleted")
         assert process.wait(_DEADLINE_SECONDS) == 1
+
+
+def test_an_interrupted_wait_ends_quietly_and_leaves_the_run_alone(scene: Scene) -> None:
+    scene.start()
+    with _background(scene, "wait", "drx", scene.name) as process:
+        _until(process, "Running")
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=_DEADLINE_SECONDS)
+        assert process.returncode == 130
+        assert "Traceback" not in rest
+    assert scene.annotations() == {}
 
 
 def test_the_live_view_outlasts_the_api_server(scene: Scene) -> None:

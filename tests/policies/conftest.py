@@ -290,7 +290,8 @@ def world(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> World:
         file.write_bytes(base64.b64decode(admin[part]))
         files.append(file)
     context = ssl.create_default_context(cafile=str(cluster.ca_file))
-    context.load_cert_chain(*files)
+    certificate, key = files
+    context.load_cert_chain(certificate, key)
     made = World(cluster, context)
     made.settle()
     return made

@@ -21,7 +21,7 @@ def gate(name: str = "wave-2", state: str = "Waiting", **more: Any) -> dict[str,
     return place | times | {"state": state, "required": 1} | more
 
 
-def annotations(world: World, run: str) -> dict[str, str]:
+def annotations_of(world: World, run: str) -> dict[str, str]:
     found: dict[str, str] = world.admin.get("drexecutions", run)["metadata"]["annotations"]
     return found
 
@@ -30,9 +30,9 @@ def test_an_approver_approves_with_kubectl_and_withdraws(world: World) -> None:
     run = world.waiting()
     kubectl = world.cluster.kubectl
     kubectl("annotate", "drx", run, f"leeward.dev/approve-wave-2={ALICE}", user="approver-a")
-    assert annotations(world, run)["leeward.dev/approve-wave-2"] == ALICE
+    assert annotations_of(world, run)["leeward.dev/approve-wave-2"] == ALICE
     kubectl("annotate", "drx", run, "leeward.dev/approve-wave-2-", user="approver-a")
-    assert "leeward.dev/approve-wave-2" not in annotations(world, run)
+    assert "leeward.dev/approve-wave-2" not in annotations_of(world, run)
 
 
 def test_a_refusal_reaches_the_terminal_with_the_command_that_would_pass(world: World) -> None:
@@ -48,7 +48,7 @@ def test_comments_suffixes_and_several_approvers_pass(world: World) -> None:
     run = world.waiting(gate(required=2, fourEyes="Required"))
     assert world.alice.annotate(run, approve_wave_2=f"{ALICE}: lag is 4 s: fine").ok
     assert world.bob.annotate(run, approve_wave_2__second=BOB).ok
-    assert annotations(world, run)["leeward.dev/approve-wave-2.second"] == BOB
+    assert annotations_of(world, run)["leeward.dev/approve-wave-2.second"] == BOB
 
 
 def test_a_user_name_with_colons_approves(world: World) -> None:
@@ -168,7 +168,7 @@ def test_an_approval_survives_a_sync_that_knows_nothing_of_it(world: World) -> N
     text = json.dumps(manifest)
     kubectl("apply", "-f", "-", input=text, user="on-duty")
     kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text, user="on-duty")
-    kept = annotations(world, run)
+    kept = annotations_of(world, run)
     assert kept["leeward.dev/approve-wave-2"] == ALICE
     assert kept["leeward.dev/requested-by"] == DUTY
     assert kept["example.com/team"] == "orders"

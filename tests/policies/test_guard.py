@@ -337,7 +337,7 @@ def test_a_policy_that_is_being_deleted_is_not_trusted(world: World, prove: Prov
     world.cluster.kubectl("patch", POLICY, COMMANDS, "--type=merge", "-p", json.dumps(held))
     world.cluster.kubectl("delete", POLICY, COMMANDS, "--wait=false")
     proof = prove(run)
-    free = {"metadata": {"finalizers": []}}
+    free: dict[str, Any] = {"metadata": {"finalizers": []}}
     world.cluster.kubectl("patch", POLICY, COMMANDS, "--type=merge", "-p", json.dumps(free))
     assert (proof.ok, proof.reason) == (False, "PolicyMissing")
     assert "is being deleted" in proof.message

@@ -80,7 +80,8 @@ def test_each_group_has_exactly_its_rights(world: World, group: str, expected: s
 def test_the_rights_end_at_the_namespace(world: World) -> None:
     for group in ("developers", "dr-approvers", "dr-operators"):
         for asked in sorted(ASKED):
-            assert not may(world, "someone", [group], *asked.split(" "), namespace="default")
+            verb, resource = asked.split(" ")
+            assert not may(world, "someone", [group], verb, resource, "default")
 
 
 def test_accounts_are_the_platforms(world: World) -> None:

@@ -65,7 +65,8 @@ CountOrPercent = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int
 """A whole number, or a percentage such as `95%`."""
 Text = Annotated[str, StringConstraints(max_length=1024)]
 Line = Annotated[str, StringConstraints(max_length=256)]
-ResourceId = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+ResourceId = Annotated[str, StringConstraints(min_length=1, max_length=1011)]
+"""An id as the technology's API wants it, or an ARN (1,011 is AWS's longest)."""
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 TagValue = Annotated[str, StringConstraints(max_length=256)]
 Time = Annotated[

@@ -53,9 +53,14 @@ class RecoveryPoint(Model):
         ),
     ] = "Latest"
     """Latest: the newest consistent one."""
-    before: Time | None = None
+    before: Annotated[
+        Time | None, Field(json_schema_extra=later("the latest recovery point is used"))
+    ] = None
     """For type Before: nothing newer than this."""
-    snapshots: Annotated[dict[ResourceId, Line], Field(max_length=500)] = {}
+    snapshots: Annotated[
+        dict[ResourceId, Line],
+        Field(max_length=500, json_schema_extra=later("the latest recovery point is used")),
+    ] = {}
     """For type Pinned: snapshot by resource."""
 
 
@@ -367,9 +372,7 @@ class DRExecutionStatus(Model):
     """Resources of the run."""
     gates: Annotated[list[GateStatus], Field(max_length=60, json_schema_extra=listmap("name"))] = []
     """Gates that were asked."""
-    frozen_gates: Annotated[
-        list[FrozenGate], Field(max_length=60, json_schema_extra=atomic())
-    ] = []
+    frozen_gates: Annotated[list[FrozenGate], Field(max_length=60, json_schema_extra=atomic())] = []
     """Gates of the frozen plan, asked or not."""
     accepting: Accepting | None = None
     """Command being taken."""

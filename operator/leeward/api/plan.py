@@ -426,7 +426,7 @@ class ComplianceProblem(Model):
     """CamelCase word."""
     count: int
     """Resources that have it."""
-    examples: Annotated[list[str], Field(max_length=5)] = []
+    examples: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=5)] = []
     """Some of them."""
     remedy: Text = ""
     """What to do."""
@@ -456,7 +456,7 @@ class ReadinessProblem(Model):
     """CamelCase word."""
     count: int
     """Resources that have it."""
-    examples: Annotated[list[str], Field(max_length=5)] = []
+    examples: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=5)] = []
     """Some of them, with account and Region."""
     message: Text = ""
     """What is wrong and what to do."""

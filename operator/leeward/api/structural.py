@@ -34,11 +34,6 @@ _KEPT = {
     "object": ("maxProperties",),
 }
 """Keywords that mean the same on both sides, by type."""
-_OPEN_ENDED = {
-    "RecoveryPlan.status.compliance.problems[].examples[]": 512,
-    "RecoveryPlan.status.readiness[].examples[]": 512,
-}
-"""Limits of strings whose models give none; only the operator writes them."""
 _TRANSLATED = frozenset(
     {
         *("type", "const", "description", "default", "title", "items", "properties", "required"),
@@ -154,8 +149,6 @@ class _Converter:
         result |= {keyword: node[keyword] for keyword in _KEPT[kind] if keyword in node}
         if "const" in node:
             result["enum"] = [node["const"]]
-        if kind == "string" and path in _OPEN_ENDED:
-            result.setdefault("maxLength", _OPEN_ENDED[path])
         if kind == "string" and not result.keys() & {"maxLength", "enum"}:
             raise SchemaError(path, "a string needs max_length")
         if kind == "array":

@@ -91,7 +91,7 @@ class DRTaskSpec(Model):
     """Role that is assumed; absent: the operator's own credentials."""
     resources: Annotated[list[TaskResource], Field(max_length=100, json_schema_extra=atomic())] = []
     """What it works on."""
-    depends_on: Annotated[list[Line], Field(max_length=50)] = []
+    depends_on: Annotated[list[Line], Field(max_length=500, json_schema_extra=atomic())] = []
     """DRTasks that must be complete first."""
     timeout: Duration = "2h"
     """How long it may run."""

@@ -147,7 +147,8 @@ class ExplicitTask(Model):
     ] = "Activate"
     """Phase in which it runs."""
     depends_on: Annotated[list[ShortName], Field(max_length=50)] = []
-    """Tasks of the same plan that must be complete first. A cycle is refused."""
+    """Tasks of the same plan that must be complete first. A cycle is refused. What tags put into
+    the same wave and phase always comes first."""
     successors: Annotated[
         list[ShortName], Field(max_length=50, json_schema_extra=later("use dependsOn"))
     ] = []
@@ -165,13 +166,13 @@ class ExplicitTask(Model):
     """What it is; one block of the same name gives the details."""
     route53: Route53Task | None = None
     """Switch DNS records. In a Test it is skipped: a drill never touches production names."""
-    automation: AutomationTask | None = None
+    automation: Annotated[AutomationTask | None, Field(json_schema_extra=later(_LATER))] = None
     """Run an SSM document."""
-    script: ScriptTask | None = None
+    script: Annotated[ScriptTask | None, Field(json_schema_extra=later(_LATER))] = None
     """Run a script on servers."""
-    check: CheckTask | None = None
+    check: Annotated[CheckTask | None, Field(json_schema_extra=later(_LATER))] = None
     """Check an endpoint."""
-    manual: ManualTask | None = None
+    manual: Annotated[ManualTask | None, Field(json_schema_extra=later(_LATER))] = None
     """Ask a person."""
 
 

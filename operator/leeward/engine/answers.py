@@ -26,6 +26,11 @@ from leeward.planning.record import compose_task
 from leeward.planning.steering import steer
 from leeward.planning.times import render_time
 
+_CHANGED = (
+    "the admission policies were edited or replaced after the gate was asked; earlier answers are "
+    "void too and must be given again"
+)
+
 
 class CommandTaker:
     """Reads commands from annotations, records them and takes the annotations off."""
@@ -37,13 +42,27 @@ class CommandTaker:
         """The run after all its commands have been taken."""
         run = await self._finish(run)
         for command in commands.on_execution(run.model.metadata.annotations):
-            status = await self._applied(run.model, command)
-            accepting = Accepting(key=command.key, value=command.value[:512])
-            status = status.model_copy(update={"accepting": accepting})
-            run = await put_status(self._c.kube, run, status)
-            await self._emit(run, status.commands[-1])
-            run = await self._finish(run)
+            run = await self._take(run, command, await self._applied(run.model, command))
         return run
+
+    async def void(self, run: Held[DRExecution], gate: str, why: str) -> Held[DRExecution]:
+        """The run after every answer to `gate` that is on it now was taken off, uncounted."""
+        for command in commands.on_execution(run.model.metadata.annotations):
+            if command.gate == gate:
+                status = self._journalled(run.model.status, command, f"void: {why}", {})
+                run = await self._take(run, command, status)
+        return run
+
+    async def _take(
+        self, run: Held[DRExecution], command: Command, status: DRExecutionStatus
+    ) -> Held[DRExecution]:
+        """Record the command as `status` has it, then take its annotation off."""
+        accepting = Accepting(key=command.key, value=command.value[:512])
+        run = await put_status(
+            self._c.kube, run, status.model_copy(update={"accepting": accepting})
+        )
+        await self._emit(run, run.model.status.commands[-1])
+        return await self._finish(run)
 
     async def _finish(self, run: Held[DRExecution]) -> Held[DRExecution]:
         accepting = run.model.status.accepting
@@ -74,16 +93,14 @@ class CommandTaker:
         gate = next((g for g in status.gates if g.name == command.gate), None)
         if gate is None or gate.state in {"Approved", "Automatic"}:
             return self._journalled(status, command, "void: the gate does not wait", {})
-        if self._c.settings.guard == "Required":
-            proof = await self._c.guard.prove(run, command.gate)
-            if not proof.ok:
-                return self._journalled(status, command, f"void: {proof.message}", {})
-            if proof.snapshot != gate.guard:
-                asked = gate.model_copy(update={"guard": proof.snapshot, "answers": []})
-                changed = (
-                    "void: the admission policies changed after the gate was asked; answer again"
-                )
-                return self._journalled(status, command, changed, {"gates": _with(status, asked)})
+        proof = await self._c.guard.prove(run, command.gate)
+        if not proof.ok or proof.snapshot != gate.guard:
+            # Without its proof the gate counts nothing, until the gatekeeper has proved it anew.
+            why = proof.message if not proof.ok else _CHANGED
+            unproved = gate.model_copy(update={"guard": "", "answers": [], "state": "Waiting"})
+            return self._journalled(
+                status, command, f"void: {why}", {"gates": _with(status, unproved)}
+            )
         record = ApprovalRecord(
             user=command.user,
             verdict="Approve" if command.verb == "approve" else "Reject",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from leeward.api.account import TargetAccount
 from leeward.api.common import PREFIX
 from leeward.api.execution import (
     DRExecution,
@@ -17,10 +16,10 @@ from leeward.api.execution import (
     TaskRecord,
     WaveProgress,
 )
-from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import ActiveExecution, RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
+from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
 from leeward.engine.objects import (
@@ -66,8 +65,8 @@ class Beginner:
             outcome = Outcome("Preflight", "WaitingForDiscovery", waiting)
             status = compose(execution, [], outcome, self._c.now())
             return await put_status(self._c.kube, run, status), 1.0
-        accounts = await self._accounts(plan.model)
-        inventories = await self._inventories(plan.model)
+        accounts = await accounts_of(self._c.kube, plan.model)
+        inventories = await inventories_of(self._c.kube, plan.model)
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
             now=self._c.now(), live_elsewhere=await self._live_elsewhere(execution),
@@ -102,15 +101,6 @@ class Beginner:
         if self._c.now() - created > DISCOVERY_PATIENCE:
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
-
-    async def _accounts(self, plan: RecoveryPlan) -> dict[str, TargetAccount]:
-        held = await read_all(self._c.kube, TargetAccount, None)
-        wanted = {a.name for a in plan.spec.accounts}
-        return {h.model.metadata.name: h.model for h in held if h.model.metadata.name in wanted}
-
-    async def _inventories(self, plan: RecoveryPlan) -> list[Held[RecoveryInventory]]:
-        selector = f"{PLAN_LABEL}={label_value(plan.metadata.name)}"
-        return await read_all(self._c.kube, RecoveryInventory, plan.metadata.namespace, selector)
 
     async def _live_elsewhere(self, execution: DRExecution) -> dict[str, str]:
         """By ARN: the other live run that holds the resource, in whatever namespace."""

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from leeward.api.common import Condition
-from leeward.api.conditions import Type, set_condition
-from leeward.api.execution import DRExecution, DRExecutionStatus, GateStatus
+from leeward.api.conditions import Type, find, set_condition
+from leeward.api.execution import DRExecution, GateStatus
 from leeward.api.task import DRTask
+from leeward.engine.answers import CommandTaker
 from leeward.engine.context import Context
+from leeward.engine.guard import OFF
 from leeward.engine.objects import Held, put_status
 from leeward.planning import gates
 from leeward.planning.record import Outcome, compose
@@ -20,8 +22,9 @@ from leeward.planning.waves import Cursor
 class Gatekeeper:
     """Writes gates into executions."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, commands: CommandTaker) -> None:
         self._c = context
+        self._commands = commands
 
     async def ask(
         self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
@@ -55,49 +58,38 @@ class Gatekeeper:
         return run, list(tasks)
 
     async def prove(self, run: Held[DRExecution], gate: GateStatus) -> Held[DRExecution]:
-        """The run with the proof of the guard on its gate, or with why it could not be had."""
-        if self._c.settings.guard == "Off":
-            return await self._guarded(
-                run, gate, "Off", "GuardOff", "guard is Off by setting", "False"
-            )
-        proof = await self._c.guard.prove(run.model, gate.name)
-        if proof.ok:
-            return await self._guarded(
-                run, gate, proof.snapshot, proof.reason, proof.message, "True"
-            )
-        return await self._guarded(run, gate, "", proof.reason, proof.message, "False")
+        """The run with the proof of the guard on its gate, or with why it could not be had.
 
-    async def _guarded(
-        self,
-        run: Held[DRExecution],
-        gate: GateStatus,
-        snapshot: str,
-        reason: str,
-        message: str,
-        verdict: str,
-    ) -> Held[DRExecution]:
-        at = render_time(self._c.now())
+        Answers that were on the object before the proof are void: they may be from a time when
+        the policies were away.
+        """
+        proof = await self._c.guard.prove(run.model, gate.name)
+        was = find(run.model.status.conditions, Type.GUARD_ACTIVE)
+        active = proof.ok and proof.snapshot != OFF
         condition = Condition(
             type=Type.GUARD_ACTIVE,
-            status="True" if verdict == "True" else "False",
-            reason=reason or "Proved",
-            message=message[:4096],
-            last_transition_time=at,
+            status="True" if active else "False",
+            reason=proof.reason,
+            message=proof.message[:4096],
+            last_transition_time=render_time(self._c.now()),
             observed_generation=run.model.metadata.generation,
         )
-        status: DRExecutionStatus = run.model.status.model_copy(
-            update={
-                "conditions": set_condition(run.model.status.conditions, condition),
-                "gates": [
-                    g.model_copy(update={"guard": snapshot[:128]}) if g.name == gate.name else g
-                    for g in run.model.status.gates
-                ],
-            }
-        )
-        run = await put_status(self._c.kube, run, status)
-        if verdict == "False":
-            await self._c.recorder.emit(run.raw, reason, message, "Warning", at)
-        return run
+        snapshot = proof.snapshot if proof.ok else ""
+        update = {
+            "conditions": set_condition(run.model.status.conditions, condition),
+            "gates": [
+                g.model_copy(update={"guard": snapshot}) if g.name == gate.name else g
+                for g in run.model.status.gates
+            ],
+        }
+        run = await put_status(self._c.kube, run, run.model.status.model_copy(update=update))
+        if not active and (was is None or was.reason != proof.reason):
+            await self._c.recorder.emit(
+                run.raw, proof.reason, proof.message, "Warning", condition.last_transition_time
+            )
+        if not snapshot:
+            return run
+        return await self._commands.void(run, gate.name, "given before the guard was proved")
 
     async def expire(self, run: Held[DRExecution]) -> Held[DRExecution]:
         """The run with gates past their deadline marked, and unproved ones proved again."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.api.account import TargetAccount
 from leeward.api.common import Ref
@@ -24,6 +22,7 @@ from leeward.api.inventory import (
 )
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
+from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.kube import ApiError, path_of
 from leeward.engine.objects import (
     PLAN_LABEL,
@@ -33,8 +32,8 @@ from leeward.engine.objects import (
     new_object,
     put_status,
     read,
-    read_all,
 )
+from leeward.engine.readiness import check
 from leeward.engine.supervisor import Key
 from leeward.planning import rules
 from leeward.planning.durations import parse
@@ -42,9 +41,7 @@ from leeward.planning.inventory import PART, Found, by_account, chunks
 from leeward.planning.plan_status import assess
 from leeward.planning.times import render_time
 from leeward_adapters import registry
-from leeward_adapters.base import Target
 from leeward_adapters.discovery import discover
-from leeward_adapters.errors import classify
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +76,7 @@ class PlanReconciler:
             raise
         if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
             return None
-        accounts = await self._accounts(plan.model)
+        accounts = await accounts_of(self._c.kube, plan.model)
         signature = (
             plan.model.metadata.generation,
             tuple(sorted((a.metadata.uid, a.metadata.generation) for a in accounts.values())),
@@ -88,7 +85,7 @@ class PlanReconciler:
         if wait := self._not_due(key, signature, plan.model):
             return wait
         problems = rules.problems_of(plan.model, accounts)
-        inventories = await self._inventories(plan.model)
+        inventories = await inventories_of(self._c.kube, plan.model)
         if not problems:
             looked = await self._look(plan.model, accounts, inventories)
             inventories = await self._write(plan, accounts, inventories, looked)
@@ -115,42 +112,29 @@ class PlanReconciler:
             return 0.0
         return max((before[1] + self._interval(plan) - self._c.now()).total_seconds(), 0.0)
 
-    async def _accounts(self, plan: RecoveryPlan) -> dict[str, TargetAccount]:
-        wanted = {a.name for a in plan.spec.accounts}
-        held = await read_all(self._c.kube, TargetAccount, None)
-        return {h.model.metadata.name: h.model for h in held if h.model.metadata.name in wanted}
-
-    async def _inventories(self, plan: RecoveryPlan) -> list[Held[RecoveryInventory]]:
-        selector = f"{PLAN_LABEL}={label_value(plan.metadata.name)}"
-        return await read_all(self._c.kube, RecoveryInventory, plan.metadata.namespace, selector)
-
     async def _look(
         self,
         plan: RecoveryPlan,
         accounts: Mapping[str, TargetAccount],
         inventories: Sequence[Held[RecoveryInventory]],
     ) -> dict[str, _Looked]:
-        """What every account says, all at once; a silent one with what it said before."""
+        """What every account says, all at once; a silent one with what it said before as well."""
         looked = await asyncio.gather(*(self._look_at(plan, a) for a in accounts.values()))
         return {
-            one.account: one if not one.problem else _as_before(one, inventories) for one in looked
+            one.account: _with_last_good(one, inventories) if one.problem else one for one in looked
         }
 
     async def _look_at(self, plan: RecoveryPlan, target: TargetAccount) -> _Looked:
         account = self._c.account(target, plan.metadata.namespace)
         regions = plan.spec.regions
         name = target.metadata.name
-        try:
-            seen = await self._c.pool.run(
-                discover,
-                lambda region: self._c.aws.scope(account, region),
-                regions=(regions.primary, regions.recovery),
-            )
-        except (ClientError, BotoCoreError) as error:
-            fault = classify(error)
-            problem = f"account {target.spec.account_id} ({name}): {fault.code}: {fault.message}"
-            log.warning("plan %s: %s", plan.metadata.name, problem)
-            return _Looked(name, problem=problem[:1024])
+        seen = await self._c.pool.run(
+            discover,
+            lambda region: self._c.aws.scope(account, region),
+            regions=(regions.primary, regions.recovery),
+        )
+        if seen.problems:
+            log.warning("plan %s, account %s: %s", plan.metadata.name, name, seen.problems)
         found = tuple(
             Found(
                 id=r.id, arn=r.arn, technology=r.technology, account=name,
@@ -159,7 +143,7 @@ class PlanReconciler:
             )
             for r in seen.found
         )  # fmt: skip
-        return _Looked(name, found, remarks=tuple(seen.problems))
+        return _Looked(name, found, "; ".join(seen.problems)[:1024], tuple(seen.notes))
 
     async def _write(
         self,
@@ -175,16 +159,38 @@ class PlanReconciler:
         written: list[Held[RecoveryInventory]] = []
         for name, target in accounts.items():
             resources = sorted_out.get(name, [])
-            findings = await self._readiness(plan.model, target, resources, looked[name])
+            findings = await self._findings(plan.model, target, resources, looked[name])
+            listed = {r.id for r in resources}
             for part, some in enumerate(chunks(resources, PART) or [[]]):
                 held = await self._part(plan, target, part, existing)
-                status = self._status(held.model, some, findings, looked[name])
+                ids = {r.id for r in some}
+                # What speaks of the account, or of something not listed, stands in the first part.
+                mine = [
+                    f for f in findings
+                    if f.resource in ids or (part == 0 and f.resource not in listed)
+                ]  # fmt: skip
+                status = self._status(held.model, some, mine, looked[name])
                 written.append(await put_status(self._c.kube, held, status))
         kept = {w.model.metadata.name for w in written}
         for name, inventory in existing.items():
             if name not in kept:
                 await self._c.kube.delete(inventory.path, uid=inventory.model.metadata.uid)
         return written
+
+    async def _findings(
+        self,
+        plan: RecoveryPlan,
+        target: TargetAccount,
+        resources: Sequence[InventoryResource],
+        looked: _Looked,
+    ) -> list[Finding]:
+        notes = [
+            Finding(severity="Warning", reason="DiscoveryFragile", message=r[:1024])
+            for r in looked.remarks
+        ]
+        if looked.problem:
+            return notes  # the plan's status says that the account is silent
+        return [*notes, *await check(self._c, plan, target, resources)]
 
     def _status(
         self,
@@ -193,9 +199,6 @@ class PlanReconciler:
         findings: Sequence[Finding],
         looked: _Looked,
     ) -> RecoveryInventoryStatus:
-        ids = {r.id for r in resources}
-        part = held.spec.part
-        mine = [f for f in findings if f.resource in ids or (f.resource is None and part == 0)]
         answered = not looked.problem
         discovered = render_time(self._c.now()) if answered else held.status.discovered_at
         return RecoveryInventoryStatus(
@@ -204,53 +207,8 @@ class PlanReconciler:
             problem=looked.problem or None,
             count=len(resources),
             resources=list(resources),
-            findings=mine[:500],
+            findings=list(findings[:500]),
         )
-
-    async def _readiness(
-        self,
-        plan: RecoveryPlan,
-        target: TargetAccount,
-        resources: Sequence[InventoryResource],
-        looked: _Looked,
-    ) -> list[Finding]:
-        """What the adapters say of the selected resources, and what discovery could not see."""
-        findings = [
-            Finding(severity="Warning", reason="DiscoveryIncomplete", message=r[:1024])
-            for r in looked.remarks
-        ]
-        if looked.problem:
-            message = looked.problem[:1024]
-            return [Finding(severity="Blocking", reason="AccountSilent", message=message)]
-        scope = self._c.aws.scope(
-            self._c.account(target, plan.metadata.namespace), plan.spec.regions.recovery
-        )
-        for technology in sorted({r.technology for r in resources if r.verdict == "Selected"}):
-            targets = [
-                Target(r.id, r.arn, r.name, dict(r.attributes))
-                for r in resources
-                if r.technology == technology and r.verdict == "Selected"
-            ]
-            adapter = registry.adapter(technology)
-            try:
-                seen = await self._c.pool.run(adapter.readiness, scope, targets)
-            except (ClientError, BotoCoreError) as error:
-                fault = classify(error)
-                message = f"{technology} in {target.metadata.name}: {fault.code}: {fault.message}"
-                findings.append(
-                    Finding(severity="Blocking", reason="NotChecked", message=message[:1024])
-                )
-                continue
-            findings += [
-                Finding.model_validate(
-                    {
-                        "resource": f.target, "severity": f.severity,
-                        "reason": f.reason[:63], "message": f.message[:1024],
-                    }
-                )
-                for f in seen
-            ]  # fmt: skip
-        return findings
 
     async def _part(
         self,
@@ -283,16 +241,26 @@ class PlanReconciler:
         return hold(RecoveryInventory, await self._c.kube.create(path, body))
 
 
-def _as_before(silent: _Looked, inventories: Sequence[Held[RecoveryInventory]]) -> _Looked:
-    """What a silent account said the last time."""
-    found = tuple(
-        Found(
-            id=r.id, arn=r.arn, technology=r.technology, account=i.model.spec.account,
-            account_id=i.model.spec.account_id, region=r.region, name=r.name, tags=r.tags,
+def _with_last_good(silent: _Looked, inventories: Sequence[Held[RecoveryInventory]]) -> _Looked:
+    """What an account says that did not answer wholly, and whatever else it said before.
+
+    What is not seen for want of an answer is not gone: an inventory does not shrink by accident.
+    """
+    before = {
+        r.arn: Found(
+            id=r.id,
+            arn=r.arn,
+            technology=r.technology,
+            account=i.model.spec.account,
+            account_id=i.model.spec.account_id,
+            region=r.region,
+            name=r.name,
+            tags=r.tags,
             attributes=r.attributes,
         )
         for i in inventories
         if i.model.spec.account == silent.account
         for r in i.model.status.resources
-    )  # fmt: skip
-    return _Looked(silent.account, found, silent.problem)
+    }
+    now = {f.arn: f for f in silent.found}
+    return replace(silent, found=tuple((before | now).values()))

@@ -63,7 +63,7 @@ class RunReconciler:
         self._commands = CommandTaker(context)
         self._beginner = Beginner(context)
         self._finisher = Finisher(context)
-        self._gates = Gatekeeper(context)
+        self._gates = Gatekeeper(context, self._commands)
 
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next, or None when the execution needs no more."""

@@ -12,7 +12,8 @@ from leeward.api.common import PREFIX
 EXECUTION_VERBS: Final = ("approve", "reject", "pause", "resume", "cancel")
 TASK_VERBS: Final = ("retry", "skip")
 _GATE = re.compile(r"^(approve|reject)-([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$")
-_IDS = re.compile(r"^\[([^\]]*)\]\s*")
+_IDS = re.compile(r"^\[([^\]]*)(?:\]\s*|$)")
+_FIRST: Final = ("cancel", "resume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,19 @@ class Command:
     user: str
     comment: str
     resources: tuple[str, ...] = ()
-    """Resource ids that a task's command names; empty: all that it can apply to."""
+    """Resource ids that a task's command names; empty: all that it can apply to. An empty or
+    unclosed list of ids names nothing, so it holds one id that no resource has."""
 
 
 def on_execution(annotations: Mapping[str, str]) -> list[Command]:
-    """Commands on an execution, in the order of their keys; `cancel` comes first.
+    """Commands on an execution, in the order of their keys, but `cancel` first.
 
-    Annotations that are no commands are left out; the admission policy refuses unknown keys.
+    Where `resume` and `pause` lie side by side nobody knows which is newer, so the run ends up
+    paused. Annotations that are no commands are left out, and those that name nobody; the
+    admission policy refuses both.
     """
     found = [c for k, v in sorted(annotations.items()) if (c := _parse(k, v, EXECUTION_VERBS))]
-    return sorted(found, key=lambda c: c.verb != "cancel")
+    return sorted(found, key=lambda c: _FIRST.index(c.verb) if c.verb in _FIRST else len(_FIRST))
 
 
 def on_task(annotations: Mapping[str, str]) -> list[Command]:
@@ -56,8 +60,11 @@ def _parse(key: str, value: str, verbs: tuple[str, ...]) -> Command | None:
         return None
     # A user name may hold colons, but never colon and space: admission refuses such callers.
     user, _, comment = value.partition(": ")
+    if not user.strip():
+        return None
     resources: tuple[str, ...] = ()
-    if ids := _IDS.match(comment):
-        resources = tuple(i.strip() for i in ids.group(1).split(",") if i.strip())
+    if word in TASK_VERBS and (ids := _IDS.match(comment)):
+        named = tuple(i.strip() for i in ids.group(1).split(","))
+        resources = tuple(i for i in named if i) or ("",)
         comment = comment[ids.end() :]
     return Command(key, value, word, gate, user.strip(), comment.strip(), resources)

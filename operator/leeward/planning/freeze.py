@@ -253,7 +253,8 @@ def freeze(
     tasks = []
     for stage in _stages(execution.spec.operation, plan.spec.waves):
         mine = [r for r in resources if r.resource.wave == stage.wave.name]
-        specs = [*_dealt(run, stage, mine), *_explicit(run, stage)]
+        dealt = list(_dealt(run, stage, mine))
+        specs = [*dealt, *_explicit(run, stage, [name for name, _ in dealt])]
         tasks += [FrozenTask(name, spec, digest(spec.to_api())) for name, spec in specs]
     gates = planned_gates(execution.spec, plan.spec, accounts)
     contents = {
@@ -299,8 +300,12 @@ def _resource(found: Located) -> TaskResource:
     )
 
 
-def _explicit(run: _Run, stage: _Stage) -> Iterator[tuple[str, DRTaskSpec]]:
-    """The plan's explicit tasks of the stage, in the plan's order."""
+def _explicit(run: _Run, stage: _Stage, dealt: Sequence[str]) -> Iterator[tuple[str, DRTaskSpec]]:
+    """The plan's explicit tasks of the stage, in the plan's order.
+
+    They wait for what tags put into the same stage: a name must not point at servers that do not
+    run yet.
+    """
     names = _explicit_names(run)
     for task in stage.wave.tasks:
         if task.route53 is None or task.name not in names or task.recovery_phase != stage.phase:
@@ -308,7 +313,7 @@ def _explicit(run: _Run, stage: _Stage) -> Iterator[tuple[str, DRTaskSpec]]:
         account = task.route53.account_ref.name
         records = record_resources(task.route53, run.accounts[account])
         spec = _spec(run, stage, "route53", account, records, task)
-        edges = [names[name] for name in task.depends_on if name in names]
+        edges = [*dealt, *(names[name] for name in task.depends_on if name in names)]
         yield names[task.name], spec.model_copy(update={"depends_on": edges})
 
 

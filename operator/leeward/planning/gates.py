@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
+from leeward.api.conditions import Reason
 from leeward.api.execution import ApprovalRecord, DRExecution, FrozenGate, GateStatus
 from leeward.api.task import DRTask
 from leeward.planning.digests import digest
 from leeward.planning.durations import parse
 from leeward.planning.times import parse_time, render_time
-from leeward.planning.waves import Stage
+from leeward.planning.waves import Stage, closes, ends_run
+from leeward.planning.wording import clip
+
+_DATA_LOSS: Final = (Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN, Reason.NOT_REPLICATING)
+"""Findings that only people answer."""
+_SESSION: Final = re.compile(r"^(arn:[^:]+:sts::\d{12}:assumed-role/.+)/[^/]+$")
+_MOST_ANSWERS: Final = 20
 
 
 def ask(
@@ -20,9 +28,11 @@ def ask(
 ) -> GateStatus:
     """The gate as it is written into the execution's status when the run reaches it.
 
-    `guard` is the snapshot of the admission policies proved at this moment, or `Off`.
+    `guard` is the snapshot of the admission policies proved at this moment, or `Off`. Automatic
+    approval does not answer for data that would be lost: a lag above its objective, or unknown,
+    is a question to people before users are sent over.
     """
-    automatic = execution.spec.approval_mode == "Automatic"
+    automatic = execution.spec.approval_mode == "Automatic" and not _loses_data(execution, gate)
     earlier = sum(1 for g in execution.status.gates if g.name == gate.name)
     return GateStatus(
         name=gate.name,
@@ -38,35 +48,52 @@ def ask(
         on_timeout=gate.on_timeout,
         on_reject=gate.on_reject,
         digest=digest(sorted(t.metadata.name for t in stage.tasks)),
-        findings=list(execution.status.findings[:20]),
+        findings=[clip(f, 256) for f in execution.status.findings[:20]],
         guard=guard,
     )
+
+
+def _loses_data(execution: DRExecution, gate: FrozenGate) -> bool:
+    if execution.spec.operation == "Test" or gate.before != "Activate":
+        return False
+    return any(f.partition(":")[0] in _DATA_LOSS for f in execution.status.findings)
 
 
 def answered(gate: GateStatus, record: ApprovalRecord) -> GateStatus:
     """The gate with one more answer, and what the answers come to now.
 
     An approval after a rejection starts the count anew: whoever approves then does so knowing
-    of the rejection. N counts distinct people.
+    of the rejection. N counts distinct people: who approves again adds nothing.
     """
+    if record.verdict == "Approve" and _person(record.user) in standing(gate.answers):
+        return gate
     answers = [*gate.answers, record]
     state = gate.state
     if record.verdict == "Reject":
         state = "Rejected"
     elif len(standing(answers)) >= gate.required:
         state = "Approved"
-    return gate.model_copy(update={"answers": answers[-20:], "state": state})
+    return gate.model_copy(update={"answers": answers[-_MOST_ANSWERS:], "state": state})
 
 
 def standing(answers: Sequence[ApprovalRecord]) -> set[str]:
-    """People whose approval counts: those who approved since the last rejection."""
+    """People whose approval counts: those who approved since the last rejection.
+
+    All sessions of an assumed role are one person, because whoever may assume it chooses the
+    session's name.
+    """
     people: set[str] = set()
     for answer in answers:
         if answer.verdict == "Reject":
             people.clear()
         else:
-            people.add(answer.user)
+            people.add(_person(answer.user))
     return people
+
+
+def _person(user: str) -> str:
+    match = _SESSION.match(user)
+    return match[1] if match else user
 
 
 def timed_out(gate: GateStatus, now: datetime) -> GateStatus:
@@ -88,7 +115,7 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
     """What the run does at `gate`, which is asked and not passed.
 
     After the first mutation a Failover does not fail by itself: then Fail means Hold. SkipWave
-    is followed in a Test only.
+    is followed in a Test only, and its clean-up is neither left out nor failed by a gate.
     """
     name, namespace = execution.metadata.name, execution.metadata.namespace
     approve = f'kubectl annotate drx {name} -n {namespace} leeward.dev/approve-{gate.name}="YOU"'
@@ -106,14 +133,17 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
     choice = gate.on_reject if rejected else gate.on_timeout
     test = execution.spec.operation == "Test"
     touched = execution.status.mutated or any(t.status.journal for t in tasks)
-    if choice == "SkipWave" and test:
+    if choice == "SkipWave" and test and not closes(gate.before):
         return Consequence("SkipWave", f"{why}; wave {gate.wave} is left out")
-    if choice == "Fail" and (test or not touched):
+    if ends_run(gate) and (test or not touched):
         return Consequence("Fail", why)
     cancel = f'kubectl annotate drx {name} -n {namespace} leeward.dev/cancel="YOU: why"'
     return Consequence("Decide", f"{why}. Approve it after all: {approve} ; or cancel: {cancel}")
 
 
 def _rejection(gate: GateStatus) -> str:
-    last = next(a for a in reversed(gate.answers) if a.verdict == "Reject")
+    """Who rejected it. Answers that became void are gone, the rejection stands."""
+    last = next((a for a in reversed(gate.answers) if a.verdict == "Reject"), None)
+    if last is None:
+        return "rejected"
     return f"rejected by {last.user}" + (f" ({last.comment})" if last.comment else "")

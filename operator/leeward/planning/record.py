@@ -25,7 +25,8 @@ from leeward.api.execution import (
 from leeward.api.plan import Location
 from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning.times import render_time
-from leeward.planning.waves import CLOSING, ENDED, PASSED, PHASES
+from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished
+from leeward.planning.wording import clip, some
 
 _WAITING: dict[str, str] = {
     "WaitingForApproval": Type.WAITING_FOR_APPROVAL,
@@ -124,7 +125,7 @@ def _wave(
     execution: DRExecution, wave: WaveProgress, tasks: Sequence[DRTask], at: str
 ) -> WaveProgress:
     mine = [t for t in tasks if t.spec.wave == wave.name]
-    counted = [t for t in mine if t.spec.recovery_phase in PHASES[execution.spec.operation]]
+    counted = _of_wave(execution.spec.operation, wave.name, tasks)
     state = _wave_state([t.status.state for t in counted], mine)
     live = [t for t in mine if t.status.state not in ENDED and t.status.state != "NotStarted"]
     started = [t.status.start_time for t in mine if t.status.start_time]
@@ -134,11 +135,17 @@ def _wave(
         update={
             "state": state,
             "recovery_phase": live[0].spec.recovery_phase if live else wave.recovery_phase,
-            "resources": _wave_counts(execution.spec.operation, counted),
+            "resources": _wave_counts(counted),
             "start_time": min(started) if started else None,
-            "completion_time": (max(ended) if ended else at) if over else None,
+            "completion_time": max(ended, default=wave.completion_time or at) if over else None,
         }
     )
+
+
+def _of_wave(operation: str, wave: str, tasks: Sequence[DRTask]) -> list[DRTask]:
+    """Tasks inside the wave, without those that follow the last wave."""
+    phases = PHASES[operation]
+    return [t for t in tasks if t.spec.wave == wave and t.spec.recovery_phase in phases]
 
 
 def _wave_state(states: Sequence[str], tasks: Sequence[DRTask]) -> TaskState:
@@ -155,7 +162,7 @@ def _wave_state(states: Sequence[str], tasks: Sequence[DRTask]) -> TaskState:
     return "NotStarted" if all(s == "NotStarted" for s in states) else "InProgress"
 
 
-def _wave_counts(operation: str, tasks: Sequence[DRTask]) -> Counts:
+def _wave_counts(tasks: Sequence[DRTask]) -> Counts:
     """Resources of a wave: each once, complete when it is through all of its phases."""
     by_id: dict[tuple[str, str], list[str]] = {}
     for task in tasks:
@@ -170,10 +177,10 @@ def _wave_counts(operation: str, tasks: Sequence[DRTask]) -> Counts:
     for states_of in by_id.values():
         if "Failed" in states_of:
             counts["failed"] += 1
-        elif all(s == "Skipped" for s in states_of):
-            counts["skipped"] += 1
-        elif all(s in {"Complete", "Skipped"} for s in states_of):
+        elif all(s == "Complete" for s in states_of):
             counts["complete"] += 1
+        elif all(s in {"Complete", "Skipped"} for s in states_of):
+            counts["skipped"] += 1  # what was left out of one phase is not through
         elif any(s != "NotStarted" for s in states_of):
             counts["in_progress"] += 1
     return Counts(total=len(by_id), **counts)
@@ -234,36 +241,61 @@ def compose_task(task: DRTask, status: DRTaskStatus, now: datetime) -> DRTaskSta
     )
 
 
-def closing_phases(operation: str) -> tuple[str, ...]:
-    """Phases that follow the last wave."""
-    return CLOSING.get(operation, ())
-
-
 def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
-    """How a run ends that has nothing left to do."""
+    """How a run ends that has nothing left to do.
+
+    It succeeded only if every task that it had is complete or was left out. What people left out
+    after it had failed is counted and named, and the reason is not that of a whole success.
+    """
     operation, status = execution.spec.operation, execution.status
-    failed = [t for t in tasks if t.status.state == "Failed"]
-    resources = sum(len(t.spec.resources) for t in tasks if t.spec.recovery_phase == "Instantiate")
     if status.cancelling:
-        live = _left_behind(tasks)
-        return Outcome("Cancelled", Reason.CANCELLED, f"cancelled by a person; {live}")
-    if failed:
+        return Outcome("Cancelled", Reason.CANCELLED, f"cancelled by a person; {_stays(tasks)}")
+    if execution.metadata.deletion_timestamp is not None:
+        return Outcome("Cancelled", Reason.CANCELLED, f"deleted while it ran; {_stays(tasks)}")
+    if failed := [t for t in tasks if t.status.state == "Failed"]:
         named = "; ".join(f"{t.metadata.name}: {t.status.message}" for t in failed[:3])
-        return Outcome("Failed", Reason.FAILED, f"{len(failed)} tasks failed: {named}"[:1024])
-    skipped = sum(1 for t in tasks if t.status.state == "Skipped")
-    tail = f"; {skipped} tasks left out" if skipped else ""
+        return Outcome("Failed", Reason.FAILED, clip(f"{len(failed)} tasks failed: {named}", 1024))
+    if gate := next((g for g in status.gates if ends_run(g)), None):
+        how = "was rejected" if gate.state == "Rejected" else "was not answered in time"
+        return Outcome("Failed", "GateNotPassed", f"gate {gate.name} {how}; {_stays(tasks)}")
+    if open_ := unfinished(operation, tasks):
+        names = some([t.metadata.name for t in open_])
+        return Outcome("Failed", Reason.FAILED, f"{len(open_)} tasks were not done: {names}")
     what = "rehearsed and cleaned up" if operation == "Test" else "recovered"
-    return Outcome(
-        "Succeeded",
-        Reason.SUCCEEDED,
-        f"{operation}: {resources} resources {what} in {len(status.waves)} waves{tail}",
+    done = _total([_wave_counts(_of_wave(operation, w.name, tasks)) for w in status.waves])
+    words = f"{operation}: {done.complete} resources {what} in {len(status.waves)} waves"
+    if left := _given_up(operation, tasks):
+        words = clip(f"{words}; {len(left)} left out by people: {some(left)}", 1024)
+        return Outcome("Succeeded", Reason.WITHIN_TOLERANCE, words)
+    return Outcome("Succeeded", Reason.SUCCEEDED, words)
+
+
+def _given_up(operation: str, tasks: Sequence[DRTask]) -> list[str]:
+    """Ids of resources that people left out; a Test leaves production's DNS out by itself."""
+    found: dict[str, None] = {}
+    for task in (t for t in tasks if t.spec.recovery_phase in PHASES[operation]):
+        states = {r.id: r for r in task.status.resources}
+        for resource in task.spec.resources:
+            known = states.get(resource.id)
+            skipped = known.state == "Skipped" if known else task.status.state == "Skipped"
+            if skipped and not (known and known.reason == "NotInATest"):
+                found[resource.id] = None
+    return list(found)
+
+
+def _stays(tasks: Sequence[DRTask]) -> str:
+    """What a run that did not succeed leaves in AWS."""
+    done, started, cleaned = (
+        sum(t.status.complete for t in tasks if t.spec.recovery_phase == phase)
+        for phase in ("Instantiate", "Activate", "Cleanup")
     )
-
-
-def _left_behind(tasks: Sequence[DRTask]) -> str:
-    done = sum(t.status.complete for t in tasks if t.spec.recovery_phase == "Instantiate")
-    started = sum(t.status.complete for t in tasks if t.spec.recovery_phase == "Activate")
-    cleaned = sum(t.status.complete for t in tasks if t.spec.recovery_phase == "Cleanup")
-    if cleaned:
-        return f"{done} resources had been launched, {cleaned} were cleaned up"
-    return f"{done} resources were launched and {started} activated, and stay as they are"
+    cleanups = [t for t in tasks if t.spec.recovery_phase == "Cleanup"]
+    if not cleanups:
+        return f"{done} resources were launched and {started} activated, and stay as they are"
+    words = f"{done} resources had been launched, {cleaned} were cleaned up"
+    if failed := [t.metadata.name for t in cleanups if t.status.state == "Failed"]:
+        words += (
+            f"; the clean-up failed, and what the drill launched there stays until somebody ends "
+            f"it: {some(failed)}"
+        )
+    return clip(words, 900)

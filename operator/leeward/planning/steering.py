@@ -1,9 +1,15 @@
-"""What `retry` and `skip` make of a task."""
+"""What `retry` and `skip` make of a task, and what a pause costs it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from leeward.api.common import PREFIX
+from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTaskStatus, TaskResourceStatus
 from leeward.planning.commands import Command
+from leeward.planning.times import parse_time
 
 
 def steer(status: DRTaskStatus, command: Command) -> tuple[DRTaskStatus, str]:
@@ -52,3 +58,15 @@ def _retry(status: DRTaskStatus, command: Command, chosen: set[str]) -> tuple[DR
         "message": f"retry of {len(chosen)} by {command.user}",
     }
     return status.model_copy(update=update), f"{len(chosen)} resources are tried again"
+
+
+def paused_for(records: Sequence[CommandRecord], since: datetime, now: datetime) -> timedelta:
+    """How long a run was paused between `since` and `now`, by its record of commands."""
+    total, paused_at = timedelta(0), None
+    for record in records:
+        at = min(max(parse_time(record.time), since), now)
+        if record.key == f"{PREFIX}pause" and paused_at is None:
+            paused_at = at
+        elif record.key == f"{PREFIX}resume" and paused_at is not None:
+            total, paused_at = total + (at - paused_at), None
+    return total + (now - paused_at if paused_at is not None else timedelta(0))

@@ -178,8 +178,6 @@ def _needed(
         times = sum(1 for i in sent if i.outcome == "Refused")
         refusal = messages.refusal(given.spec, seen.action, last, times)
         return _failed(rid, last.code or "Refused", refusal)
-    if _journal_is_full(given, seen.action):
-        return _failed(rid, "JournalFull", messages.JOURNAL_FULL)
     wait = max(_may_turn_up(given, rid, seen.action, tally), _pause(given, last, refusals))
     if wait > timedelta(0):
         tally.waits.append(wait)
@@ -187,6 +185,8 @@ def _needed(
         if last is not None and last.outcome == "Refused":
             message = f"AWS refused {seen.action} ({last.code}): trying again in {render(wait)}"
         return TaskResourceStatus(id=rid, state="InProgress", message=message)
+    if _journal_is_full(given, seen.action):
+        return _failed(rid, "JournalFull", messages.JOURNAL_FULL)
     tally.wanted.setdefault(seen.action, []).append(rid)
     tally.parts[rid] = refusals.part
     state: Literal["InProgress", "NotStarted"] = "InProgress" if sent or was else "NotStarted"

@@ -78,55 +78,127 @@ def cursor(
     """What the run may do now.
 
     When it is being cancelled, only what has begun is followed; of a Test the closing stages
-    still run, so that a cancelled drill leaves nothing behind.
+    still run, so that a cancelled drill leaves nothing behind. A Test goes on to them too when a
+    task failed or a gate says so, and once it is there it begins nothing else.
     """
     waves = [(w.name, w.ordinal) for w in status.waves]
     asked: dict[tuple[str, str], GateStatus] = {(g.wave, g.before): g for g in status.gates}
     frozen: dict[tuple[str, str], FrozenGate] = {(g.wave, g.before): g for g in status.frozen_gates}
-    broken = False
+    closes = CLOSING.get(operation, ())
+    broken = any(t.spec.recovery_phase in closes and _begun(t) for t in tasks)
+    uncleaned: list[Stage] = []
     for stage in stages(operation, waves, tasks):
-        closing = stage.phase in CLOSING.get(operation, ())
-        if closing and not any(_touched(t) for t in tasks if t.spec.wave == stage.wave):
-            continue
-        if all(t.status.state in PASSED for t in stage.tasks):
+        closing = stage.phase in closes
+        if _over(stage, closing, tasks):
             continue
         if (cancelling or broken) and not closing:
-            begun = tuple(t for t in stage.tasks if _live(t))
+            begun = tuple(t for t in stage.tasks if t.status.state == "InProgress")
             if begun:
                 return Cursor(stage, begun)
             continue
-        if not cancelling and (gate := frozen.get((stage.wave, stage.phase))):
-            answer = asked.get((stage.wave, stage.phase))
+        answer = asked.get((stage.wave, stage.phase))
+        gate = frozen.get((stage.wave, stage.phase))
+        if gate is not None and not cancelling:
             if answer is None:
                 return Cursor(stage, ask=gate)
+            if operation == "Test" and ends_run(answer):
+                broken = True
+                continue
             if answer.state not in GATE_OPEN:
                 return Cursor(stage, waiting=answer)
-        work = runnable(stage.tasks, tasks)
-        if work:
+        if work := runnable(stage.tasks, tasks):
             return Cursor(stage, work)
-        failed = tuple(t for t in stage.tasks if t.status.state == "Failed")
-        if failed and operation == "Test":
+        if cancelling:
+            continue
+        if closing:
+            uncleaned.append(stage)
+        elif operation == "Test" and any(t.status.state == "Failed" for t in stage.tasks):
             broken = True  # a drill goes on to its clean-up, and then fails
-            continue
-        if closing or cancelling:
-            continue
-        return Cursor(stage, stuck=failed or stage.tasks)
+        else:
+            return Cursor(stage, stuck=_stuck(stage))
+    if uncleaned:
+        return Cursor(uncleaned[0], stuck=tuple(t for s in uncleaned for t in _stuck(s)))
     return Cursor(None, finished=True)
 
 
+def ends_run(gate: GateStatus) -> bool:
+    """Whether a gate that was not passed says that the run fails.
+
+    A gate before a closing phase never does: what a drill launched would stay for ever.
+    """
+    choices = {"Rejected": gate.on_reject, "TimedOut": gate.on_timeout}
+    return choices.get(gate.state) == "Fail" and not closes(gate.before)
+
+
+def closes(phase: str) -> bool:
+    """Whether the phase is one that follows the last wave, in whatever operation."""
+    return any(phase in phases for phases in CLOSING.values())
+
+
 def runnable(candidates: Sequence[DRTask], tasks: Sequence[DRTask]) -> tuple[DRTask, ...]:
-    """Those of `candidates` that have begun and not ended, or whose dependencies are complete."""
+    """Those of `candidates` that have begun and not ended, or that may begin.
+
+    A task may begin when its dependencies are complete. One that sends users to the recovered
+    side waits besides for everything else of its stage: nobody is sent to what does not serve.
+    """
     passed = {t.metadata.name for t in tasks if t.status.state in PASSED}
+    serving = all(t.status.state in PASSED for t in candidates if not _redirects(t))
     return tuple(
         t
         for t in candidates
-        if t.status.state not in ENDED and (_live(t) or all(d in passed for d in t.spec.depends_on))
+        if t.status.state not in ENDED
+        and (
+            _live(t)
+            or (all(d in passed for d in t.spec.depends_on) and (serving or not _redirects(t)))
+        )
     )
+
+
+def unfinished(operation: str, tasks: Sequence[DRTask]) -> list[DRTask]:
+    """Tasks that are neither complete nor left out, though the run had something to do for them."""
+    return [
+        t
+        for t in tasks
+        if t.status.state not in PASSED
+        and not (
+            t.spec.recovery_phase in CLOSING.get(operation, ()) and not _touched(t.spec.wave, tasks)
+        )
+    ]
+
+
+def _over(stage: Stage, closing: bool, tasks: Sequence[DRTask]) -> bool:
+    """Whether the stage is through, or has nothing to close."""
+    if closing and not _touched(stage.wave, tasks):
+        return True
+    return all(t.status.state in PASSED for t in stage.tasks)
+
+
+def _stuck(stage: Stage) -> tuple[DRTask, ...]:
+    failed = tuple(t for t in stage.tasks if t.status.state == "Failed")
+    return failed or tuple(t for t in stage.tasks if t.status.state not in PASSED)
 
 
 def _live(task: DRTask) -> bool:
     return task.status.state in {"InProgress", "Retry"}
 
 
-def _touched(task: DRTask) -> bool:
-    return bool(task.status.journal) or (task.spec.recovery_phase == "Cleanup" and _live(task))
+def _begun(task: DRTask) -> bool:
+    """Whether it was begun in whatever attempt; one that was left out before has not."""
+    status = task.status
+    return bool(status.start_time or status.journal) or status.state not in {
+        "NotStarted",
+        "Skipped",
+    }
+
+
+def _redirects(task: DRTask) -> bool:
+    return task.spec.technology == "route53"
+
+
+def _touched(wave: str, tasks: Sequence[DRTask]) -> bool:
+    """Whether the run ever asked AWS for something in the wave, or is cleaning it up."""
+    return any(
+        bool(t.status.journal) or (closes(t.spec.recovery_phase) and _live(t))
+        for t in tasks
+        if t.spec.wave == wave
+    )

@@ -9,6 +9,7 @@ from leeward_sandbox.aws.ec2_states import Ec2States
 from leeward_sandbox.aws.estates import Estate, seed
 from leeward_sandbox.aws.gateway import Gateway
 from leeward_sandbox.aws.identity import Identities
+from leeward_sandbox.aws.launch_templates import LaunchTemplateVersions
 from leeward_sandbox.aws.quotas import DrsQuotas
 from leeward_sandbox.aws.resource_explorer import ResourceExplorerBackend
 from leeward_sandbox.aws.route53 import Route53Changes
@@ -32,7 +33,12 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
         if isinstance(backend, DrsBackend):
             backend.observe_instances(states.launched, states.terminated)
     settings = estate.drs if estate else DrsSettings()
-    return [Route53Changes(world), states, DrsQuotas(_enforced(settings.quotas))]
+    return [
+        Route53Changes(world),
+        states,
+        LaunchTemplateVersions(world),
+        DrsQuotas(_enforced(settings.quotas)),
+    ]
 
 
 def gateway(world: World, estate: Estate | None = None) -> Gateway:

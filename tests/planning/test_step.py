@@ -1,0 +1,402 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from annotated_types import MaxLen
+
+from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
+from leeward.planning.step import JOURNAL, StepDecision, StepInput, StepRules, decide
+from leeward.planning.times import render_time
+from leeward_adapters.base import ActionTraits, Observed, Seen, State
+
+NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+RULES = StepRules(settle=timedelta(minutes=2), poll=timedelta(seconds=15))
+ACTIONS = {
+    "restore": ActionTraits(repeatable=True, restores=True),
+    "prepare": ActionTraits(repeatable=True),
+    "launch": ActionTraits(repeatable=False),
+}
+LAUNCH = Seen(State.NEEDED, action="launch")
+RUNNING = Seen(State.RUNNING, message="job drsjob-1: launching")
+DONE = Seen(State.DONE, message="launched", reference="i-1")
+FAILED = Seen(State.FAILED, reason="LaunchFailed", message="no room")
+
+
+def spec(ids: Sequence[str], **fields: Any) -> DRTaskSpec:
+    body = {
+        "executionRef": {"name": "shop-1", "uid": "u-1"},
+        "plan": "shop",
+        "operation": "Failover",
+        "mode": "Unplanned",
+        "wave": "data",
+        "waveOrdinal": 1,
+        "recoveryPhase": "Instantiate",
+        "technology": "drs",
+        "account": "prod",
+        "accountId": "111111111111",
+        "region": "us-east-2",
+        "sourceRegion": "us-east-1",
+        "resources": [{"id": i, "arn": f"arn:aws:drs:::{i}"} for i in ids],
+    }
+    return DRTaskSpec.model_validate(body | fields)
+
+
+def sent(
+    outcome: str,
+    *ids: str,
+    ago: timedelta = timedelta(minutes=1),
+    action: str = "launch",
+    **fields: Any,
+) -> Intent:
+    body = {
+        "id": f"{action}-{outcome}-{ago}",
+        "action": action,
+        "resources": ids or ("a",),
+        "epoch": 1,
+        "time": render_time(NOW - ago),
+        "outcome": outcome,
+    }
+    return Intent.model_validate(body | fields)
+
+
+def ask(
+    seen: Mapping[str, Seen],
+    *journal: Intent,
+    was: Mapping[str, TaskResourceStatus] | None = None,
+    began: timedelta = timedelta(minutes=5),
+    observed: Mapping[str, Any] | None = None,
+    task: Mapping[str, Any] | None = None,
+    attempt: int = 1,
+    **fields: Any,
+) -> StepDecision:
+    status = DRTaskStatus(
+        state="InProgress",
+        attempt=attempt,
+        start_time=render_time(NOW - began),
+        journal=list(journal),
+        resources=list((was or {}).values()),
+    )
+    base: dict[str, Any] = {
+        "spec": spec(list(seen), **(task or {})),
+        "status": status,
+        "observed": Observed(seen, **(observed or {})),
+        "actions": ACTIONS,
+        "epoch": 1,
+        "leader_since": NOW - timedelta(hours=1),
+        "now": NOW,
+        "rules": RULES,
+    }
+    return decide(StepInput(**(base | fields)))
+
+
+def states(decision: StepDecision) -> dict[str, str]:
+    return {r.id: r.state for r in decision.resources}
+
+
+# --- what AWS shows ----------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_asked_for_at_once_in_one_batch() -> None:
+    decision = ask({"a": LAUNCH, "b": LAUNCH, "c": RUNNING})
+    assert decision.batch is not None
+    assert (decision.batch.action, decision.batch.resources) == ("launch", ("a", "b"))
+    assert decision.state == "InProgress"
+    assert decision.delay == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        (RUNNING, "InProgress"),
+        (DONE, "Complete"),
+        (FAILED, "Failed"),
+        (Seen(State.REFUSED, reason="NotADrill", message="no"), "Failed"),
+    ],
+)
+def test_a_task_is_as_far_as_aws_shows_its_only_resource(seen: Seen, state: str) -> None:
+    decision = ask({"a": seen})
+    assert (decision.state, decision.batch) == (state, None)
+    assert states(decision) == {"a": state}
+    assert decision.resources[0].message == seen.message
+
+
+def test_one_failed_resource_fails_the_task_only_when_all_have_ended() -> None:
+    assert ask({"a": FAILED, "b": RUNNING}).state == "InProgress"
+    ended = ask({"a": FAILED, "b": DONE})
+    assert ended.state == "Failed"
+    assert ended.message.startswith("1 of 2 failed: a: LaunchFailed")
+
+
+def test_a_resource_that_aws_does_not_answer_for_is_not_done() -> None:
+    decision = ask({"a": DONE, "b": RUNNING}, observed={}, spec=spec(["a", "b", "c"]))
+    assert states(decision)["c"] == "InProgress"
+    assert decision.state == "InProgress"
+
+
+def test_a_resource_that_has_ended_stays_as_it_was_recorded() -> None:
+    was = {
+        i: TaskResourceStatus.model_validate({"id": i, "state": s})
+        for i, s in {"a": "Complete", "b": "Failed", "c": "Skipped"}.items()
+    }
+    decision = ask({"a": LAUNCH, "b": LAUNCH, "c": LAUNCH}, was=was)
+    assert decision.resources == tuple(was.values())
+    assert decision.batch is None
+    assert decision.state == "Failed"
+
+
+def test_a_task_whose_resources_were_all_left_out_is_skipped_not_complete() -> None:
+    was = {"a": TaskResourceStatus(id="a", state="Skipped")}
+    assert ask({"a": LAUNCH}, was=was).state == "Skipped"
+
+
+def test_a_test_never_switches_production_names() -> None:
+    decision = ask({"a": LAUNCH}, task={"operation": "Test", "technology": "route53"})
+    assert (decision.state, decision.batch) == ("Skipped", None)
+    assert states(decision) == {"a": "Skipped"}
+
+
+def test_an_action_that_the_adapter_does_not_have_fails_instead_of_waiting_for_ever() -> None:
+    decision = ask({"a": Seen(State.NEEDED, action="polish")})
+    assert decision.resources[0].reason == "UnknownAction"
+    assert decision.state == "Failed"
+
+
+# --- how much at once --------------------------------------------------------------------------
+
+
+def test_a_batch_is_no_larger_than_the_adapter_takes_and_aws_has_room_for() -> None:
+    seen = {f"s{n:03}": LAUNCH for n in range(100)}
+    small = {"actions": {"launch": ActionTraits(repeatable=False, batch=60)}}
+    assert len(_batch(ask(seen, **small))) == 60
+    assert len(_batch(ask(seen, observed={"capacity": 7}, **small))) == 7
+
+
+def test_room_limits_only_what_must_not_be_sent_twice() -> None:
+    seen = {"a": Seen(State.NEEDED, action="prepare")}
+    assert _batch(ask(seen, observed={"capacity": 0})) == ("a",)
+
+
+def test_without_room_the_task_waits_and_says_for_what() -> None:
+    decision = ask({"a": LAUNCH}, observed={"capacity": 0, "capacity_reason": "20 of 20 jobs"})
+    assert decision.batch is None
+    assert decision.delay == RULES.poll
+    assert "20 of 20 jobs" in decision.message
+
+
+def test_putting_back_comes_before_anything_new() -> None:
+    decision = ask({"a": LAUNCH, "b": Seen(State.NEEDED, action="restore")})
+    assert decision.batch is not None
+    assert decision.batch.action == "restore"
+
+
+def _batch(decision: StepDecision) -> tuple[str, ...]:
+    assert decision.batch is not None
+    return decision.batch.resources
+
+
+# --- what was asked for before -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ago", [timedelta(seconds=1), timedelta(minutes=5), timedelta(hours=1)])
+def test_what_aws_accepted_is_never_asked_for_again_if_repeating_it_does_harm(
+    ago: timedelta,
+) -> None:
+    decision = ask({"a": LAUNCH}, sent("Sent", ago=ago))
+    assert decision.batch is None
+    assert decision.state == "InProgress"
+
+
+def test_a_repeatable_call_is_sent_again_once_aws_had_time_to_show_it() -> None:
+    needed = {"a": Seen(State.NEEDED, action="prepare")}
+    early = sent("Sent", action="prepare", ago=timedelta(seconds=119))
+    late = sent("Sent", action="prepare", ago=timedelta(seconds=120))
+    assert ask(needed, early).delay == timedelta(seconds=1)
+    assert _batch(ask(needed, late)) == ("a",)
+
+
+@pytest.mark.parametrize("outcome", ["Pending", "InDoubt"])
+def test_a_lost_answer_is_waited_for_and_then_proved_absent(outcome: str) -> None:
+    early = ask({"a": LAUNCH}, sent(outcome, ago=timedelta(seconds=119)))
+    assert (early.batch, early.absent) == (None, frozenset())
+    lost = sent(outcome, ago=timedelta(seconds=120))
+    late = ask({"a": LAUNCH}, lost)
+    assert _batch(late) == ("a",)
+    assert late.absent == {lost.id}
+
+
+def test_a_lost_answer_that_turns_up_is_followed_and_not_repeated() -> None:
+    decision = ask({"a": RUNNING}, sent("InDoubt", ago=timedelta(hours=1)))
+    assert (decision.batch, decision.absent) == (None, frozenset())
+
+
+def test_a_batch_of_which_a_part_turned_up_is_not_called_absent() -> None:
+    decision = ask({"a": LAUNCH, "b": RUNNING}, sent("InDoubt", "a", "b", ago=timedelta(hours=1)))
+    assert decision.absent == frozenset()
+    assert _batch(decision) == ("a",)
+
+
+@pytest.mark.parametrize("written", [timedelta(hours=1), timedelta(hours=-3)])
+def test_what_another_leader_sent_is_waited_for_from_the_take_over_whatever_its_clock(
+    written: timedelta,
+) -> None:
+    pending = sent("Pending", ago=written)
+    since = {"epoch": 2, "leader_since": NOW - timedelta(seconds=119)}
+    assert ask({"a": LAUNCH}, pending, **since).delay == timedelta(seconds=1)
+    since["leader_since"] = NOW - timedelta(seconds=120)
+    assert _batch(ask({"a": LAUNCH}, pending, **since)) == ("a",)
+
+
+@pytest.mark.parametrize("outcome", ["Pending", "InDoubt", "Sent"])
+def test_a_retry_right_after_a_time_out_waits_for_what_may_still_turn_up(outcome: str) -> None:
+    early = sent(outcome, ago=timedelta(seconds=90))
+    assert ask({"a": LAUNCH}, early, attempt=2).batch is None
+    late = sent(outcome, ago=timedelta(seconds=120))
+    assert _batch(ask({"a": LAUNCH}, late, attempt=2)) == ("a",)
+
+
+def test_nothing_else_is_done_to_a_resource_while_a_launch_is_in_doubt() -> None:
+    needed = {"a": Seen(State.NEEDED, action="restore")}
+    assert ask(needed, sent("InDoubt", ago=timedelta(seconds=90))).batch is None
+    assert _batch(ask(needed, sent("Sent", ago=timedelta(seconds=90)))) == ("a",)
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+def refused(error_class: str, *ids: str, ago: timedelta = timedelta(minutes=1)) -> Intent:
+    fields = {"errorClass": error_class, "code": "SomeCode", "message": "some words"}
+    return sent("Refused", *ids, ago=ago, **fields)
+
+
+def test_a_passing_refusal_is_repeated_after_a_pause_that_doubles() -> None:
+    one = refused("Transient", ago=timedelta(seconds=1))
+    assert ask({"a": LAUNCH}, one).delay == timedelta(seconds=4)
+    assert ask({"a": LAUNCH}, one, one, one).delay == RULES.poll  # 19 s are left
+    assert _batch(ask({"a": LAUNCH}, refused("Transient", ago=timedelta(seconds=5)))) == ("a",)
+
+
+@pytest.mark.parametrize(("error_class", "times"), [("Transient", 5), ("Denied", 1), ("Final", 1)])
+def test_a_refusal_is_final_after_its_tries_and_says_where_and_why(
+    error_class: str, times: int
+) -> None:
+    tries = [refused(error_class, ago=timedelta(hours=1))] * times
+    assert ask({"a": LAUNCH}, *tries[1:]).state == "InProgress"
+    resource = ask({"a": LAUNCH}, *tries).resources[0]
+    assert (resource.state, resource.reason) == ("Failed", "SomeCode")
+    for part in ("launch", "111111111111", "us-east-2", "SomeCode", "some words", "retry"):
+        assert part in resource.message
+
+
+def test_a_refusal_of_an_earlier_attempt_does_not_count() -> None:
+    assert _batch(ask({"a": LAUNCH}, refused("Final"), attempt=2)) == ("a",)
+
+
+def test_a_batch_refused_for_one_resource_is_asked_for_again_in_halves() -> None:
+    seen = dict.fromkeys("abcdef", LAUNCH)
+    assert _batch(ask(seen, refused("Final", *seen))) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("error_class", ["Transient", "Quota", "Denied"])
+def test_a_refusal_that_no_smaller_batch_would_escape_fails_the_batch_whole(
+    error_class: str,
+) -> None:
+    tries = [refused(error_class, "a", "b", ago=timedelta(hours=1))] * 5
+    assert states(ask({"a": LAUNCH, "b": LAUNCH}, *tries)) == {"a": "Failed", "b": "Failed"}
+
+
+def _settled(bad: set[str], size: int) -> tuple[dict[str, str], int]:
+    """States of a task's resources when AWS refuses every batch with a bad one, and the calls."""
+    names = [f"s{n:03}" for n in range(size)]
+    journal: list[Intent] = []
+    started: set[str] = set()
+    while True:
+        seen = {n: DONE if n in started else LAUNCH for n in names}
+        decision = ask(seen, *journal)
+        if decision.batch is None:
+            return states(decision), len(journal)
+        batch = decision.batch.resources
+        if bad.isdisjoint(batch):
+            started |= set(batch)
+            journal.append(sent("Sent", *batch))
+        else:
+            journal.append(refused("Final", *batch))
+        assert len(journal) <= JOURNAL
+
+
+def test_one_bad_server_of_a_hundred_does_not_keep_the_others_down() -> None:
+    ended, calls = _settled({"s042"}, 100)
+    assert [n for n, state in ended.items() if state != "Complete"] == ["s042"]
+    assert calls <= 20
+
+
+def test_a_request_that_is_always_wrong_ends_after_a_bounded_number_of_calls() -> None:
+    ended, calls = _settled({f"s{n:03}" for n in range(100)}, 100)
+    assert set(ended.values()) == {"Failed"}
+    assert calls <= 70
+
+
+# --- pause, cancel, time-out, journal ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["holding", "stopping"])
+def test_nothing_new_is_asked_for_while_paused_or_cancelled_but_putting_back(flag: str) -> None:
+    assert ask({"a": LAUNCH, "b": RUNNING}, **{flag: True}).batch is None
+    back = ask({"a": LAUNCH, "b": Seen(State.NEEDED, action="restore")}, **{flag: True})
+    assert _batch(back) == ("b",)
+
+
+def test_a_paused_task_goes_on_by_itself_when_aws_has_done_its_work() -> None:
+    assert ask({"a": DONE}, holding=True).state == "Complete"
+
+
+def test_a_cancelled_task_follows_what_runs_and_then_is_abandoned() -> None:
+    assert ask({"a": RUNNING, "b": LAUNCH}, stopping=True).state == "InProgress"
+    assert ask({"a": DONE, "b": LAUNCH}, stopping=True).state == "Abandoned"
+
+
+def test_a_cancelled_task_waits_for_a_lost_answer() -> None:
+    early = sent("InDoubt", ago=timedelta(seconds=90))
+    assert ask({"a": LAUNCH}, early, stopping=True).state == "InProgress"
+    late = ask({"a": LAUNCH}, sent("InDoubt", ago=timedelta(hours=1)), stopping=True)
+    assert (late.state, late.batch) == ("Abandoned", None)
+
+
+def test_a_cancelled_task_waits_for_aws_only_where_it_asked_for_something() -> None:
+    silent: dict[str, Any] = {"spec": spec(["a"]), "stopping": True}
+    assert ask({}, **silent).state == "Abandoned"
+    assert ask({}, sent("Sent"), **silent).state == "InProgress"
+
+
+def test_a_task_past_its_time_fails_what_is_open_and_asks_for_nothing() -> None:
+    decision = ask({"a": LAUNCH, "b": RUNNING, "c": DONE}, began=timedelta(hours=3))
+    assert states(decision) == {"a": "Failed", "b": "Failed", "c": "Complete"}
+    assert decision.resources[1].reason == "TimedOut"
+    assert "2h" in decision.resources[1].message
+    assert decision.batch is None
+
+
+def test_a_pause_does_not_use_up_the_time_of_a_task() -> None:
+    late = timedelta(hours=3)
+    assert ask({"a": RUNNING}, began=late, holding=True).state == "InProgress"
+    assert ask({"a": RUNNING}, began=late, held=timedelta(hours=2)).state == "InProgress"
+    assert ask({"a": RUNNING}, began=late, held=timedelta(minutes=30)).state == "Failed"
+
+
+def test_a_full_journal_ends_the_task_but_leaves_room_to_put_things_back() -> None:
+    full = [sent("Sent", "z", action="prepare")] * (JOURNAL - 20)
+    decision = ask({"a": LAUNCH}, *full)
+    assert decision.resources[0].reason == "JournalFull"
+    assert _batch(ask({"a": Seen(State.NEEDED, action="restore")}, *full)) == ("a",)
+    assert ask({"a": LAUNCH}, *full[1:]).batch is not None
+
+
+def test_the_journal_is_as_long_as_the_api_allows() -> None:
+    limits = [
+        limit.max_length
+        for limit in DRTaskStatus.model_fields["journal"].metadata
+        if isinstance(limit, MaxLen)
+    ]
+    assert limits == [JOURNAL]
