@@ -104,13 +104,7 @@ class Story:
         name = self.status["waves"][wave - 1]["name"]
         tail = task or f"{technology}-{account}-use2-{part}"
         ids = [f"s-{account[0]}{part:02}{n:03}" for n in range(len(states))]
-        failed = iter(failures)
-        resources = []
-        for rid, one in zip(ids, states, strict=True):
-            entry: Object = {"id": rid, "state": one}
-            if one == "Failed":
-                entry["reason"], entry["message"] = next(failed, ("LaunchFailed", "see the job"))
-            resources.append(entry)
+        resources = self._resources(ids, states, failures)
         self.tasks.append(
             {
                 "metadata": {
@@ -141,6 +135,19 @@ class Story:
             }
         )
         return self
+
+    @staticmethod
+    def _resources(
+        ids: Sequence[str], states: Sequence[str], failures: Sequence[tuple[str, str]]
+    ) -> list[Object]:
+        failed = iter(failures)
+        resources = []
+        for rid, state in zip(ids, states, strict=True):
+            entry: Object = {"id": rid, "state": state}
+            if state == "Failed":
+                entry["reason"], entry["message"] = next(failed, ("LaunchFailed", "see the job"))
+            resources.append(entry)
+        return resources
 
     @staticmethod
     def _times(state: str) -> Object:

@@ -12,6 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -266,6 +267,15 @@ class Lab:
         """Calls since `since` that changed something."""
         return [c for c in self.control.calls(since=since) if c["mutating"] and c["executed"]]
 
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Nothing inside changes anything in AWS, nor makes the operator log a traceback."""
+        log = self.stack.logs["operator"]
+        since, before = self.control.last_seq(), log.stat().st_size
+        yield
+        assert self.mutations(since) == []
+        assert b"Traceback" not in log.read_bytes()[before:]
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -298,6 +308,7 @@ def _target_account(name: str, account_id: str) -> Object:
 
 
 _numbers = itertools.count(1)
+_numbers_of_desks = itertools.count(1)
 
 
 @pytest.fixture
@@ -307,9 +318,19 @@ def lab(stack: Stack) -> Iterator[Lab]:
     if "operator" not in stack.pids:
         stack.start_operator()
     yield lab
+    lab.control.scale(SCALE)
     for fault in lab.control.faults():
         lab.control.release(fault["id"])
         lab.control.remove_fault(fault["id"])
+
+
+@pytest.fixture
+def desk(stack: Stack) -> Iterator[Lab]:
+    """The sandbox with an application that no server belongs to, for what never gets to AWS."""
+    lab = Lab(stack, Control(stack.aws_endpoint), f"none-{next(_numbers_of_desks):02}")
+    if "operator" not in stack.pids:
+        stack.start_operator()
+    yield lab
 
 
 @pytest.fixture

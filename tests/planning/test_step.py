@@ -96,9 +96,6 @@ def states(decision: StepDecision) -> dict[str, str]:
     return {r.id: r.state for r in decision.resources}
 
 
-# --- what AWS shows ----------------------------------------------------------------------------
-
-
 def test_what_is_missing_is_asked_for_at_once_in_one_batch() -> None:
     decision = ask({"a": LAUNCH, "b": LAUNCH, "c": RUNNING})
     assert decision.batch is not None
@@ -131,7 +128,7 @@ def test_one_failed_resource_fails_the_task_only_when_all_have_ended() -> None:
 
 
 def test_a_resource_that_aws_does_not_answer_for_is_not_done() -> None:
-    decision = ask({"a": DONE, "b": RUNNING}, observed={}, spec=spec(["a", "b", "c"]))
+    decision = ask({"a": DONE, "b": RUNNING}, spec=spec(["a", "b", "c"]))
     assert states(decision)["c"] == "InProgress"
     assert decision.state == "InProgress"
 
@@ -169,7 +166,7 @@ def test_an_action_that_the_adapter_does_not_have_fails_instead_of_waiting_for_e
 
 def test_a_batch_is_no_larger_than_the_adapter_takes_and_aws_has_room_for() -> None:
     seen = {f"s{n:03}": LAUNCH for n in range(100)}
-    small = {"actions": {"launch": ActionTraits(repeatable=False, batch=60)}}
+    small: dict[str, Any] = {"actions": {"launch": ActionTraits(repeatable=False, batch=60)}}
     assert len(_batch(ask(seen, **small))) == 60
     assert len(_batch(ask(seen, observed={"capacity": 7}, **small))) == 7
 
@@ -243,7 +240,7 @@ def test_what_another_leader_sent_is_waited_for_from_the_take_over_whatever_its_
     written: timedelta,
 ) -> None:
     pending = sent("Pending", ago=written)
-    since = {"epoch": 2, "leader_since": NOW - timedelta(seconds=119)}
+    since: dict[str, Any] = {"epoch": 2, "leader_since": NOW - timedelta(seconds=119)}
     assert ask({"a": LAUNCH}, pending, **since).delay == timedelta(seconds=1)
     since["leader_since"] = NOW - timedelta(seconds=120)
     assert _batch(ask({"a": LAUNCH}, pending, **since)) == ("a",)
@@ -267,8 +264,8 @@ def test_nothing_else_is_done_to_a_resource_while_a_launch_is_in_doubt() -> None
 
 
 def refused(error_class: str, *ids: str, ago: timedelta = timedelta(minutes=1)) -> Intent:
-    fields = {"errorClass": error_class, "code": "SomeCode", "message": "some words"}
-    return sent("Refused", *ids, ago=ago, **fields)
+    why = {"errorClass": error_class, "code": "SomeCode", "message": "some words"}
+    return sent("Refused", *ids, ago=ago, action="launch", **why)
 
 
 def test_a_passing_refusal_is_repeated_after_a_pause_that_doubles() -> None:
@@ -343,8 +340,9 @@ def test_a_request_that_is_always_wrong_ends_after_a_bounded_number_of_calls() -
 
 @pytest.mark.parametrize("flag", ["holding", "stopping"])
 def test_nothing_new_is_asked_for_while_paused_or_cancelled_but_putting_back(flag: str) -> None:
-    assert ask({"a": LAUNCH, "b": RUNNING}, **{flag: True}).batch is None
-    back = ask({"a": LAUNCH, "b": Seen(State.NEEDED, action="restore")}, **{flag: True})
+    set_: dict[str, Any] = {flag: True}
+    assert ask({"a": LAUNCH, "b": RUNNING}, **set_).batch is None
+    back = ask({"a": LAUNCH, "b": Seen(State.NEEDED, action="restore")}, **set_)
     assert _batch(back) == ("b",)
 
 

@@ -201,7 +201,7 @@ def connect(connection: Connection) -> Api:
         merged = KubeConfigMerger(os.pathsep.join(existing))
         loader = KubeConfigLoader(
             config_dict=merged.config,
-            active_context=connection.context,
+            active_context=connection.context or _current_context(merged),
             config_persister=merged.save_changes,
         )
         loader.load_and_set(configuration)
@@ -210,7 +210,15 @@ def connect(connection: Connection) -> Api:
     context = loader.current_context["context"]
     user = merged.config["users"].get_with_name(context["user"], safe=True)
     namespace = connection.namespace or context.get("namespace") or "default"
-    return Api(configuration, namespace, _impersonation(user.value["user"] if user else {}))
+    return Api(
+        configuration, namespace, _impersonation((user.value.get("user") if user else None) or {})
+    )
+
+
+def _current_context(merged: Any) -> str | None:
+    """The first current-context of all files, as kubectl has it; the library takes the last."""
+    found = (content.get("current-context") for content in merged.config_files.values())
+    return next((str(name) for name in found if name), None)
 
 
 def _in_cluster(configuration: Any, connection: Connection) -> Api:

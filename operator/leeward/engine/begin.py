@@ -16,6 +16,7 @@ from leeward.api.execution import (
     TaskRecord,
     WaveProgress,
 )
+from leeward.api.marks import unsupported
 from leeward.api.plan import ActiveExecution, RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
@@ -227,7 +228,9 @@ class Beginner:
         """End a run that never began; nothing was changed in AWS."""
         outcome = Outcome("Expired" if state == "Expired" else "Failed", reason, message)
         requester = run.model.metadata.annotations.get(f"{PREFIX}requested-by")
-        status = run.model.status.model_copy(update={"requested_by": requester})
+        status = run.model.status.model_copy(
+            update={"requested_by": requester, "unsupported": unsupported(run.model)}
+        )
         execution = run.model.model_copy(update={"status": status})
         composed = compose(execution, [], outcome, self._c.now())
         run = await put_status(self._c.kube, run, composed)

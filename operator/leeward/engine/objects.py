@@ -17,6 +17,7 @@ from leeward.planning.digests import digest
 EXECUTION_LABEL = f"{PREFIX}execution"
 PLAN_LABEL = f"{PREFIX}plan"
 LIVE_LABEL = f"{PREFIX}live"
+INCIDENT_LABEL = f"{PREFIX}incident"
 
 K = TypeVar(
     "K", RecoveryPlan, DRExecution, DRTask, RecoveryInventory, TargetAccount, covariant=True

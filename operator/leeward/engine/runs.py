@@ -24,6 +24,7 @@ from leeward.engine.gatekeeper import Gatekeeper
 from leeward.engine.kube import ApiError, Object
 from leeward.engine.objects import (
     EXECUTION_LABEL,
+    INCIDENT_LABEL,
     Held,
     label_value,
     patch_metadata,
@@ -87,11 +88,13 @@ class RunReconciler:
         return await self._live(run)
 
     async def _adopt(self, run: Held[DRExecution]) -> Held[DRExecution]:
-        """The run with our finalizer and our epoch on it."""
+        """The run with our finalizer, its incident as a label, and our epoch on it."""
         metadata, epoch = run.model.metadata, self._c.lease.epoch
         if FINALIZER not in metadata.finalizers and not metadata.deletion_timestamp:
-            finalizers = [*metadata.finalizers, FINALIZER]
-            run = await patch_metadata(self._c.kube, run, {"finalizers": finalizers})
+            ours: Object = {"finalizers": [*metadata.finalizers, FINALIZER]}
+            if run.model.spec.incident:
+                ours["labels"] = {INCIDENT_LABEL: run.model.spec.incident}
+            run = await patch_metadata(self._c.kube, run, ours)
         if run.model.status.epoch > epoch:
             self._c.lease.fence(f"{metadata.name} belongs to epoch {run.model.status.epoch}")
         if run.model.status.epoch < epoch:

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from leeward.api.execution import ApprovalRecord, DRExecution, FrozenGate, GateStatus
+from leeward.api.task import DRTask
+from leeward.planning import gates
+from leeward.planning.times import render_time
+from leeward.planning.waves import Stage
+
+NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+ROLE = "arn:aws:sts::111111111111:assumed-role/Oncall"
+
+
+def execution(operation: str = "Failover", **status: Any) -> DRExecution:
+    spec = {
+        "planRef": {"name": "shop"},
+        "operation": operation,
+        "approvalMode": status.pop("approvalMode", "Required"),
+    }
+    metadata = {"name": "shop-1", "namespace": "acme", "uid": "u-1"}
+    return DRExecution.model_validate({"metadata": metadata, "spec": spec, "status": status})
+
+
+def task(journal: bool = False) -> DRTask:
+    spec = {
+        "executionRef": {"name": "shop-1", "uid": "u-1"},
+        "plan": "shop",
+        "operation": "Failover",
+        "mode": "Unplanned",
+        "wave": "data",
+        "waveOrdinal": 1,
+        "recoveryPhase": "Activate",
+        "technology": "drs",
+        "account": "prod",
+        "accountId": "111111111111",
+        "region": "us-east-2",
+        "sourceRegion": "us-east-1",
+    }
+    intent = {"id": "1", "action": "start", "resources": ["a"], "epoch": 1, "time": "2026-03-01"}
+    status = {"journal": [intent] if journal else []}
+    metadata = {"name": "shop-1-w1-activate-drs"}
+    return DRTask.model_validate({"metadata": metadata, "spec": spec, "status": status})
+
+
+def frozen(**fields: Any) -> FrozenGate:
+    body = {"name": "wave-data", "wave": "data", "before": "Activate", **fields}
+    return FrozenGate.model_validate(body)
+
+
+def asked(run: DRExecution | None = None, **fields: Any) -> GateStatus:
+    stage = Stage("data", 1, "Activate", (task(),))
+    return gates.ask(run or execution(), frozen(**fields), stage, "sha256:1", NOW)
+
+
+def said(verdict: str, user: str = "ann", comment: str = "") -> ApprovalRecord:
+    return ApprovalRecord.model_validate(
+        {"user": user, "verdict": verdict, "time": "2026-03-01T02:01:00Z", "comment": comment}
+    )
+
+
+def after(gate: GateStatus, *answers: tuple[str, str]) -> GateStatus:
+    for verdict, user in answers:
+        gate = gates.answered(gate, said(verdict, user))
+    return gate
+
+
+# --- asking ------------------------------------------------------------------------------------
+
+
+def test_a_gate_that_is_asked_waits_until_its_deadline_with_all_that_was_frozen() -> None:
+    gate = asked(required=2, timeout="45m", fourEyes="Required", onReject="Fail")
+    assert (gate.state, gate.required, gate.four_eyes) == ("Waiting", 2, "Required")
+    assert (gate.on_reject, gate.on_timeout, gate.guard) == ("Fail", "Hold", "sha256:1")
+    assert gate.deadline == render_time(NOW + timedelta(minutes=45))
+    assert gate.answers == []
+
+
+def test_automatic_approval_passes_a_gate_without_asking() -> None:
+    assert asked(execution(approvalMode="Automatic")).state == "Automatic"
+
+
+@pytest.mark.parametrize("reason", ["LagAboveObjective", "LagUnknown", "NotReplicating"])
+def test_automatic_approval_does_not_answer_for_data_that_is_lost(reason: str) -> None:
+    findings = ["TagProblems: x", f"{reason}: 3 servers: srv-1"]
+    run = execution(approvalMode="Automatic", findings=findings)
+    assert asked(run).state == "Waiting"
+    assert asked(run, before="Instantiate").state == "Automatic"
+    drill = execution("Test", approvalMode="Automatic", findings=findings)
+    assert asked(drill).state == "Automatic"
+
+
+def test_a_long_finding_does_not_keep_the_gate_from_being_asked() -> None:
+    gate = asked(execution(findings=["LagUnknown: " + "x" * 1000] * 30))
+    assert len(gate.findings) == 20
+    assert {len(f) for f in gate.findings} == {256}
+
+
+def test_each_asking_of_a_gate_has_an_id_of_its_own() -> None:
+    first = asked()
+    again = asked(execution(gates=[first.to_api()]))
+    assert first.id != again.id
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("required", "answers", "state"),
+    [
+        (1, [("Approve", "ann")], "Approved"),
+        (2, [("Approve", "ann")], "Waiting"),
+        (2, [("Approve", "ann"), ("Approve", "ann")], "Waiting"),
+        (2, [("Approve", "ann"), ("Approve", "bob")], "Approved"),
+        (1, [("Reject", "ann")], "Rejected"),
+        (2, [("Approve", "ann"), ("Reject", "bob")], "Rejected"),
+        (2, [("Approve", "ann"), ("Reject", "bob"), ("Approve", "cy")], "Rejected"),
+        (2, [("Reject", "bob"), ("Approve", "ann"), ("Approve", "bob")], "Approved"),
+        (2, [("Approve", "ann"), ("Reject", "ann"), ("Approve", "bob")], "Rejected"),
+    ],
+)
+def test_a_gate_is_passed_by_enough_different_people_since_the_last_rejection(
+    required: int, answers: list[tuple[str, str]], state: str
+) -> None:
+    assert after(asked(required=required), *answers).state == state
+
+
+def test_sessions_of_one_role_are_one_person() -> None:
+    one, two = f"{ROLE}/ann", f"{ROLE}/bob"
+    gate = after(asked(required=2), ("Approve", one), ("Approve", two))
+    assert gate.state == "Waiting"
+    assert len(gate.answers) == 1
+    other = "arn:aws:sts::111111111111:assumed-role/Manager/cy"
+    assert after(gate, ("Approve", other)).state == "Approved"
+
+
+def test_one_person_who_approves_again_and_again_pushes_nobody_out() -> None:
+    gate = after(asked(required=2), *[("Approve", "ann")] * 30)
+    assert len(gate.answers) == 1
+    assert after(gate, ("Approve", "bob")).state == "Approved"
+
+
+def test_a_late_approval_counts_for_a_gate_that_timed_out() -> None:
+    late = gates.timed_out(asked(required=2), NOW + timedelta(minutes=30))
+    assert late.state == "TimedOut"
+    assert after(late, ("Approve", "ann")).state == "TimedOut"
+    assert after(late, ("Approve", "ann"), ("Approve", "bob")).state == "Approved"
+
+
+@pytest.mark.parametrize("answer", ["Approve", "Reject"])
+def test_an_answered_gate_does_not_time_out(answer: str) -> None:
+    gate = after(asked(), (answer, "ann"))
+    assert gates.timed_out(gate, NOW + timedelta(days=1)) == gate
+
+
+def test_a_gate_waits_until_its_deadline() -> None:
+    gate = asked()
+    assert gates.timed_out(gate, NOW + timedelta(minutes=30, microseconds=-1)) == gate
+
+
+# --- consequences ------------------------------------------------------------------------------
+
+
+def test_a_waiting_gate_says_how_to_approve_it() -> None:
+    what = gates.consequence(execution(), asked(required=2), [])
+    assert what.kind == "Wait"
+    assert "0 of 2" in what.message
+    assert "kubectl annotate drx shop-1 -n acme leeward.dev/approve-wave-data=" in what.message
+
+
+@pytest.mark.parametrize(
+    ("operation", "choice", "touched", "before", "kind"),
+    [
+        ("Failover", "Hold", False, "Activate", "Decide"),
+        ("Failover", "Fail", False, "Activate", "Fail"),
+        ("Failover", "Fail", True, "Activate", "Decide"),
+        ("Failover", "SkipWave", False, "Activate", "Decide"),
+        ("Failover", "SkipWave", True, "Activate", "Decide"),
+        ("Test", "Hold", True, "Activate", "Decide"),
+        ("Test", "Fail", True, "Activate", "Fail"),
+        ("Test", "SkipWave", True, "Activate", "SkipWave"),
+        ("Test", "SkipWave", True, "Cleanup", "Decide"),
+        ("Test", "Fail", True, "Cleanup", "Decide"),
+    ],
+)
+@pytest.mark.parametrize("state", ["Rejected", "TimedOut"])
+def test_what_a_gate_does_that_was_not_passed(
+    operation: str, choice: str, touched: bool, before: str, kind: str, state: str
+) -> None:
+    gate = asked(before=before, onReject=choice, onTimeout=choice)
+    gate = gate.model_copy(update={"state": state, "answers": [said("Reject", "bob", "too late")]})
+    assert gates.consequence(execution(operation), gate, [task(touched)]).kind == kind
+
+
+def test_a_run_that_was_ever_mutated_is_not_failed_by_a_gate() -> None:
+    gate = after(asked(onReject="Fail"), ("Reject", "bob"))
+    assert gates.consequence(execution(mutated=True), gate, [task()]).kind == "Decide"
+
+
+def test_each_trouble_has_its_own_choice() -> None:
+    rejected = after(asked(onReject="Hold", onTimeout="Fail"), ("Reject", "bob"))
+    assert gates.consequence(execution(), rejected, []).kind == "Decide"
+
+
+def test_a_rejection_names_who_and_why() -> None:
+    gate = gates.answered(asked(), said("Reject", "bob", "lag is 40 minutes"))
+    assert "rejected by bob (lag is 40 minutes)" in gates.consequence(execution(), gate, []).message
+
+
+def test_a_rejection_whose_record_became_void_still_holds_the_run() -> None:
+    gate = after(asked(), ("Reject", "bob")).model_copy(update={"answers": []})
+    what = gates.consequence(execution(), gate, [])
+    assert (what.kind, "was rejected." in what.message) == ("Decide", True)

@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from leeward.api.execution import DRExecution, DRExecutionStatus
+from leeward.api.task import DRTask
+from leeward.planning.record import verdict
+from leeward.planning.waves import PASSED, Cursor, cursor, stages
+
+INTENT = {
+    "id": "1",
+    "action": "launch",
+    "resources": ["a"],
+    "epoch": 1,
+    "time": "2026-03-01T02:00:00Z",
+}
+
+
+def task(wave: int, phase: str, state: str = "NotStarted", name: str = "", **fields: Any) -> DRTask:
+    asked = fields.pop("asked", state not in {"NotStarted", "Skipped", "Abandoned"})
+    spec = {
+        "executionRef": {"name": "shop-1", "uid": "u-1"},
+        "plan": "shop",
+        "operation": "Failover",
+        "mode": "Unplanned",
+        "wave": f"w{wave}",
+        "waveOrdinal": wave,
+        "recoveryPhase": phase,
+        "technology": "drs",
+        "account": "prod",
+        "accountId": "111111111111",
+        "region": "us-east-2",
+        "sourceRegion": "us-east-1",
+        "resources": [{"id": "a", "arn": "arn:a"}],
+        **fields,
+    }
+    status = {"state": state, "journal": [INTENT] if asked else []}
+    metadata = {"name": name or f"w{wave}-{phase.lower()}"}
+    return DRTask.model_validate({"metadata": metadata, "spec": spec, "status": status})
+
+
+def gate(wave: int, state: str | None = None, before: str = "Activate", **fields: Any) -> Any:
+    """A frozen gate, or with `state` the same after it was asked."""
+    body = {"name": f"wave-w{wave}-{before.lower()}", "wave": f"w{wave}", "before": before}
+    if state is None:
+        return body
+    times = {"askedAt": "2026-03-01T02:00:00Z", "deadline": "2026-03-01T02:30:00Z"}
+    return {**body, "id": "1", "state": state, "required": 1, **times, **fields}
+
+
+def run(
+    tasks: Sequence[DRTask],
+    operation: str = "Failover",
+    *,
+    gates: Sequence[Any] = (),
+    asked: Sequence[Any] = (),
+    cancelling: bool = False,
+) -> Cursor:
+    waves = sorted({(t.spec.wave, t.spec.wave_ordinal) for t in tasks}, key=lambda w: w[1])
+    status = DRExecutionStatus.model_validate(
+        {
+            "waves": [{"name": n, "ordinal": o, "state": "NotStarted"} for n, o in waves],
+            "frozenGates": list(gates),
+            "gates": list(asked),
+        }
+    )
+    return cursor(operation, status, tasks, cancelling=cancelling)
+
+
+def names(tasks: Sequence[DRTask]) -> list[str]:
+    return [t.metadata.name for t in tasks]
+
+
+# --- order -------------------------------------------------------------------------------------
+
+
+def test_waves_run_in_order_and_a_drill_is_cleaned_up_from_the_last_to_the_first() -> None:
+    phases = ("Instantiate", "Activate", "Cleanup")
+    tasks = [task(w, p) for p in reversed(phases) for w in (2, 1)]
+    found = stages("Test", [("w1", 1), ("w2", 2)], tasks)
+    assert [(s.wave, s.phase) for s in found] == [
+        ("w1", "Instantiate"),
+        ("w1", "Activate"),
+        ("w2", "Instantiate"),
+        ("w2", "Activate"),
+        ("w2", "Cleanup"),
+        ("w1", "Cleanup"),
+    ]
+
+
+@pytest.mark.parametrize("state", ["NotStarted", "InProgress", "Failed", "Retry", "Abandoned"])
+def test_nothing_begins_before_the_phase_before_is_complete(state: str) -> None:
+    where = run([task(1, "Instantiate", state), task(1, "Activate")])
+    assert where.stage is not None
+    assert where.stage.phase == "Instantiate"
+    assert "w1-activate" not in names(where.work)
+
+
+@pytest.mark.parametrize("state", sorted(PASSED))
+def test_the_next_wave_begins_when_the_one_before_is_through(state: str) -> None:
+    where = run([task(1, "Activate", state), task(2, "Instantiate")])
+    assert names(where.work) == ["w2-instantiate"]
+
+
+def test_a_task_waits_for_those_that_it_depends_on() -> None:
+    first = task(1, "Activate", "InProgress", "first")
+    second = task(1, "Activate", name="second", dependsOn=["first"])
+    assert names(run([first, second]).work) == ["first"]
+    done = task(1, "Activate", "Skipped", "first")
+    assert names(run([done, second]).work) == ["second"]
+
+
+def test_users_are_sent_over_only_when_everything_else_of_the_stage_serves() -> None:
+    switch = task(1, "Activate", name="switch", technology="route53")
+    assert names(run([task(1, "Activate", name="servers"), switch]).work) == ["servers"]
+    assert names(run([task(1, "Activate", "Failed", "servers"), switch]).stuck) == ["servers"]
+    assert names(run([task(1, "Activate", "Complete", "servers"), switch]).work) == ["switch"]
+
+
+def test_independent_tasks_go_on_beside_a_failed_one_and_then_the_run_waits_for_people() -> None:
+    failed = task(1, "Instantiate", "Failed", "failed")
+    other = task(1, "Instantiate", "InProgress", "other")
+    later = task(2, "Instantiate")
+    assert names(run([failed, other, later]).work) == ["other"]
+    done = task(1, "Instantiate", "Complete", "other")
+    where = run([failed, done, later])
+    assert (names(where.stuck), where.work, where.finished) == (["failed"], (), False)
+
+
+def test_tasks_that_can_never_begin_hold_the_run_instead_of_ending_it() -> None:
+    where = run([task(1, "Activate", dependsOn=["nowhere"])])
+    assert names(where.stuck) == ["w1-activate"]
+
+
+def test_a_run_ends_when_all_is_through() -> None:
+    assert run([task(1, "Instantiate", "Complete"), task(1, "Activate", "Skipped")]).finished
+
+
+# --- gates -------------------------------------------------------------------------------------
+
+
+def test_a_gate_is_asked_when_its_stage_is_reached_and_no_sooner() -> None:
+    activate = task(1, "Activate")
+    busy = run([task(1, "Instantiate", "InProgress"), activate], gates=[gate(1)])
+    assert busy.ask is None
+    where = run([task(1, "Instantiate", "Complete"), activate], gates=[gate(1)])
+    assert where.ask is not None
+    assert where.ask.name == "wave-w1-activate"
+    assert where.work == ()
+
+
+@pytest.mark.parametrize("operation", ["Failover", "Test"])
+@pytest.mark.parametrize("state", ["Waiting", "Rejected", "TimedOut"])
+def test_nothing_begins_behind_a_gate_that_is_not_passed(state: str, operation: str) -> None:
+    tasks = [task(1, "Activate"), task(1, "Activate", name="other")]
+    where = run(tasks, operation, gates=[gate(1)], asked=[gate(1, state)])
+    assert where.waiting is not None
+    assert where.work == ()
+
+
+@pytest.mark.parametrize("state", ["Approved", "Automatic"])
+def test_a_passed_gate_lets_its_stage_begin_and_no_other(state: str) -> None:
+    tasks = [task(1, "Activate"), task(2, "Activate")]
+    both = [gate(1), gate(2)]
+    assert names(run(tasks, gates=both, asked=[gate(1, state)]).work) == ["w1-activate"]
+    later = [task(1, "Activate", "Complete"), task(2, "Activate")]
+    assert run(later, gates=both, asked=[gate(1, state)]).ask is not None
+
+
+def test_a_gate_in_front_of_nothing_is_not_asked() -> None:
+    assert run([task(1, "Instantiate", "Complete")], gates=[gate(1)]).finished
+
+
+@pytest.mark.parametrize(
+    ("state", "choice"), [("Rejected", {"onReject": "Fail"}), ("TimedOut", {"onTimeout": "Fail"})]
+)
+def test_a_drill_that_a_gate_fails_is_cleaned_up_first(state: str, choice: dict[str, str]) -> None:
+    asked = [gate(1, state, **choice)]
+    tasks = [task(1, "Instantiate", "Complete"), task(1, "Activate"), task(1, "Cleanup")]
+    where = run(tasks, "Test", gates=[gate(1)], asked=asked)
+    assert names(where.work) == ["w1-cleanup"]
+    cleaned = [*tasks[:2], task(1, "Cleanup", "Complete")]
+    assert run(cleaned, "Test", gates=[gate(1)], asked=asked).finished
+
+
+def test_no_gate_lets_a_drill_end_without_its_clean_up() -> None:
+    frozen = [gate(1, before="Cleanup")]
+    asked = [gate(1, "Rejected", before="Cleanup", onReject="Fail")]
+    tasks = [task(1, "Instantiate", "Complete"), task(1, "Cleanup")]
+    assert run(tasks, "Test", gates=frozen, asked=asked).waiting is not None
+    cancelled = run(tasks, "Test", gates=frozen, asked=asked, cancelling=True)
+    assert names(cancelled.work) == ["w1-cleanup"]
+
+
+# --- a drill's end -----------------------------------------------------------------------------
+
+
+def test_a_drill_goes_from_a_failed_task_to_its_clean_up() -> None:
+    failed = [task(1, "Instantiate", "Failed"), task(1, "Activate"), task(2, "Instantiate")]
+    where = run([*failed, task(2, "Cleanup"), task(1, "Cleanup")], "Test")
+    assert names(where.work) == ["w1-cleanup"], "wave 2 was never touched"
+
+
+def test_a_retry_in_a_drill_that_is_being_cleaned_up_launches_nothing_more() -> None:
+    tasks = [
+        task(1, "Instantiate", "Retry"),
+        task(2, "Instantiate", "Complete"),
+        task(2, "Cleanup", "Complete"),
+        task(1, "Cleanup"),
+    ]
+    assert names(run(tasks, "Test").work) == ["w1-cleanup"]
+
+
+def test_a_failed_clean_up_lets_the_others_go_on_and_then_waits_for_people() -> None:
+    done = [task(w, "Instantiate", "Complete") for w in (1, 2)]
+    where = run([*done, task(2, "Cleanup", "Failed"), task(1, "Cleanup")], "Test")
+    assert names(where.work) == ["w1-cleanup"]
+    held = run([*done, task(2, "Cleanup", "Failed"), task(1, "Cleanup", "Complete")], "Test")
+    assert names(held.stuck) == ["w2-cleanup"]
+    assert not held.finished
+
+
+def test_cancelling_is_the_way_out_of_a_clean_up_that_cannot_work() -> None:
+    tasks = [task(1, "Instantiate", "Complete"), task(1, "Cleanup", "Failed")]
+    assert run(tasks, "Test", cancelling=True).finished
+
+
+# --- cancelling --------------------------------------------------------------------------------
+
+
+def test_a_cancelled_run_follows_what_is_under_way_and_begins_nothing() -> None:
+    tasks = [task(1, "Instantiate", "InProgress"), task(1, "Instantiate", name="other")]
+    assert names(run(tasks, cancelling=True).work) == ["w1-instantiate"]
+    assert run(tasks[1:], cancelling=True).finished
+
+
+def test_a_task_that_waits_for_its_next_attempt_does_not_hold_a_cancelled_run_for_ever() -> None:
+    assert run([task(1, "Instantiate", "Retry")], cancelling=True).finished
+
+
+def test_a_cancelled_run_passes_no_gate_and_asks_none() -> None:
+    tasks = [task(1, "Instantiate", "Complete"), task(1, "Activate")]
+    assert run(tasks, gates=[gate(1)], cancelling=True).finished
+
+
+def test_a_cancelled_drill_is_cleaned_up_without_asking() -> None:
+    tasks = [task(1, "Instantiate", "Complete"), task(1, "Activate", "Abandoned")]
+    where = run(
+        [*tasks, task(1, "Cleanup")], "Test", gates=[gate(1, before="Cleanup")], cancelling=True
+    )
+    assert names(where.work) == ["w1-cleanup"]
+
+
+# --- whole runs by chance ----------------------------------------------------------------------
+
+
+class Run:
+    """A run whose tasks, gates and people do something by chance at each pass."""
+
+    def __init__(self, seed: int, operation: str) -> None:
+        self.dice = random.Random(seed)
+        self.operation = operation
+        phases = ("Instantiate", "Activate", *(["Cleanup"] if operation == "Test" else []))
+        self.tasks = [task(w, p) for w in (1, 2, 3) for p in phases]
+        if operation == "Failover":
+            self.tasks.append(task(3, "Activate", name="switch", technology="route53"))
+        self.frozen = [gate(w, before=p) for w in (1, 2, 3) for p in phases if w != 2]
+        self.asked: list[Any] = []
+        self.cancelling = False
+
+    def go(self) -> None:
+        for _ in range(2000):
+            where = run(
+                self.tasks,
+                self.operation,
+                gates=self.frozen,
+                asked=self.asked,
+                cancelling=self.cancelling,
+            )
+            if where.finished:
+                return
+            self._allowed(where)
+            self._follow(where)
+            self._people()
+        raise AssertionError("no end")
+
+    def _allowed(self, where: Cursor) -> None:
+        """Nothing begins that must not."""
+        begins = [t for t in where.work if t.status.state in {"NotStarted", "Retry"}]
+        cleaning = any(t.spec.recovery_phase == "Cleanup" and t.status.journal for t in self.tasks)
+        for each in begins:
+            closing = each.spec.recovery_phase == "Cleanup"
+            assert closing or not (self.cancelling or cleaning), f"{each.metadata.name} begins"
+            place = (each.spec.wave, each.spec.recovery_phase)
+            if any((g["wave"], g["before"]) == place for g in self.frozen) and not self.cancelling:
+                answer = next(g for g in self.asked if (g["wave"], g["before"]) == place)
+                assert answer["state"] == "Approved"
+
+    def _follow(self, where: Cursor) -> None:
+        if where.ask is not None:
+            fields = {c: self.dice.choice(["Hold", "Fail"]) for c in ("onReject", "onTimeout")}
+            asked = where.ask.to_api() | fields
+            times = {"askedAt": "2026-03-01T02:00:00Z", "deadline": "2026-03-01T02:30:00Z"}
+            self.asked.append({**asked, "id": "1", "state": "Waiting", **times})
+        elif where.waiting is not None:
+            answer = next(g for g in self.asked if g["name"] == where.waiting.name)
+            answer["state"] = self.dice.choice(["Approved", "Approved", "Rejected", "TimedOut"])
+        for each in where.work:
+            after = {
+                "NotStarted": ["InProgress"],
+                "Retry": ["InProgress"],
+                "InProgress": ["InProgress", "Complete", "Complete", "Complete", "Failed"],
+            }
+            state = each.status.state
+            self._set(each, self.dice.choice(after[state]))
+        if where.stuck and self.dice.random() < 0.2:
+            self.cancelling = True
+
+    def _people(self) -> None:
+        for each in self.tasks:
+            if each.status.state == "Failed" and self.dice.random() < 0.2:
+                self._set(each, self.dice.choice(["Retry", "Skipped"]))
+        self.cancelling = self.cancelling or self.dice.random() < 0.01
+
+    def _set(self, each: DRTask, state: str) -> None:
+        asked = bool(each.status.journal) or state == "InProgress"
+        spec = each.spec
+        fields = {"technology": spec.technology, "asked": asked}
+        new = task(spec.wave_ordinal, spec.recovery_phase, state, name=each.metadata.name, **fields)
+        self.tasks[self.tasks.index(each)] = new
+
+
+@pytest.mark.parametrize("operation", ["Failover", "Test"])
+@pytest.mark.parametrize("seed", range(150))
+def test_a_run_always_ends_cleans_its_drill_up_and_calls_no_failure_success(
+    seed: int, operation: str
+) -> None:
+    course = Run(seed, operation)
+    course.go()
+    by_place = {(t.spec.wave, t.spec.recovery_phase): t.status for t in course.tasks}
+    for wave in ("w1", "w2", "w3") if operation == "Test" else ():
+        if by_place[wave, "Instantiate"].journal:
+            cleaned = by_place[wave, "Cleanup"].state
+            assert cleaned in PASSED or (course.cancelling and cleaned == "Failed")
+    execution = DRExecution.model_validate(
+        {
+            "spec": {"planRef": {"name": "shop"}, "operation": operation},
+            "status": {"cancelling": course.cancelling, "gates": course.asked},
+        }
+    )
+    undone = [
+        t
+        for t in course.tasks
+        if t.spec.recovery_phase != "Cleanup" and t.status.state not in PASSED
+    ]
+    outcome = verdict(execution, course.tasks)
+    assert (outcome.state == "Succeeded") == (not undone and not course.cancelling)
