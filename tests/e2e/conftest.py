@@ -30,6 +30,8 @@ Object = dict[str, Any]
 NAMESPACE = "orders"
 APPLICATIONS = 60
 ACCOUNTS = {"east-a": "111111111111", "east-b": "222222222222"}
+ZONE = "e2e.example.com"
+"""Public zone of the first account: www.APPLICATION is a CNAME to the primary Region."""
 APPROVER = "approver-a@example.com"
 PATIENCE = 120.0
 """Seconds after which a test gives up waiting."""
@@ -50,7 +52,7 @@ def estate() -> Object:
         "dr:priority": "high", "dr:recovery-strategy": "drs",
     }  # fmt: skip
     names = [f"app-{n:02}" for n in range(1, APPLICATIONS + 1)]
-    accounts = []
+    accounts: list[Object] = []
     for wave, (name, account_id) in enumerate(ACCOUNTS.items(), 1):
         second = 10 * wave
         accounts.append(
@@ -72,6 +74,10 @@ def estate() -> Object:
                 ],
             }
         )
+    records = [
+        {"name": f"www.{app}.{ZONE}", "values": [f"{app}.us-east-1.{ZONE}"]} for app in names
+    ]
+    accounts[0]["zones"] = [{"name": ZONE, "records": records}]
     return {"name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": tags, "accounts": accounts}
 
 

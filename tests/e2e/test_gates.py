@@ -59,7 +59,12 @@ def test_a_rejected_gate_holds_the_run_and_can_still_be_approved(lab: Any) -> No
     assert lab.condition(run, "Succeeded") == "Unknown"
     assert lab.condition(run, "WaitingForApproval") == "False"
     message = run["status"]["message"]
-    for part in (APPROVER, "lag is 40 minutes", f"leeward.dev/approve-{GATE}", "leeward.dev/cancel"):
+    for part in (
+        APPROVER,
+        "lag is 40 minutes",
+        f"leeward.dev/approve-{GATE}",
+        "leeward.dev/cancel",
+    ):
         assert part in message
     lab.until("people are told", lambda: events(lab, name).get("GateRejected") == "Warning")
     answer(lab, name, user="approver-b")

@@ -183,6 +183,14 @@ def test_a_dns_task_holds_its_records_and_its_edges(build: Build) -> None:
     assert spec.route53.hosted_zone_id == "Z123"
 
 
+def test_a_dns_task_waits_for_the_servers_of_its_wave(build: Build) -> None:
+    plan = build.plan(waves=[{"name": "data", "tasks": [build.dns_task("switch")]}])
+    frozen = freeze(build.execution(), plan, build.accounts(), [build.inventory(build.server())])
+    edges = {task.name: task.spec.depends_on for task in frozen.tasks}
+    assert edges["shop-1-w1-activate-switch"] == ["shop-1-w1-activate-drs-111111111111-use2-0"]
+    assert edges["shop-1-w1-activate-drs-111111111111-use2-0"] == []
+
+
 def test_a_hosted_zone_of_the_inventory_makes_no_task_of_its_own(build: Build) -> None:
     zone = {
         "id": "Z123",

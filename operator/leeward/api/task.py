@@ -191,8 +191,8 @@ class DRTaskStatus(Model):
     """When it began."""
     completion_time: Time | None = None
     """When it ended."""
-    not_before: Time | None = None
-    """When the next attempt is made (state Retry)."""
+    unseen_since: Time | None = None
+    """Since when AWS could not be looked at for this task."""
 
 
 class DRTask(Resource):

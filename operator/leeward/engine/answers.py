@@ -68,7 +68,8 @@ class CommandTaker:
         accepting = run.model.status.accepting
         if accepting is None:
             return run
-        if run.model.metadata.annotations.get(accepting.key) == accepting.value:
+        value = run.model.metadata.annotations.get(accepting.key)
+        if value is not None and value[:512] == accepting.value:
             run = await patch_metadata(self._c.kube, run, {"annotations": {accepting.key: None}})
         status = run.model.status.model_copy(update={"accepting": None})
         return await put_status(self._c.kube, run, status)
@@ -97,9 +98,9 @@ class CommandTaker:
         if not proof.ok or proof.snapshot != gate.guard:
             # Without its proof the gate counts nothing, until the gatekeeper has proved it anew.
             why = proof.message if not proof.ok else _CHANGED
-            unproved = gate.model_copy(update={"guard": "", "answers": [], "state": "Waiting"})
+            reopened = gates.reopened(gate, self._c.now())
             return self._journalled(
-                status, command, f"void: {why}", {"gates": _with(status, unproved)}
+                status, command, f"void: {why}", {"gates": _with(status, reopened)}
             )
         record = ApprovalRecord(
             user=command.user,

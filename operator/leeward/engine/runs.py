@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from leeward.api.common import FINALIZER
 from leeward.api.conditions import Reason, Type, find
@@ -36,7 +37,8 @@ from leeward.engine.supervisor import Key
 from leeward.engine.tasks import TaskRunner
 from leeward.planning import gates
 from leeward.planning.record import Outcome, compose, compose_task, verdict
-from leeward.planning.waves import CLOSING, ENDED, Cursor, cursor
+from leeward.planning.steering import left_out
+from leeward.planning.waves import ENDED, Cursor, closes, cursor
 
 log = logging.getLogger(__name__)
 WAITING_POLL = timedelta(seconds=30)
@@ -157,8 +159,7 @@ class RunReconciler:
     async def _abandon(self, run: Held[DRExecution], task: Held[DRTask]) -> Held[DRTask]:
         """A task that has not begun when the run is cancelled; a drill's clean-up stays."""
         spec, status = task.model.spec, task.model.status
-        closing = spec.recovery_phase in CLOSING.get(spec.operation, ())
-        if status.state != "NotStarted" or closing:
+        if status.state not in {"NotStarted", "Retry"} or closes(spec.recovery_phase):
             return task
         update = {"state": "Abandoned", "message": "not begun: the run was cancelled"}
         after = compose_task(task.model, status.model_copy(update=update), self._c.now())
@@ -193,7 +194,8 @@ class RunReconciler:
         return outcome, self._gates.until_deadline(gate, WAITING_POLL), list(tasks)
 
     async def _skip(self, task: Held[DRTask], wave: str, why: str) -> Held[DRTask]:
-        if task.model.spec.wave != wave or task.model.status.state in ENDED:
+        spec = task.model.spec
+        if spec.wave != wave or closes(spec.recovery_phase) or task.model.status.state in ENDED:
             return task
         update = {"state": "Skipped", "message": why[:1024]}
         status = task.model.status.model_copy(update=update)
@@ -221,12 +223,14 @@ class RunReconciler:
         """A pass over every task that may work now, all at once."""
         assert where.stage is not None
         names = {t.metadata.name for t in where.work}
-        holding, stopping = run.model.status.paused, self._cancelling(run.model)
-        if where.stage.phase in CLOSING.get(run.model.spec.operation, ()):
-            stopping = False
+        cancelling = self._cancelling(run.model)
+        holding = run.model.status.paused and not cancelling
+        stopping = cancelling and not closes(where.stage.phase)
         chosen = [t for t in tasks if t.model.metadata.name in names]
-        results = await asyncio.gather(
-            *(self._tasks.run(run, t, holding=holding, stopping=stopping) for t in chosen)
+        models = [t.model for t in tasks]
+        results = await _all(
+            self._tasks.run(run, t, left_out(t.model, models), holding=holding, stopping=stopping)
+            for t in chosen
         )
         after = {t.model.metadata.name: t for t, _ in results}
         merged = [after.get(t.model.metadata.name, t) for t in tasks]
@@ -273,6 +277,17 @@ class RunReconciler:
                 written.raw, last.reason, last.message, "Warning" if waits else "Normal", last.time
             )
         return written
+
+
+async def _all(
+    passes: Iterable[Coroutine[Any, Any, tuple[Held[DRTask], timedelta]]],
+) -> list[tuple[Held[DRTask], timedelta]]:
+    """All results, once every pass has ended; then the first error, if there was one."""
+    results = await asyncio.gather(*passes, return_exceptions=True)
+    errors = [r for r in results if isinstance(r, BaseException)]
+    if errors:
+        raise errors[0]
+    return [r for r in results if not isinstance(r, BaseException)]
 
 
 class MissingTaskError(Exception):

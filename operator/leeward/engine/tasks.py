@@ -8,47 +8,43 @@ the leader.
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.api.execution import DRExecution
-from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent, PreState, TaskResourceStatus
+from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
+from leeward.engine import journal
 from leeward.engine.context import Context
-from leeward.engine.kube import ApiError
 from leeward.engine.objects import Held, put_status, read
 from leeward.planning import commands
+from leeward.planning.blind import decide_blind
 from leeward.planning.record import compose_task
-from leeward.planning.step import (
-    FINAL_STATES,
-    Batch,
-    StepDecision,
-    StepInput,
-    decide,
-    give_up,
-)
+from leeward.planning.steering import paused_for
+from leeward.planning.step import StepDecision, StepInput, decide, needs_no_look
 from leeward.planning.times import parse_time, render_time
 from leeward_adapters import registry
-from leeward_adapters.base import (
-    ActionTraits,
-    Adapter,
-    Call,
-    ErrorClass,
-    Observed,
-    Phase,
-    Scope,
-    State,
-    Step,
-    Target,
-)
+from leeward_adapters.base import Adapter, Observed, Phase, Scope, Seen, State, Step, Target
 from leeward_adapters.errors import Fault, classify
 
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
-_CALLS = uuid.UUID("6f0f2b5e-2c0b-5d0a-9d4e-6b1f5a1c7e10")
-"""Namespace of the ids of batches: the same batch has the same id after a crash."""
+_UNPROVED = Seen(State.RUNNING, message="done as AWS shows it; the proof is still missing")
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What a pass over a task works with."""
+
+    run: Held[DRExecution]
+    task: Held[DRTask]
+    adapter: Adapter
+    scope: Scope
+    step: Step
+    holding: bool
+    stopping: bool
 
 
 class TaskRunner:
@@ -58,70 +54,90 @@ class TaskRunner:
         self._c = context
 
     async def run(
-        self, run: Held[DRExecution], task: Held[DRTask], *, holding: bool, stopping: bool
-    ) -> tuple[Held[DRTask], timedelta]:
-        """One pass; the task as it is now, and when to look again."""
-        if task.model.status.state in {"NotStarted", "Retry"}:
-            if holding or stopping:
-                return task, self._c.settings.seconds("poll_interval")
-            task = await self._begin(task)
-        try:
-            adapter = registry.adapter(task.model.spec.technology)
-        except registry.AdapterError as error:
-            return await self._fail_all(task, "NoAdapter", str(error)), timedelta(0)
-        spec = task.model.spec
-        async with self._c.pool.queue(spec.account_id, spec.region):
-            return await self._pass(run, task, adapter, holding, stopping)
-
-    async def _pass(
         self,
         run: Held[DRExecution],
         task: Held[DRTask],
-        adapter: Adapter,
+        left_out: Sequence[TaskResourceStatus],
+        *,
         holding: bool,
         stopping: bool,
     ) -> tuple[Held[DRTask], timedelta]:
-        scope = self._c.scope_of(task.model.spec, run.model.metadata.namespace)
-        step = self._step(run.model, task.model, adapter)
-        try:
-            observed = await self._observe(adapter, scope, step)
-        except _AWS_ERRORS as error:
-            return await self._unseen(task, classify(error))
-        decision = decide(
-            StepInput(
-                spec=task.model.spec, status=task.model.status, observed=observed,
-                actions=adapter.actions, epoch=self._c.lease.epoch,
-                leader_since=self._c.lease.since, now=self._c.now(), rules=self._c.step_rules(),
-                holding=holding, stopping=stopping,
-            )
-        )  # fmt: skip
-        if decision.batch is None:
-            return await self._record(task, decision), decision.delay
-        if await self._steered(run):
-            return await self._record(task, decision), timedelta(0)
-        task, intent = await self._write_intent(task, decision, decision.batch, observed)
-        return await self._act(adapter, scope, step, task, intent), timedelta(0)
+        """One pass; the task as it is now, and when to look again.
 
-    async def _begin(self, task: Held[DRTask]) -> Held[DRTask]:
-        now = self._c.now()
-        status = task.model.status.model_copy(
+        `left_out` are resources that people left out earlier, which a task that begins now leaves
+        out too. `holding`: ask AWS for nothing new. `stopping`: besides, end when nothing is
+        under way.
+        """
+        if task.model.status.state in {"NotStarted", "Retry"}:
+            if holding or stopping:
+                return task, self._c.settings.seconds("poll_interval")
+            task = await self._begin(task, left_out)
+        spec = task.model.spec
+        try:
+            adapter = registry.adapter(spec.technology)
+        except registry.AdapterError as error:
+            return await self._fail_all(task, "NoAdapter", str(error)), timedelta(0)
+        scope = self._c.scope_of(spec, run.model.metadata.namespace)
+        step = self._step(run.model, task.model, adapter)
+        turn = _Turn(run, task, adapter, scope, step, holding, stopping)
+        async with self._c.pool.queue(spec.account_id, spec.region):
+            return await self._pass(turn)
+
+    async def _begin(
+        self, task: Held[DRTask], left_out: Sequence[TaskResourceStatus]
+    ) -> Held[DRTask]:
+        now, status = self._c.now(), task.model.status
+        changed = status.model_copy(
             update={
                 "state": "InProgress",
                 "start_time": render_time(now),
                 "epoch": self._c.lease.epoch,
                 "message": "looking at AWS",
+                "resources": status.resources or list(left_out),
             }
         )
-        return await put_status(self._c.kube, task, compose_task(task.model, status, now))
+        return await put_status(self._c.kube, task, compose_task(task.model, changed, now))
 
-    async def _observe(self, adapter: Adapter, scope: Scope, step: Step) -> Observed:
+    async def _pass(self, turn: _Turn) -> tuple[Held[DRTask], timedelta]:
+        try:
+            observed = await self._observe(turn)
+        except _AWS_ERRORS as error:
+            return await self._unseen(turn, classify(error))
+        decision = decide(self._input(turn, observed))
+        if decision.batch is None or await self._steered(turn.run):
+            return await self._record(turn.task, decision), decision.delay
+        task, intent = await journal.write_intent(
+            self._c, turn.task, decision, decision.batch, observed
+        )
+        return await self._act(turn, task, intent), timedelta(0)
+
+    def _input(self, turn: _Turn, observed: Observed) -> StepInput:
+        status, now = turn.task.model.status, self._c.now()
+        began = parse_time(status.start_time) if status.start_time else now
+        return StepInput(
+            spec=turn.task.model.spec,
+            status=status,
+            observed=observed,
+            actions=turn.adapter.actions,
+            epoch=self._c.lease.epoch,
+            leader_since=self._c.lease.since,
+            now=now,
+            rules=self._c.step_rules(),
+            holding=turn.holding,
+            stopping=turn.stopping,
+            held=paused_for(turn.run.model.status.commands, began, now),
+        )
+
+    async def _observe(self, turn: _Turn) -> Observed:
         """What AWS shows, with the proof for everything that it calls done."""
-        observed = await self._c.pool.run(adapter.observe, scope, step)
+        if needs_no_look(turn.task.model.spec):
+            return Observed({})
+        observed = await self._c.pool.run(turn.adapter.observe, turn.scope, turn.step)
         if not any(s.state is State.DONE for s in observed.targets.values()):
             return observed
-        proved = await self._c.pool.run(adapter.verify, scope, step)
+        proved = await self._c.pool.run(turn.adapter.verify, turn.scope, turn.step)
         merged = {
-            target: proved.targets.get(target, seen) if seen.state is State.DONE else seen
+            target: proved.targets.get(target, _UNPROVED) if seen.state is State.DONE else seen
             for target, seen in observed.targets.items()
         }
         return Observed(merged, observed.capacity, observed.capacity_reason)
@@ -135,7 +151,7 @@ class TaskRunner:
             started=self._started(status),
             source_region=spec.source_region,
             targets=tuple(Target(r.id, r.arn, r.name, dict(r.attributes)) for r in spec.resources),
-            calls=_calls(status, adapter.actions),
+            calls=journal.calls_of(status, adapter.actions),
             pre_states={p.id: p.value for p in status.pre_states},
             settings=_settings(spec),
             tags={
@@ -157,14 +173,16 @@ class TaskRunner:
         return min(map(parse_time, times), default=self._c.now())
 
     async def _steered(self, run: Held[DRExecution]) -> bool:
-        """Whether somebody gave the run a command, or it moved on, since this pass read it.
+        """Whether somebody paused, cancelled or deleted the run since this pass read it.
 
         It is asked right before each intent, so that at most the batch whose intent is already
         written goes out after a pause or a cancel.
         """
         metadata = run.model.metadata
         fresh = await read(self._c.kube, DRExecution, metadata.namespace, metadata.name)
-        if fresh.model.metadata.uid != metadata.uid or fresh.model.metadata.deletion_timestamp:
+        if fresh.model.metadata.uid != metadata.uid:
+            return True
+        if fresh.model.metadata.deletion_timestamp and not metadata.deletion_timestamp:
             return True
         known = {c.key for c in commands.on_execution(metadata.annotations)}
         return any(
@@ -172,47 +190,14 @@ class TaskRunner:
             for c in commands.on_execution(fresh.model.metadata.annotations)
         )
 
-    async def _write_intent(
-        self, task: Held[DRTask], decision: StepDecision, batch: Batch, observed: Observed
-    ) -> tuple[Held[DRTask], Intent]:
-        """The intent and the pre-states, in one conditional write."""
-        now, status = self._c.now(), task.model.status
-        journal = _with_absent(status.journal, decision.absent)
-        intent = Intent(
-            id=uuid.uuid5(
-                _CALLS, f"{self._c.settings.hub}/{task.model.metadata.uid}/{len(journal)}"
-            ).hex,
-            action=batch.action,
-            resources=list(batch.resources),
-            epoch=self._c.lease.epoch,
-            time=render_time(now),
-            attempt=status.attempt,
-        )
-        known = {p.id for p in status.pre_states}
-        fresh = [
-            PreState(id=r, value=observed.targets[r].pre_state)
-            for r in batch.resources
-            if r not in known and observed.targets[r].pre_state
-        ]
-        changed = self._status(task.model, decision).model_copy(
-            update={
-                "journal": [*journal, intent],
-                "pre_states": [*status.pre_states, *fresh],
-                "epoch": self._c.lease.epoch,
-            }
-        )
-        written = await put_status(self._c.kube, task, compose_task(task.model, changed, now))
-        return written, intent
-
-    async def _act(
-        self, adapter: Adapter, scope: Scope, step: Step, task: Held[DRTask], intent: Intent
-    ) -> Held[DRTask]:
-        targets = {t.id: t for t in step.targets}
+    async def _act(self, turn: _Turn, task: Held[DRTask], intent: Intent) -> Held[DRTask]:
+        """Send the batch whose intent is written, and record AWS's answer."""
+        targets = {t.id: t for t in turn.step.targets}
         batch = [targets[r] for r in intent.resources]
         self._c.lease.assert_valid()
         try:
             reference = await self._c.pool.run(
-                adapter.act, scope, step, intent.action, intent.id, batch
+                turn.adapter.act, turn.scope, turn.step, intent.action, intent.id, batch
             )
         except _AWS_ERRORS as error:
             fault = classify(error)
@@ -220,61 +205,30 @@ class TaskRunner:
                 "%s: %s for %d resources: %s: %s",
                 task.model.metadata.name, intent.action, len(batch), fault.code, fault.message,
             )  # fmt: skip
-            repeatable = adapter.actions[intent.action].repeatable
-            return await self._answer(task, intent, _outcome_of(fault, repeatable))
-        return await self._answer(task, intent, {"outcome": "Sent", "reference": reference[:256]})
+            repeatable = turn.adapter.actions[intent.action].repeatable
+            answer = journal.answer_of(fault, repeatable)
+        else:
+            answer = {"outcome": "Sent", "reference": reference[:256]}
+        return await journal.write_answer(self._c, task, intent, answer)
 
-    async def _answer(
-        self, task: Held[DRTask], intent: Intent, update: dict[str, str]
+    async def _record(
+        self, task: Held[DRTask], decision: StepDecision, unseen_since: str | None = None
     ) -> Held[DRTask]:
-        """Record AWS's answer, whoever annotated the task meanwhile."""
-        while True:
-            status = task.model.status
-            journal = [
-                i.model_copy(update=update) if i.id == intent.id else i for i in status.journal
-            ]
-            try:
-                return await put_status(
-                    self._c.kube, task, status.model_copy(update={"journal": journal})
-                )
-            except ApiError as error:
-                if error.status != 409:
-                    raise
-                metadata = task.model.metadata
-                task = await read(self._c.kube, DRTask, metadata.namespace, metadata.name)
-
-    async def _record(self, task: Held[DRTask], decision: StepDecision) -> Held[DRTask]:
-        status = self._status(task.model, decision)
+        status = journal.decided(task.model.status, decision)
+        status = status.model_copy(update={"unseen_since": unseen_since})
         return await put_status(self._c.kube, task, compose_task(task.model, status, self._c.now()))
 
-    def _status(self, task: DRTask, decision: StepDecision) -> DRTaskStatus:
-        return task.status.model_copy(
-            update={
-                "state": decision.state,
-                "message": decision.message,
-                "resources": list(decision.resources),
-                "journal": _with_absent(task.status.journal, decision.absent),
-                "stopped": decision.state == "Abandoned",
-            }
-        )
-
-    async def _unseen(self, task: Held[DRTask], fault: Fault) -> tuple[Held[DRTask], timedelta]:
+    async def _unseen(self, turn: _Turn, fault: Fault) -> tuple[Held[DRTask], timedelta]:
         """AWS could not be looked at: the task says so and looks again, or gives up."""
-        spec, status, rules = task.model.spec, task.model.status, self._c.step_rules()
-        message = (
+        spec, status = turn.task.model.spec, turn.task.model.status
+        why = (
             f"cannot look at account {spec.account_id} ({spec.account}), {spec.region}: "
             f"{fault.code}: {fault.message}"
         )
-        if give_up(spec, status, fault.kind, self._c.now(), rules):
-            resources = tuple(
-                r if r.state in FINAL_STATES else _failed(r.id, fault.code, message)
-                for r in _all_resources(task.model)
-            )
-            decision = StepDecision(resources, "Failed", message[:1024])
-            return await self._record(task, decision), timedelta(0)
-        status = status.model_copy(update={"message": f"{message}; looking again"[:1024]})
-        held = await put_status(self._c.kube, task, compose_task(task.model, status, self._c.now()))
-        return held, max(rules.poll, timedelta(seconds=fault.retry_after or 0))
+        decision = decide_blind(self._input(turn, Observed({})), fault.kind, fault.code, why)
+        since = status.unseen_since or render_time(self._c.now())
+        held = await self._record(turn.task, decision, since)
+        return held, max(decision.delay, timedelta(seconds=fault.retry_after or 0))
 
     async def _fail_all(self, task: Held[DRTask], reason: str, message: str) -> Held[DRTask]:
         resources = tuple(
@@ -284,47 +238,6 @@ class TaskRunner:
         return await self._record(task, StepDecision(resources, "Failed", message[:1024]))
 
 
-def _failed(rid: str, code: str, message: str) -> TaskResourceStatus:
-    return TaskResourceStatus(
-        id=rid, state="Failed", reason=code[:63], message=f"{message}. Mend it, then retry"[:1024]
-    )
-
-
-def _all_resources(task: DRTask) -> list[TaskResourceStatus]:
-    known = {r.id: r for r in task.status.resources}
-    return [
-        known.get(r.id, TaskResourceStatus(id=r.id, state="NotStarted"))
-        for r in task.spec.resources
-    ]
-
-
-def _with_absent(journal: list[Intent], absent: frozenset[str]) -> list[Intent]:
-    return [i.model_copy(update={"outcome": "Absent"}) if i.id in absent else i for i in journal]
-
-
-def _calls(status: DRTaskStatus, actions: Mapping[str, ActionTraits]) -> dict[str, Call]:
-    """By resource: the batch of this attempt by which AWS can be asked for it.
-
-    That is the newest one that AWS may have taken; one that is not repeatable goes before the
-    others, because it alone must be found again.
-    """
-    calls: dict[str, Call] = {}
-    taken = [
-        i for i in status.journal
-        if i.attempt == status.attempt and i.outcome not in {"Refused", "Absent"}
-    ]  # fmt: skip
-    for intent in sorted(taken, key=lambda i: not actions[i.action].repeatable):
-        call = Call(
-            intent.id,
-            intent.action,
-            parse_time(intent.time),
-            intent.outcome in {"Pending", "InDoubt"},
-            intent.reference,
-        )
-        calls.update(dict.fromkeys(intent.resources, call))
-    return calls
-
-
 def _settings(spec: DRTaskSpec) -> dict[str, object]:
     settings: dict[str, object] = {}
     if spec.drill_network is not None:
@@ -332,17 +245,3 @@ def _settings(spec: DRTaskSpec) -> dict[str, object]:
     if spec.route53 is not None:
         settings["route53"] = spec.route53.to_api()
     return settings
-
-
-def _outcome_of(fault: Fault, repeatable: bool) -> dict[str, str]:
-    """What the journal says of a call that did not go through.
-
-    A repeatable call whose answer was lost is simply sent again: that is what makes it so.
-    """
-    lost = fault.kind is ErrorClass.IN_DOUBT
-    return {
-        "outcome": "InDoubt" if lost and not repeatable else "Refused",
-        "error_class": (ErrorClass.TRANSIENT if lost else fault.kind).value,
-        "code": fault.code[:256],
-        "message": fault.message[:1024],
-    }

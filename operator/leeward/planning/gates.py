@@ -96,6 +96,19 @@ def _person(user: str) -> str:
     return match[1] if match else user
 
 
+def reopened(gate: GateStatus, now: datetime) -> GateStatus:
+    """The gate with all its answers void: it waits anew, as long as it was to wait at first."""
+    patience = parse_time(gate.deadline) - parse_time(gate.asked_at)
+    update = {
+        "guard": "",
+        "answers": [],
+        "state": "Waiting",
+        "asked_at": render_time(now),
+        "deadline": render_time(now + patience),
+    }
+    return gate.model_copy(update=update)
+
+
 def timed_out(gate: GateStatus, now: datetime) -> GateStatus:
     """The gate as it is at `now`: still waiting, or past its deadline."""
     if gate.state == "Waiting" and now >= parse_time(gate.deadline):

@@ -1,4 +1,4 @@
-"""What `retry` and `skip` make of a task, and what a pause costs it."""
+"""What `retry` and `skip` make of a task and of those after it, and what a pause costs it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from leeward.api.common import PREFIX
 from leeward.api.execution import CommandRecord
-from leeward.api.task import DRTaskStatus, TaskResourceStatus
+from leeward.api.task import DRTask, DRTaskStatus, TaskResourceStatus
 from leeward.planning.commands import Command
 from leeward.planning.times import parse_time
+from leeward.planning.waves import PHASES
 
 
 def steer(status: DRTaskStatus, command: Command) -> tuple[DRTaskStatus, str]:
@@ -58,6 +59,39 @@ def _retry(status: DRTaskStatus, command: Command, chosen: set[str]) -> tuple[DR
         "message": f"retry of {len(chosen)} by {command.user}",
     }
     return status.model_copy(update=update), f"{len(chosen)} resources are tried again"
+
+
+def left_out(task: DRTask, tasks: Sequence[DRTask]) -> list[TaskResourceStatus]:
+    """What people left out of an earlier phase of the task's wave, as this task has it.
+
+    A server that was not launched cannot be started: leaving it out holds for the rest of its
+    wave. A clean-up leaves nothing out.
+    """
+    phases = PHASES.get(task.spec.operation, ())
+    if task.spec.recovery_phase not in phases:
+        return []
+    earlier = phases[: phases.index(task.spec.recovery_phase)]
+    gone = {
+        (resource.id, t.spec.recovery_phase)
+        for t in tasks
+        if t.spec.recovery_phase in earlier and _alike(t) == _alike(task)
+        for resource in t.status.resources
+        if resource.state == "Skipped"
+    }
+    mine = {resource.id for resource in task.spec.resources}
+    return [
+        TaskResourceStatus(
+            id=rid, state="Skipped", reason="LeftOut", message=f"left out of {phase} by people"
+        )
+        for rid, phase in sorted(gone)
+        if rid in mine
+    ]
+
+
+def _alike(task: DRTask) -> tuple[str, ...]:
+    """Within which a resource's id means one resource of one wave."""
+    spec = task.spec
+    return spec.wave, spec.technology, spec.account_id, spec.region
 
 
 def paused_for(records: Sequence[CommandRecord], since: datetime, now: datetime) -> timedelta:

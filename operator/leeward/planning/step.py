@@ -108,7 +108,7 @@ class _Tally:
 
 def decide(given: StepInput) -> StepDecision:
     """The next thing to do for a task that has begun."""
-    if given.spec.operation == "Test" and given.spec.technology == "route53":
+    if needs_no_look(given.spec):
         return _skipped(given, "a Test never touches production's DNS names")
     tally = _Tally()
     before = {r.id: r for r in given.status.resources}
@@ -118,6 +118,11 @@ def decide(given: StepInput) -> StepDecision:
         tally.wanted.clear()
     batch = _batch(given, tally)
     return _decision(given, tuple(after), batch, tally)
+
+
+def needs_no_look(spec: DRTaskSpec) -> bool:
+    """Whether the task is left out whatever AWS shows: a Test touches no names of production."""
+    return spec.operation == "Test" and spec.technology == "route53"
 
 
 def _skipped(given: StepInput, why: str) -> StepDecision:
@@ -320,21 +325,6 @@ def _absent(given: StepInput, tally: _Tally) -> frozenset[str]:
     return frozenset(
         i.id for i in given.status.journal if set(i.resources) == tally.missing.get(i.id)
     )
-
-
-def give_up(
-    spec: DRTaskSpec, status: DRTaskStatus, kind: ErrorClass, now: datetime, rules: StepRules
-) -> bool:
-    """Whether a task ends because AWS cannot be looked at.
-
-    What no new try can change ends it at once, so that a person learns of it; a denial after the
-    settle time, because IAM is eventually consistent; an outage only at the task's time-out.
-    """
-    if kind is ErrorClass.FINAL:
-        return True
-    started = parse_time(status.start_time) if status.start_time else now
-    patience = rules.settle if kind is ErrorClass.DENIED else parse(spec.timeout)
-    return now - started > patience
 
 
 def _timed_out(given: StepInput) -> bool:

@@ -82,8 +82,6 @@ def cursor(
     task failed or a gate says so, and once it is there it begins nothing else.
     """
     waves = [(w.name, w.ordinal) for w in status.waves]
-    asked: dict[tuple[str, str], GateStatus] = {(g.wave, g.before): g for g in status.gates}
-    frozen: dict[tuple[str, str], FrozenGate] = {(g.wave, g.before): g for g in status.frozen_gates}
     closes = CLOSING.get(operation, ())
     broken = any(t.spec.recovery_phase in closes and _begun(t) for t in tasks)
     uncleaned: list[Stage] = []
@@ -96,16 +94,12 @@ def cursor(
             if begun:
                 return Cursor(stage, begun)
             continue
-        answer = asked.get((stage.wave, stage.phase))
-        gate = frozen.get((stage.wave, stage.phase))
-        if gate is not None and not cancelling:
-            if answer is None:
-                return Cursor(stage, ask=gate)
-            if operation == "Test" and ends_run(answer):
+        held = None if cancelling else _at_gate(stage, status)
+        if held is not None:
+            if operation == "Test" and held.waiting is not None and ends_run(held.waiting):
                 broken = True
                 continue
-            if answer.state not in GATE_OPEN:
-                return Cursor(stage, waiting=answer)
+            return held
         if work := runnable(stage.tasks, tasks):
             return Cursor(stage, work)
         if cancelling:
@@ -119,6 +113,18 @@ def cursor(
     if uncleaned:
         return Cursor(uncleaned[0], stuck=tuple(t for s in uncleaned for t in _stuck(s)))
     return Cursor(None, finished=True)
+
+
+def _at_gate(stage: Stage, status: DRExecutionStatus) -> Cursor | None:
+    """What the gate before the stage demands; None: there is none, or it is passed."""
+    place = (stage.wave, stage.phase)
+    gate = next((g for g in status.frozen_gates if (g.wave, g.before) == place), None)
+    if gate is None:
+        return None
+    answer = next((g for g in status.gates if (g.wave, g.before) == place), None)
+    if answer is None:
+        return Cursor(stage, ask=gate)
+    return None if answer.state in GATE_OPEN else Cursor(stage, waiting=answer)
 
 
 def ends_run(gate: GateStatus) -> bool:
@@ -136,21 +142,12 @@ def closes(phase: str) -> bool:
 
 
 def runnable(candidates: Sequence[DRTask], tasks: Sequence[DRTask]) -> tuple[DRTask, ...]:
-    """Those of `candidates` that have begun and not ended, or that may begin.
-
-    A task may begin when its dependencies are complete. One that sends users to the recovered
-    side waits besides for everything else of its stage: nobody is sent to what does not serve.
-    """
+    """Those of `candidates` that have begun and not ended, or whose dependencies are complete."""
     passed = {t.metadata.name for t in tasks if t.status.state in PASSED}
-    serving = all(t.status.state in PASSED for t in candidates if not _redirects(t))
     return tuple(
         t
         for t in candidates
-        if t.status.state not in ENDED
-        and (
-            _live(t)
-            or (all(d in passed for d in t.spec.depends_on) and (serving or not _redirects(t)))
-        )
+        if t.status.state not in ENDED and (_live(t) or all(d in passed for d in t.spec.depends_on))
     )
 
 
@@ -189,10 +186,6 @@ def _begun(task: DRTask) -> bool:
         "NotStarted",
         "Skipped",
     }
-
-
-def _redirects(task: DRTask) -> bool:
-    return task.spec.technology == "route53"
 
 
 def _touched(wave: str, tasks: Sequence[DRTask]) -> bool:
