@@ -144,7 +144,9 @@ def failures(scope: Scope, parts: Iterable[Part]) -> dict[str, tuple[str, str]]:
 def describe(part: Part, step: Step) -> str:
     """A running part, for people."""
     doing = {"PENDING": "snapshot and conversion", "IN_PROGRESS": "launching"}
-    if part.of(step.token):
+    call = step.calls.get(part.server)
+    # A TERMINATE job takes no tags; the journal knows which one is ours.
+    if part.of(step.token) or (call is not None and call.reference == part.job):
         return f"job {part.job}: {doing.get(part.status, part.status)}"
     owner = part.tags.get(EXECUTION_TAG)
     whose = f"of execution {owner}" if owner else "of somebody else"

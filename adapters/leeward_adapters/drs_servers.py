@@ -93,7 +93,8 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
             Finding(
                 "Blocking",
                 "DrsUninitialized",
-                f"DRS was never initialised in {place(scope)}: run `leeward drs init`",
+                f"DRS was never initialised in {place(scope)}: run `aws drs initialize-service "
+                f"--region {scope.region}` in that account, then let its servers replicate",
             )
         ]
     recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)

@@ -53,8 +53,6 @@ class Settings(BaseSettings):
     """How often one batch is sent when AWS refuses it with a passing error."""
     resync_interval: Seconds = 20.0
     """How often all objects are listed, to catch what a watch missed."""
-    decision_reminder: Seconds = 600.0
-    """How often people are told again that a gate or a decision waits for them."""
     aws_threads: Annotated[int, Field(ge=1, le=128)] = 32
     """Threads that call AWS."""
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8080

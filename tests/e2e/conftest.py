@@ -331,12 +331,12 @@ def lab(stack: Stack) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def desk(stack: Stack) -> Iterator[Lab]:
+def desk(stack: Stack) -> Lab:
     """The sandbox with an application that no server belongs to, for what never gets to AWS."""
     lab = Lab(stack, Control(stack.aws_endpoint), f"none-{next(_numbers_of_desks):02}")
     if "operator" not in stack.pids:
         stack.start_operator()
-    yield lab
+    return lab
 
 
 @pytest.fixture

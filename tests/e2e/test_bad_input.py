@@ -177,10 +177,24 @@ def test_an_account_that_cannot_be_entered_is_named_and_the_plan_is_not_run(
         role = f"arn:aws:iam::{ACCOUNT}:role/Closed-{desk.application}"
         for part in ("AccessDenied", "sts:AssumeRole", role, ACCOUNT, "leeward/sandbox/orders"):
             assert part in problem
-        message = refused(desk, desk.start(), "NotDiscovered")
-        assert closed_account in message
-        assert "sts:AssumeRole" in message
-        refused(desk, desk.start(suffix="2", mode="Unplanned"), "NotDiscovered")
+        account = desk.until_condition("ta", closed_account, "Ready", "False")
+        assert role in account["status"]["message"]
+        for number, mode in enumerate(("Planned", "Unplanned")):
+            message = refused(desk, desk.start(suffix=f"{number}", mode=mode), "NoUsableAccount")
+            for part in (closed_account, ACCOUNT, role, "'leeward/sandbox/orders'", "mend the"):
+                assert part in message
+
+
+def test_an_account_that_cannot_be_entered_stops_a_planned_run_of_the_others(
+    lab: Any, closed_account: str
+) -> None:
+    with lab.untouched():
+        lab.apply(lab.plan_body(accounts=[{"name": "east-b"}, {"name": closed_account}]))
+        until_assessed(lab)
+        lab.until_condition("ta", closed_account, "Ready", "False")
+        message = refused(lab, lab.start(), "AccountNotReady")
+    assert closed_account in message
+    assert "mend the roles' trust policies" in message
 
 
 def test_a_malformed_tag_leaves_its_server_out_and_says_how_to_mend_it(lab: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from leeward.api.execution import CommandRecord
-from leeward.api.task import DRTaskStatus
+from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning.commands import Command
-from leeward.planning.steering import paused_for, steer
+from leeward.planning.steering import left_out, paused_for, steer
 from leeward.planning.times import render_time
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -116,3 +116,50 @@ def test_only_pauses_since_the_task_began_count(
     records: list[CommandRecord], minutes: float
 ) -> None:
     assert paused_for(records, NOW - timedelta(hours=1), NOW) == timedelta(minutes=minutes)
+
+
+def task(phase: str, after: DRTaskStatus | None = None, **fields: Any) -> DRTask:
+    spec = {
+        "executionRef": {"name": "shop-1", "uid": "u-1"},
+        "plan": "shop",
+        "operation": "Failover",
+        "mode": "Unplanned",
+        "wave": "data",
+        "waveOrdinal": 1,
+        "recoveryPhase": phase,
+        "technology": "drs",
+        "account": "prod",
+        "accountId": "111111111111",
+        "region": "us-east-2",
+        "sourceRegion": "us-east-1",
+        "resources": [{"id": "a", "arn": "arn:a"}, {"id": "b", "arn": "arn:b"}],
+        **fields,
+    }
+    body = DRTask.model_validate({"metadata": {"name": phase.lower()}, "spec": spec})
+    return body.model_copy(update={"status": after or DRTaskStatus()})
+
+
+SKIPPED = status("Complete", a="Skipped", b="Complete")
+
+
+def test_what_was_left_out_of_one_phase_is_left_out_of_the_next() -> None:
+    before, next_ = task("Instantiate", SKIPPED), task("Activate")
+    (resource,) = left_out(next_, [before, next_])
+    assert (resource.id, resource.state) == ("a", "Skipped")
+    assert "Instantiate" in resource.message
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"wave": "web"},
+        {"technology": "rds"},
+        {"accountId": "222222222222"},
+        {"resources": [{"id": "b", "arn": "arn:b"}]},
+        {"recoveryPhase": "Instantiate"},
+        {"operation": "Test", "recoveryPhase": "Cleanup"},
+    ],
+)
+def test_what_was_left_out_elsewhere_is_not_left_out_here(other: dict[str, Any]) -> None:
+    before, after = task("Instantiate", SKIPPED), task("Activate", **other)
+    assert left_out(after, [before, after]) == []

@@ -61,10 +61,7 @@ class AccountReconciler:
             caller = await self._c.pool.run(self._c.aws.whoami, scope)
         except (ClientError, BotoCoreError) as error:
             fault = classify(error)
-            return (
-                f"{role} for namespace {namespace}: {fault.code}: {fault.message}; its trust "
-                f"policy must demand sts:ExternalId {account.external_id}"
-            )
+            return f"{role} for namespace {namespace}: {fault.code}: {fault.message}"
         if caller.account_id != target.spec.account_id:
             return f"{role} is a role of account {caller.account_id}, not {target.spec.account_id}"
         return ""

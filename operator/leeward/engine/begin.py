@@ -6,6 +6,7 @@ leaves only DRTasks that no record names; they are removed and the freeze is mad
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 
@@ -18,7 +19,7 @@ from leeward.api.execution import (
 )
 from leeward.api.marks import unsupported
 from leeward.api.plan import ActiveExecution, RecoveryPlan
-from leeward.api.task import DRTask
+from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
@@ -35,6 +36,7 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
+from leeward.planning.digests import digest
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
@@ -50,6 +52,7 @@ class Beginner:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._beginning = asyncio.Lock()
 
     async def begin(self, run: Held[DRExecution]) -> tuple[Held[DRExecution], float]:
         """The run after this pass, and the seconds until the next."""
@@ -66,11 +69,19 @@ class Beginner:
             outcome = Outcome("Preflight", "WaitingForDiscovery", waiting)
             status = compose(execution, [], outcome, self._c.now())
             return await put_status(self._c.kube, run, status), 1.0
+        # One at a time: of two runs that begin together, the second must see the first's servers.
+        async with self._beginning:
+            return await self._start(run, plan)
+
+    async def _start(
+        self, run: Held[DRExecution], plan: Held[RecoveryPlan]
+    ) -> tuple[Held[DRExecution], float]:
+        execution = run.model
         accounts = await accounts_of(self._c.kube, plan.model)
         inventories = await inventories_of(self._c.kube, plan.model)
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
-            now=self._c.now(), live_elsewhere=await self._live_elsewhere(execution),
+            now=self._c.now(), live_elsewhere=await self._live_elsewhere(execution, plan.model),
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]
@@ -103,15 +114,26 @@ class Beginner:
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
 
-    async def _live_elsewhere(self, execution: DRExecution) -> dict[str, str]:
-        """By ARN: the other live run that holds the resource, in whatever namespace."""
-        tasks = await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true")
-        return {
-            resource.arn: f"{t.model.metadata.namespace}/{t.model.spec.execution_ref.name}"
-            for t in tasks
-            if t.model.spec.execution_ref.uid != execution.metadata.uid
-            for resource in t.model.spec.resources
-        }
+    async def _live_elsewhere(self, execution: DRExecution, plan: RecoveryPlan) -> dict[str, str]:
+        """By ARN: the other live run that holds the resource, in whatever namespace.
+
+        The run that holds the plan itself is left to `_claim`. One that has its verdict holds
+        nothing any more, even if its tasks still have to be laid to rest.
+        """
+        active = plan.status.active_execution
+        own = {execution.metadata.uid, active.uid if active else ""}
+        lives: dict[str, bool] = {}
+        held: dict[str, str] = {}
+        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
+            holder, namespace = task.model.spec.execution_ref, task.model.metadata.namespace
+            if holder.uid in own:
+                continue
+            if holder.uid not in lives:
+                lives[holder.uid] = await self._lives(holder, namespace)
+            if lives[holder.uid]:
+                name = f"{namespace}/{holder.name}"
+                held |= {resource.arn: name for resource in task.model.spec.resources}
+        return held
 
     async def _claim(self, plan: Held[RecoveryPlan], execution: DRExecution) -> str:
         """Take the plan for this run by compare-and-set; why not, or an empty string."""
@@ -129,14 +151,15 @@ class Beginner:
         await put_status(self._c.kube, plan, status)
         return ""
 
-    async def _lives(self, active: ActiveExecution, namespace: str) -> bool:
+    async def _lives(self, holder: ActiveExecution | ExecutionRef, namespace: str) -> bool:
+        """Whether that execution, and not a later one of its name, has no verdict yet."""
         try:
-            other = await read(self._c.kube, DRExecution, namespace, active.name)
+            other = await read(self._c.kube, DRExecution, namespace, holder.name)
         except ApiError as error:
             if error.status == 404:
                 return False
             raise
-        same = other.model.metadata.uid == active.uid
+        same = other.model.metadata.uid == holder.uid
         return same and other.model.status.completion_time is None
 
     async def _create_tasks(self, run: Held[DRExecution], frozen: Frozen) -> list[Held[DRTask]]:
@@ -187,11 +210,13 @@ class Beginner:
         findings: tuple[str, ...],
     ) -> Held[DRExecution]:
         """The run with its frozen plan in its status: from here on it is a live run."""
-        digests = {t.name: t.digest for t in frozen.tasks}
         now, metadata = self._c.now(), run.model.metadata
+        # Of what is stored, never of the models: an upgrade must not change it.
         records = [
-            TaskRecord(name=m.name, uid=m.uid, digest=digests[m.name])
-            for m in (t.model.metadata for t in tasks)
+            TaskRecord(
+                name=t.model.metadata.name, uid=t.model.metadata.uid, digest=digest(t.raw["spec"])
+            )
+            for t in tasks
         ]
         status = run.model.status.model_copy(
             update={

@@ -36,6 +36,7 @@ from leeward.engine.objects import (
 from leeward.engine.supervisor import Key
 from leeward.engine.tasks import TaskRunner
 from leeward.planning import gates
+from leeward.planning.digests import digest
 from leeward.planning.record import Outcome, compose, compose_task, verdict
 from leeward.planning.steering import left_out
 from leeward.planning.waves import ENDED, Cursor, closes, cursor
@@ -143,7 +144,11 @@ class RunReconciler:
         tasks = []
         for record in run.model.status.tasks:
             task = by_name.get(record.name)
-            if task is None or task.model.metadata.uid != record.uid:
+            if (
+                task is None
+                or task.model.metadata.uid != record.uid
+                or digest(task.raw["spec"]) != record.digest
+            ):
                 raise MissingTaskError(
                     f"DRTask {record.name} of {metadata.namespace}/{metadata.name} is gone or was "
                     "replaced; the run does not go on. Cancel it and create another execution"
@@ -240,7 +245,7 @@ class RunReconciler:
         delay = min((d for _, d in results), default=timedelta(0))
         busy = [t for t, _ in results if t.model.status.state not in ENDED]
         state, reason = ("Paused", "Paused") if holding else ("Running", "Running")
-        words = "; ".join(f"{t.model.status.message}" for t in busy[:2])
+        words = "; ".join(t.model.status.message or "not begun" for t in busy[:2])
         message = f"wave {where.stage.wave}, {where.stage.phase}: {words or 'done'}"
         outcome = Outcome(
             "Paused" if state == "Paused" else "Running", reason, message,

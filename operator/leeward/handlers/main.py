@@ -61,6 +61,8 @@ def _configure_logging(settings: Settings) -> None:
     logging.getLogger().setLevel(settings.log_level)
     for noisy in ("kopf.objects", "botocore", "urllib3", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A role that cannot be assumed is raised to us and said on the object; its stack says no more.
+    logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
 
 
 async def _main(settings: Settings) -> None:

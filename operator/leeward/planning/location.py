@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from leeward.api.plan import Location, RecoveryPlanSpec, RecoveryPlanStatus, Wave, WaveStatus
 from leeward.planning.inventory import Located
@@ -12,11 +12,12 @@ from leeward.planning.protection import recovered, servers
 def wave_statuses(
     spec: RecoveryPlanSpec,
     selected: Sequence[Located],
+    numbers: Mapping[str, int],
     previous: RecoveryPlanStatus,
     *,
     discovered: bool,
 ) -> list[WaveStatus]:
-    """Each wave of the plan with its resources and location.
+    """Each wave of the plan with its number of resources and its location.
 
     `Recovery` is written by a run alone, and kept: only a run knows that users were moved. Else
     discovery decides, as soon as every account has answered: a wave is at home while none of its
@@ -31,7 +32,7 @@ def wave_statuses(
             location = "Recovery"
         elif discovered:
             location = "Mixed" if any(recovered(s) for s in servers(mine)) else "Primary"
-        result.append(WaveStatus(name=wave.name, resources=len(mine), location=location))
+        result.append(WaveStatus(name=wave.name, resources=numbers[wave.name], location=location))
     return result
 
 

@@ -60,6 +60,17 @@ class _Estate:
         return sum(runs_in(task, "Failover") for wave in waves for task in wave.tasks)
 
     @property
+    def numbers(self) -> dict[str, int]:
+        """By wave: what a Failover works on, which of DNS is the record sets and not the zone."""
+        numbers = {wave.name: 0 for wave in self.plan.spec.waves}
+        for found in self.selected:
+            if found.resource.technology != "route53" and found.resource.wave in numbers:
+                numbers[found.resource.wave] += 1
+        for wave in self.plan.spec.waves:
+            numbers[wave.name] += sum(len(t.route53.records) for t in wave.tasks if t.route53)
+        return numbers
+
+    @property
     def undiscovered(self) -> list[str]:
         """Accounts that never answered."""
         return [account.name for account in self.accounts if account.discovered_at is None]
@@ -96,14 +107,16 @@ def assess(
     location) and the times at which conditions last changed.
     """
     estate = _estate(plan, accounts, inventories, valid, now)
-    waves = wave_statuses(plan.spec, estate.selected, previous, discovered=not estate.undiscovered)
+    waves = wave_statuses(
+        plan.spec, estate.selected, estate.numbers, previous, discovered=not estate.undiscovered
+    )
     heard = [a.discovered_at for a in estate.accounts if a.discovered_at]
     return RecoveryPlanStatus(
         observed_generation=plan.metadata.generation,
         conditions=_conditions(estate, previous),
         summary=clip(_summary(estate), 256),
         location=estate_location(plan.spec.waves, waves),
-        resources=len(estate.selected),
+        resources=sum(wave.resources for wave in waves),
         waves=waves,
         technologies=_technologies(estate.found, adapters),
         accounts=list(estate.accounts),
@@ -193,12 +206,10 @@ def _summary(estate: _Estate) -> str:
         heard = len(estate.accounts) - len(estate.undiscovered)
         accounts = counted(len(estate.accounts), "account")
         return "; ".join([f"discovering: {heard} of {accounts} answered", *causes])
-    waves = len({found.resource.wave for found in estate.selected})
-    ready = f"{counted(len(estate.selected), 'resource')} in {counted(waves, 'wave')} ready"
-    if not estate.selected:
+    found = [number for number in estate.numbers.values() if number]
+    ready = f"{counted(sum(found), 'resource')} in {counted(len(found), 'wave')} ready"
+    if not found:
         ready = "nothing to recover"
-        if estate.tasks:
-            ready = f"no resources; {counted(estate.tasks, 'explicit task')} ready"
     return "; ".join([ready, *_reservations(estate)])
 
 

@@ -44,9 +44,9 @@ IMPOSSIBLE: Final[tuple[Check, ...]] = (
 )
 """Refuse the run in every mode."""
 FAILED: Final[tuple[Check, ...]] = (
+    run_checks.all_accounts_usable,
     run_checks.plan_is_ready,
     run_checks.nothing_unsupported,
-    run_checks.all_accounts_usable,
     estate_checks.inventory_complete,
     estate_checks.inventory_recent,
     estate_checks.waves_still_exist,

@@ -16,9 +16,11 @@ from leeward.planning.request import Request
 from leeward.planning.rules import GATE_NAME, Problem, problems_of
 from leeward.planning.times import parse_time
 from leeward.planning.waves import PHASES
-from leeward.planning.wording import some
+from leeward.planning.wording import clip, some
 
 _NARROWING: Final = ("spec.dryRun", "spec.waves", "spec.resources", "spec.continueFrom")
+_MOST_OF_A_CAUSE: Final = 600
+"""Characters of what AWS says about one account, so that the remedy stays within the message."""
 
 
 def expiry(execution: DRExecution, now: datetime) -> Iterator[Problem]:
@@ -183,6 +185,7 @@ def _unusable(request: Request) -> list[str]:
         ready = find(account.status.conditions, Type.READY)
         if ready and ready.status == "False":
             why = account.status.message or ready.message or ready.reason
+            why = clip(why, _MOST_OF_A_CAUSE)
             found.append(f"TargetAccount {name} ({account.spec.account_id}) is not usable: {why}")
     return found
 
@@ -213,9 +216,10 @@ def plan_is_ready(request: Request) -> Iterator[Problem]:
     ready = find(plan.status.conditions, Type.READY)
     assessed = plan.status.observed_generation == plan.metadata.generation
     if not assessed or ready is None or holds(plan.status.conditions, Type.RECONCILING):
+        known = f" ({ready.message})" if assessed and ready and ready.message else ""
         yield Problem(
             "PlanNotAssessed",
-            f"RecoveryPlan {name} is being looked at; wait with `kubectl wait rp/{name} -n "
+            f"RecoveryPlan {name} is being looked at{known}; wait with `kubectl wait rp/{name} -n "
             f"{namespace} --for=condition=Ready`",
         )
     elif ready.status != "True" and ready.reason not in ("Invalid", "NothingSelected"):
