@@ -10,12 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from leeward_sandbox.cluster import Cluster, ClusterError, ExistingCluster
 from leeward_sandbox.cluster.ports import LOOPBACK, free_ports
 from leeward_sandbox.cluster.processes import Processes
 from leeward_sandbox.cluster.progress import Progress, quiet
+from leeward_sandbox.policies import await_policies
 
 AWS = "aws"
 OPERATOR = "operator"
@@ -30,7 +31,6 @@ _RECORD = "stack.json"
 _FAILED = "start-failed"
 _AWS_START_SECONDS = 120.0
 _POLL_SECONDS = 0.05
-_POLICY_SECONDS = 30.0
 _HTTP_SECONDS = 5.0
 _MANIFESTS = (
     "crds",
@@ -38,36 +38,6 @@ _MANIFESTS = (
     "charts/leeward/policies",
     "charts/leeward/rbac",
 )
-
-
-def _probe(kind: str, spec: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "leeward.dev/v1alpha1",
-        "kind": kind,
-        "metadata": {"name": "probe", "namespace": "default", **metadata},
-        "spec": spec,
-    }
-
-
-_TASK = {
-    "executionRef": {"name": "probe", "uid": "probe"},
-    **{"plan": "probe", "operation": "Test", "mode": "Planned", "wave": "probe"},
-    **{"waveOrdinal": 1, "recoveryPhase": "Instantiate", "technology": "drs"},
-    **{"account": "probe", "accountId": HUB_ACCOUNT, "region": RECOVERY_REGION},
-    "sourceRegion": "us-east-1",
-}
-_PROBES = (
-    (
-        "leeward-requests.leeward.dev",
-        _probe(
-            "DRExecution",
-            {"planRef": {"name": "probe"}, "operation": "Test"},
-            annotations={"leeward.dev/requested-by": "nobody"},
-        ),
-    ),
-    ("leeward-record.leeward.dev", _probe("DRTask", _TASK)),
-)
-"""Policies that refuse a creation as a dry run, and what they refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +101,7 @@ class Stack:
             stack = cls(directory, cluster, settings)
             stack._apply(wanted, progress)
             stack._start_aws(progress)
-            stack._await_policies(progress)
+            await_policies(cluster, progress)
             if operator:
                 pid = stack.start_operator()
                 progress(f"operator started as process {pid}")
@@ -274,24 +244,6 @@ class Stack:
         if found:
             self.cluster.apply(*found)
             progress(f"applied {', '.join(str(path) for path in found)}")
-
-    def _await_policies(self, progress: Progress) -> None:
-        """Wait until the API server enforces the policies, each of which it takes up by itself.
-
-        What somebody wrote before that would have been neither stamped nor checked.
-        """
-        installed = self.cluster.kubectl("get", "validatingadmissionpolicies", "-o", "name").stdout
-        began, waiting = time.monotonic(), [p for p in _PROBES if p[0] in installed]
-        while waiting and time.monotonic() - began < _POLICY_SECONDS:
-            waiting = [(name, body) for name, body in waiting if not self._refuses(name, body)]
-            time.sleep(_POLL_SECONDS)
-        for name, _ in waiting:
-            progress(f"policy {name} was not in force after {_POLICY_SECONDS:.0f} s")
-
-    def _refuses(self, policy: str, body: Mapping[str, Any]) -> bool:
-        command = ("create", "--dry-run=server", "-f", "-")
-        answer = self.cluster.kubectl(*command, input=json.dumps(body), check=False)
-        return policy in answer.stderr
 
     def _start_aws(self, progress: Progress) -> None:
         began = time.monotonic()

@@ -18,7 +18,7 @@ BINDING = "leeward-commands.leeward.dev"
 
 def answer(lab: Any, name: str, verdict: str = "approve", user: str = "approver-a") -> Any:
     """Answer the gate of the first wave in one's own name."""
-    return lab.annotate("drx", name, f"{verdict}-{GATE}", f"{user}@example.com", user)
+    return lab.annotate("drx", name, f"{verdict}-{GATE}.{user}", f"{user}@example.com", user)
 
 
 def events(lab: Any, name: str) -> dict[str, str]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from leeward.api.execution import ApprovalRecord, DRExecution, FrozenGate, GateStatus
+from leeward.api.execution import DRExecution
+from leeward.api.gate_record import ApprovalRecord, FrozenGate, GateStatus
 from leeward.api.task import DRTask
 from leeward.planning import gates
 from leeward.planning.times import render_time

@@ -7,7 +7,7 @@ import pytest
 
 from leeward.api import conditions
 from leeward.api.common import Condition
-from leeward.api.plan import RecoveryPlanStatus
+from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.planning.plan_status import assess
 from leeward.planning.rules import problems_of
 

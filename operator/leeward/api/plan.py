@@ -8,7 +8,6 @@ from pydantic import ConfigDict, Field
 
 from leeward.api.common import (
     AccountId,
-    Conditions,
     CountOrPercent,
     Duration,
     GateName,
@@ -24,13 +23,12 @@ from leeward.api.common import (
     TagKey,
     TagValue,
     Text,
-    Time,
-    atomic,
     later,
     later_values,
     listmap,
     rules,
 )
+from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.api.tasks import Action, ExplicitTask
 
 
@@ -375,154 +373,6 @@ class RecoveryPlanSpec(Model):
         HistoryLimits | None, Field(json_schema_extra=later("all finished executions are kept"))
     ] = None
     """How much of finished executions is kept."""
-
-
-Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
-
-
-class WaveStatus(Model):
-    """A wave as discovery sees it."""
-
-    name: str = Field(max_length=24)
-    """Name of the wave."""
-    resources: int = 0
-    """Resources in the wave."""
-    location: Location = "Unknown"
-    """Where the wave's resources serve."""
-
-
-class TechnologyCount(Model):
-    """How much of a technology was found."""
-
-    technology: str = Field(max_length=63)
-    """Technology."""
-    count: int
-    """Resources found."""
-    adapter: Literal["Available", "None"]
-    """Whether this version can recover it."""
-    selected: int
-    """Resources that the plan's selection takes in."""
-
-
-class AccountStatus(Model):
-    """An account as discovery sees it."""
-
-    name: str = Field(max_length=63)
-    """TargetAccount."""
-    account_id: str = Field(max_length=12)
-    """AWS account id."""
-    resources: int = 0
-    """Resources found there."""
-    discovered_at: Time | None = None
-    """When it last answered."""
-    problem: Text | None = None
-    """Why it did not answer the last time."""
-
-
-class ComplianceProblem(Model):
-    """One kind of tag problem."""
-
-    reason: str = Field(max_length=63)
-    """CamelCase word."""
-    count: int
-    """Resources that have it."""
-    examples: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=5)] = []
-    """Some of them."""
-    remedy: Text = ""
-    """What to do."""
-
-
-class Compliance(Model):
-    """The tag report in short."""
-
-    compliant: int = 0
-    """Resources whose tags are in order and that are enrolled."""
-    excluded: int = 0
-    """Resources left out because of their tags."""
-    not_enrolled: int = 0
-    """Resources with `dr:enabled=false`."""
-    problems: Annotated[
-        list[ComplianceProblem], Field(max_length=30, json_schema_extra=atomic())
-    ] = []
-    """What is wrong, by kind."""
-
-
-class ReadinessProblem(Model):
-    """One kind of readiness finding."""
-
-    severity: Literal["Blocking", "Degraded", "Warning"]
-    """Blocking: cannot be launched. Degraded: can be, with a loss that the message names."""
-    reason: str = Field(max_length=63)
-    """CamelCase word."""
-    count: int
-    """Resources that have it."""
-    examples: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=5)] = []
-    """Some of them, with account and Region."""
-    message: Text = ""
-    """What is wrong and what to do."""
-
-
-class HistoryEntry(Model):
-    """An execution that ended."""
-
-    name: str = Field(max_length=63)
-    """Name of the execution; it is not used again."""
-    uid: str = Field(max_length=64)
-    """Its uid."""
-    operation: str = Field(max_length=20)
-    """What it did."""
-    state: str = Field(max_length=24)
-    """How it ended."""
-    completion_time: Time
-    """When."""
-
-
-class ActiveExecution(Model):
-    """The execution that holds the plan."""
-
-    name: str = Field(max_length=63)
-    """Name."""
-    uid: str = Field(max_length=64)
-    """Uid."""
-
-
-class RecoveryPlanStatus(Model):
-    """What is known of the plan at this moment."""
-
-    observed_generation: int | None = None
-    """Generation of the spec that this status speaks of."""
-    conditions: Conditions = []
-    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected."""
-    summary: Line | None = None
-    """One line for people."""
-    location: Location = "Unknown"
-    """Where the estate serves."""
-    resources: int = 0
-    """Resources that an execution would recover."""
-    waves: Annotated[list[WaveStatus], Field(max_length=20, json_schema_extra=atomic())] = []
-    """Per wave."""
-    technologies: Annotated[
-        list[TechnologyCount], Field(max_length=60, json_schema_extra=atomic())
-    ] = []
-    """Per technology."""
-    accounts: Annotated[list[AccountStatus], Field(max_length=50, json_schema_extra=atomic())] = []
-    """Per account."""
-    compliance: Compliance | None = None
-    """The tag report in short; whole in the RecoveryInventory objects."""
-    readiness: Annotated[
-        list[ReadinessProblem], Field(max_length=40, json_schema_extra=atomic())
-    ] = []
-    """What would hinder a recovery now."""
-    discovered_at: Time | None = None
-    """When the estate was last looked at."""
-    inventory_digest: Annotated[str, Field(max_length=80)] | None = None
-    """Changes whenever what was found changes."""
-    active_execution: ActiveExecution | None = None
-    """The live execution; there is at most one."""
-    history: Annotated[list[HistoryEntry], Field(max_length=200, json_schema_extra=atomic())] = []
-    """The last executions."""
-    unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
-    """Fields of the stored spec that do nothing in this version; they block Test and Planned."""
 
 
 class RecoveryPlan(Resource):

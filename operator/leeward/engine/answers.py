@@ -9,14 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leeward.api.execution import (
-    Accepting,
-    ApprovalRecord,
-    CommandRecord,
-    DRExecution,
-    DRExecutionStatus,
-    GateStatus,
-)
+from leeward.api.execution import Accepting, CommandRecord, DRExecution, DRExecutionStatus
+from leeward.api.gate_record import ApprovalRecord, GateStatus
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, patch_metadata, put_status

@@ -11,14 +11,10 @@ import logging
 from datetime import timedelta
 
 from leeward.api.common import PREFIX
-from leeward.api.execution import (
-    DRExecution,
-    DRExecutionStatus,
-    TaskRecord,
-    WaveProgress,
-)
+from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord, WaveProgress
 from leeward.api.marks import unsupported
-from leeward.api.plan import ActiveExecution, RecoveryPlan
+from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import ActiveExecution
 from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.estate import accounts_of, inventories_of

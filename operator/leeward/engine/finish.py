@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from leeward.api.common import FINALIZER
 from leeward.api.execution import DRExecution
-from leeward.api.plan import HistoryEntry, Location, RecoveryPlan, RecoveryPlanStatus
+from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import HistoryEntry, Location, RecoveryPlanStatus
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from leeward.api.common import Condition
 from leeward.api.conditions import Type, find, set_condition
-from leeward.api.execution import DRExecution, GateStatus
+from leeward.api.execution import DRExecution
+from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
 from leeward.engine.answers import CommandTaker
 from leeward.engine.context import Context

@@ -15,7 +15,8 @@ from typing import Any
 
 from leeward.api.common import FINALIZER
 from leeward.api.conditions import Reason, Type, find
-from leeward.api.execution import DRExecution, GateStatus
+from leeward.api.execution import DRExecution
+from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
 from leeward.engine.answers import CommandTaker
 from leeward.engine.begin import Beginner

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from leeward.api.plan import Compliance, ComplianceProblem, RecoveryPlanSpec
+from leeward.api.plan import RecoveryPlanSpec
+from leeward.api.plan_record import Compliance, ComplianceProblem
 from leeward.planning import taxonomy
 from leeward.planning.inventory import Located, wave_numbers
 from leeward.planning.wording import clip

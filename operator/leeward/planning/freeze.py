@@ -13,7 +13,8 @@ from typing import Final, Literal, cast
 
 from leeward.api.account import TargetAccount
 from leeward.api.common import OnTrouble, RecoveryPhase
-from leeward.api.execution import DRExecution, DRExecutionSpec, ExecutionGate, FrozenGate
+from leeward.api.execution import DRExecution, DRExecutionSpec, ExecutionGate
+from leeward.api.gate_record import FrozenGate
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import Approvers, DrillNetwork, Gate, RecoveryPlan, RecoveryPlanSpec, Wave
 from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final, Literal
 
 from leeward.api.conditions import Reason
-from leeward.api.execution import ApprovalRecord, DRExecution, FrozenGate, GateStatus
+from leeward.api.execution import DRExecution
+from leeward.api.gate_record import ApprovalRecord, FrozenGate, GateStatus
 from leeward.api.task import DRTask
 from leeward.planning.digests import digest
 from leeward.planning.durations import parse

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from leeward.api.plan import Location, RecoveryPlanSpec, RecoveryPlanStatus, Wave, WaveStatus
+from leeward.api.plan import RecoveryPlanSpec, Wave
+from leeward.api.plan_record import Location, RecoveryPlanStatus, WaveStatus
 from leeward.planning.inventory import Located
 from leeward.planning.protection import recovered, servers
 

@@ -18,11 +18,11 @@ from leeward.api.common import Condition
 from leeward.api.conditions import Reason, Type, drop_condition, set_condition
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.marks import unsupported
-from leeward.api.plan import (
+from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import (
     AccountStatus,
     Compliance,
     ReadinessProblem,
-    RecoveryPlan,
     RecoveryPlanStatus,
     TechnologyCount,
 )

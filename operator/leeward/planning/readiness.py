@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from leeward.api.inventory import Finding, RecoveryInventory
-from leeward.api.plan import ReadinessProblem, RecoveryPlanSpec
+from leeward.api.plan import RecoveryPlanSpec
+from leeward.api.plan_record import ReadinessProblem
 from leeward.planning.freeze import record_owners
 from leeward.planning.inventory import Located
 from leeward.planning.wording import clip

@@ -22,7 +22,7 @@ from leeward.api.execution import (
     TaskState,
     WaveProgress,
 )
-from leeward.api.plan import Location
+from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning.times import render_time
 from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished

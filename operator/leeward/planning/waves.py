@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from leeward.api.execution import DRExecutionStatus, FrozenGate, GateStatus
+from leeward.api.execution import DRExecutionStatus
+from leeward.api.gate_record import FrozenGate, GateStatus
 from leeward.api.task import DRTask
 
 PHASES: Final[Mapping[str, tuple[str, ...]]] = {
