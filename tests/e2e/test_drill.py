@@ -145,6 +145,7 @@ def test_a_drill_over_a_recovered_server_is_refused(lab: Any, drill: dict[str, A
         lambda: all(
             r.get("attributes", {}).get("recoveryInstanceDrill") == "false"
             for r in lab.get("rinv", inventory)["status"]["resources"]
+            if r["technology"] == "drs"
         ),
     )
     with lab.untouched():

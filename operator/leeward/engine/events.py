@@ -37,7 +37,7 @@ class Recorder:
             "reportingInstance": self._instance[:128],
             "action": action,
             "reason": reason,
-            "note": message[:1024],
+            "note": _clip(message),
             "type": level,
             "regarding": {
                 "apiVersion": API_VERSION,
@@ -56,3 +56,8 @@ class Recorder:
                 log.warning("event %s about %s not written: %s", reason, metadata["name"], error)
         except ApiUnavailable as error:
             log.warning("event %s about %s not written: %s", reason, metadata["name"], error)
+
+
+def _clip(note: str) -> str:
+    """At most as many bytes as the API server takes for a note: fewer than 1,024."""
+    return note.encode()[:1000].decode(errors="ignore")

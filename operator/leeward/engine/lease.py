@@ -78,37 +78,43 @@ class Lease:
         self._renewal = asyncio.create_task(self._renew(), name="lease-renewal")
 
     async def _tried(self, highest_epoch: Callable[[], Awaitable[int]]) -> bool:
+        """Take the Lease if it is free; False when somebody else holds it."""
         try:
-            return await self._hold(await highest_epoch())
+            lease = await self._read()
+            if self._is_held(lease):
+                return False
+            # Only now: a standby must not list everything at each look at the Lease.
+            floor = max(_epoch(lease), await highest_epoch())
+            await self._write(lease, floor + 1)
         except (ApiError, ApiUnavailable) as error:
             log.warning("cannot take the Lease yet: %s", error)
             return False
+        return True
 
-    async def _hold(self, floor: int) -> bool:
-        """Take or renew the Lease; False when somebody else holds it."""
-        before = _clock()
-        lease = await self._read()
+    def _is_held(self, lease: Object) -> bool:
+        """Whether another process may still believe that it leads."""
         spec, version = lease.get("spec", {}), lease["metadata"]["resourceVersion"]
-        holder = spec.get("holderIdentity") or ""
-        if holder not in ("", self._identity):
-            if self._seen[0] != version:
-                self._seen = (version, _clock())
-            if _clock() - self._seen[1] < float(spec.get("leaseDurationSeconds", self._duration)):
-                return False
-        epoch = self.epoch or max(int(spec.get("leaseTransitions") or 0), floor) + 1
+        if spec.get("holderIdentity", "") in ("", self._identity):
+            return False
+        if self._seen[0] != version:
+            self._seen = (version, _clock())
+        return _clock() - self._seen[1] < float(spec.get("leaseDurationSeconds", self._duration))
+
+    async def _write(self, lease: Object, epoch: int) -> None:
+        """Hold the Lease for another `duration`, counted from before the request is sent."""
+        before = _clock()
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        wanted = spec | {
+        spec = lease.get("spec", {}) | {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": max(1, round(self._duration)),
             "renewTime": now,
             "leaseTransitions": epoch,
         }
         if not self.epoch:
-            wanted["acquireTime"] = now
-        await self._kube.replace(self._path, lease | {"spec": wanted})
+            spec["acquireTime"] = now
+        await self._kube.replace(self._path, lease | {"spec": spec})
         self.epoch = epoch
         self._valid_until = before + self._duration
-        return True
 
     async def _read(self) -> Object:
         try:
@@ -136,22 +142,37 @@ class Lease:
         while True:
             await asyncio.sleep(self._every)
             try:
-                if not await self._hold(0):
-                    self.fence("another operator holds the Lease")
-            except (ApiError, ApiUnavailable) as error:
-                log.warning("cannot renew the Lease yet: %s", error)
+                # Shorter than the validity: one connection that hangs must not cost the Lease.
+                async with asyncio.timeout(self._duration / 3):
+                    lease = await self._read()
+                    self._fence_if_lost(lease)
+                    await self._write(lease, self.epoch)
+            except (ApiError, ApiUnavailable, TimeoutError) as error:
+                log.warning("cannot renew the Lease yet: %s", error or "no answer in time")
+
+    def _fence_if_lost(self, lease: Object) -> None:
+        if lease.get("spec", {}).get("holderIdentity", "") not in ("", self._identity):
+            self.fence("another operator holds the Lease")
+        if _epoch(lease) > self.epoch:
+            self.fence(f"the Lease is at epoch {_epoch(lease)}, this process at {self.epoch}")
 
     async def release(self) -> None:
         """Give the Lease up, so that a standby takes over at once."""
         if self._renewal is not None:
             self._renewal.cancel()
+            await asyncio.wait([self._renewal])
         led, self.epoch = self.epoch, 0
         if not led:
             return
         try:
             lease = await self._kube.get(self._path)
-            if lease.get("spec", {}).get("holderIdentity") == self._identity:
+            ours = lease.get("spec", {}).get("holderIdentity") == self._identity
+            if ours and _epoch(lease) == led:
                 spec = lease["spec"] | {"holderIdentity": ""}
                 await self._kube.replace(self._path, lease | {"spec": spec})
         except (ApiError, ApiUnavailable) as error:
             log.warning("the Lease stays until it runs out: %s", error)
+
+
+def _epoch(lease: Object) -> int:
+    return int(lease.get("spec", {}).get("leaseTransitions") or 0)

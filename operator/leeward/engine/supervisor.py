@@ -81,7 +81,7 @@ class Supervisor:
 
     async def _loop(self, key: Key) -> None:
         wake, failures = self._wakes[key], 0
-        while True:
+        while not self._closing:
             wake.clear()  # before the state is read: what happens later sets it again
             try:
                 delay = await self._run_pass(key)
@@ -96,7 +96,7 @@ class Supervisor:
                 failures += 1
                 delay = _backoff(failures)
                 log.exception("%s/%s: pass failed, trying again", key.namespace, key.name)
-            if delay is None or self._closing:
+            if delay is None:
                 break
             try:
                 await asyncio.wait_for(wake.wait(), delay)
@@ -109,9 +109,9 @@ class Supervisor:
         """LIST again and again: a watch may miss events, and deletions while it was down."""
         while True:
             try:
+                before = set(self._tasks)  # what is created meanwhile may not be listed
                 bodies = await self._kube.list(self._path)
-                live = {key_of(b) for b in bodies}
-                for gone in [k for k in self._tasks if k not in live]:
+                for gone in before - {key_of(b) for b in bodies}:
                     self._drop(gone)
                 for body in bodies:
                     self.notify(body)

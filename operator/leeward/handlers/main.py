@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 import uuid
 from collections.abc import Callable
@@ -81,9 +82,10 @@ async def _main(settings: Settings) -> None:
     )
     health = Health(settings, lease)
     await health.start()
+    stop = _stop_on_signals()
     try:
-        await lease.acquire(lambda: _highest_epoch(kube))
-        await _lead(context, health)
+        if await _acquired(lease, kube, stop):
+            await _lead(context, health, stop)
     finally:
         await lease.release()
         context.pool.close()
@@ -91,14 +93,41 @@ async def _main(settings: Settings) -> None:
         await kube.close()
 
 
-async def _lead(context: Context, health: Health) -> None:
+def _stop_on_signals() -> asyncio.Event:
+    """What SIGTERM and SIGINT set.
+
+    kopf handles them only once it runs, and for the first process of a container no handler means
+    that they are ignored: a standby would be killed after the whole grace period.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _acquired(lease: Lease, kube: Kube, stop: asyncio.Event) -> bool:
+    """Wait for leadership; False when the process is to stop first."""
+    acquiring = asyncio.create_task(lease.acquire(lambda: _highest_epoch(kube)))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({acquiring, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not acquiring.done():
+        acquiring.cancel()
+        return False
+    await acquiring
+    return True
+
+
+async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
     """Everything that only the leader does; ends with kopf, on SIGTERM."""
     supervisors = _supervisors(context)
     resyncs = [asyncio.create_task(s.resync_forever(), name="resync") for s in supervisors.all()]
     health.leading = True
     registry = registry_of(supervisors, context.kube, GRACE)
     try:
-        await kopf.operator(registry=registry, settings=kopf_settings(), clusterwide=True)
+        await kopf.operator(
+            registry=registry, settings=kopf_settings(), clusterwide=True, stop_flag=stop
+        )
     finally:
         for task in resyncs:
             task.cancel()

@@ -1,0 +1,51 @@
+"""A real API server for what leadership and supervision must be proved on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from kubernetes.aio import client, config
+
+from leeward.engine.kube import Kube
+from leeward_sandbox.cluster import Cluster
+
+Connect = Callable[[], AbstractAsyncContextManager[Kube]]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster for all tests; those that take its API server away bring it back."""
+    cluster = Cluster.start(tmp_path_factory.mktemp("engine") / "cluster")
+    try:
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def connect(cluster: Cluster) -> Connect:
+    """Opens a connection as the cluster's administrator."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Kube]:
+        configuration = client.Configuration()
+        configuration.retries = None
+        file = str(cluster.kubeconfig("admin"))
+        await config.load_kube_config(config_file=file, client_configuration=configuration)
+        kube = Kube(configuration)
+        try:
+            yield kube
+        finally:
+            await kube.close()
+
+    return opened
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test has."""
+    return f"subject-{next(_numbers)}"

@@ -1,0 +1,241 @@
+"""Supervision on a real API server, over ConfigMaps: every object that needs passes gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from leeward.engine.kube import ApiError, Kube, Object
+from leeward.engine.supervisor import Key, Supervisor, key_of
+
+pytestmark = pytest.mark.cluster
+PATIENCE = 60.0
+PATH = "/api/v1/namespaces/orders/configmaps"
+Connect = Callable[[], contextlib.AbstractAsyncContextManager[Kube]]
+
+
+class Passes:
+    """A pass that notes that it ran, and does what the test says."""
+
+    def __init__(self, answer: Callable[[int], Awaitable[float | None]] | None = None) -> None:
+        self.keys: list[Key] = []
+        self.cancelled: list[Key] = []
+        self._answer = answer
+        self._ran = asyncio.Event()
+        self._cut = asyncio.Event()
+
+    async def run(self, key: Key) -> float | None:
+        self.keys.append(key)
+        self._ran.set()
+        if self._answer is None:
+            return 3600
+        try:
+            return await self._answer(len(self.keys))
+        except asyncio.CancelledError:
+            self.cancelled.append(key)
+            self._cut.set()
+            raise
+
+    async def until_cancelled(self) -> None:
+        """Once a pass was cut off."""
+        async with asyncio.timeout(PATIENCE):
+            await self._cut.wait()
+
+    async def until(self, number: int) -> None:
+        """Once that many passes have begun."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.keys) < number:
+                self._ran.clear()
+                await self._ran.wait()
+
+
+def configmap(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+
+
+def supervise(kube: Kube, passes: Passes, name: str, resync: float = 0.1) -> Supervisor:
+    """A supervisor that cares for the objects whose name begins with `name`."""
+
+    def needs(body: Object) -> bool:
+        return bool(body["metadata"]["name"].startswith(name))
+
+    return Supervisor(kube, PATH, passes.run, needs, resync=resync)
+
+
+@contextlib.asynccontextmanager
+async def listing(supervisor: Supervisor) -> AsyncIterator[None]:
+    """While the supervisor lists again and again."""
+    task = asyncio.create_task(supervisor.resync_forever())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await supervisor.stop(0)
+
+
+def test_the_list_finds_what_no_watch_told(connect: Connect, name: str) -> None:
+    async def scenario() -> None:
+        async with connect() as kube:
+            made = await kube.create(PATH, configmap(name))
+            await kube.create(PATH, configmap(f"other-{name}"))
+            passes = Passes()
+            async with listing(supervise(kube, passes, name)):
+                await passes.until(3)  # each LIST wakes it once more
+            assert set(passes.keys) == {key_of(made)}
+
+    asyncio.run(scenario())
+
+
+def test_an_object_that_vanished_unseen_gets_no_more_passes(connect: Connect, name: str) -> None:
+    async def forever(_: int) -> float:
+        await asyncio.Event().wait()
+        return 0
+
+    async def scenario() -> None:
+        async with connect() as kube:
+            made = await kube.create(PATH, configmap(name))
+            passes = Passes(forever)
+            async with listing(supervise(kube, passes, name)):
+                await passes.until(1)
+                await kube.delete(f"{PATH}/{name}")
+                await passes.until_cancelled()
+            assert passes.cancelled == [key_of(made)]
+
+    asyncio.run(scenario())
+
+
+class LateList(Kube):
+    """Something is created, and a watch tells of it, after the server made its list."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def list(self, path: str, *, selector: str | None = None) -> list[Object]:
+        bodies = await super().list(path, selector=selector)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return bodies
+
+
+def test_an_object_created_while_the_list_is_under_way_keeps_its_pass(
+    connect: Connect, name: str
+) -> None:
+    finish = asyncio.Event()
+
+    async def wait(_: int) -> None:
+        await finish.wait()
+
+    async def scenario() -> None:
+        async with connect() as kube:
+            late = LateList(kube.configuration)
+            passes = Passes(wait)
+            supervisor = supervise(late, passes, name, resync=3600)
+
+            async def meanwhile() -> None:
+                supervisor.notify(await kube.create(PATH, configmap(name)))
+                await passes.until(1)
+
+            late.meanwhile = meanwhile
+            listed = asyncio.create_task(supervisor.resync_forever())
+            await passes.until(1)
+            await asyncio.sleep(0)  # the list that lacks it is gone through
+            finish.set()
+            await supervisor.stop(PATIENCE)
+            listed.cancel()
+            await late.close()
+            assert passes.cancelled == []
+
+    asyncio.run(scenario())
+
+
+def test_what_happens_during_a_pass_leads_to_another(connect: Connect, name: str) -> None:
+    async def scenario() -> None:
+        async with connect() as kube:
+            made = await kube.create(PATH, configmap(name))
+
+            async def answer(number: int) -> float:
+                if number == 1:
+                    supervisor.notify(made)
+                return 3600
+
+            passes = Passes(answer)
+            supervisor = supervise(kube, passes, name)
+            supervisor.notify(made)
+            await passes.until(2)
+            await supervisor.stop(PATIENCE)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error", [ApiError(409, "Conflict", "moved on"), ValueError("a defect")], ids=["409", "defect"]
+)
+def test_a_pass_that_fails_is_run_again(
+    connect: Connect, name: str, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(number: int) -> None:
+        if number < 3:
+            raise error
+
+    async def scenario() -> None:
+        async with connect() as kube:
+            passes = Passes(answer)
+            supervisor = supervise(kube, passes, name)
+            supervisor.notify(await kube.create(PATH, configmap(name)))
+            await passes.until(3)
+            await supervisor.stop(PATIENCE)
+
+    asyncio.run(scenario())
+    assert ("a defect" in caplog.text) == isinstance(error, ValueError)
+
+
+def test_stopping_lets_a_running_pass_end_and_begins_none(connect: Connect, name: str) -> None:
+    async def scenario() -> None:
+        async with connect() as kube:
+            finish = asyncio.Event()
+
+            async def answer(number: int) -> float:
+                if number == 2:
+                    await finish.wait()
+                return 3600
+
+            passes = Passes(answer)
+            supervisor = supervise(kube, passes, name)
+            waiting, running, late = [
+                await kube.create(PATH, configmap(f"{name}-{n}")) for n in ("a", "b", "c")
+            ]
+            supervisor.notify(waiting)
+            await passes.until(1)
+            supervisor.notify(running)
+            await passes.until(2)
+            stopping = asyncio.create_task(supervisor.stop(PATIENCE))
+            await asyncio.sleep(0)
+            supervisor.notify(late)
+            finish.set()
+            await stopping
+            assert passes.keys == [key_of(waiting), key_of(running)]
+            assert passes.cancelled == []
+
+    asyncio.run(scenario())
+
+
+def test_a_pass_that_outlasts_the_grace_is_cut_off(connect: Connect, name: str) -> None:
+    async def forever(_: int) -> float:
+        await asyncio.Event().wait()
+        return 0
+
+    async def scenario() -> None:
+        async with connect() as kube:
+            passes = Passes(forever)
+            supervisor = supervise(kube, passes, name)
+            made = await kube.create(PATH, configmap(name))
+            supervisor.notify(made)
+            await passes.until(1)
+            await supervisor.stop(0)
+            await passes.until_cancelled()
+            assert passes.cancelled == [key_of(made)]
+
+    asyncio.run(scenario())
