@@ -77,7 +77,8 @@ def estate() -> Object:
     records = [
         {"name": f"www.{app}.{ZONE}", "values": [f"{app}.us-east-1.{ZONE}"]} for app in names
     ]
-    accounts[0]["zones"] = [{"name": ZONE, "records": records}]
+    # Of another application, so that no test's plan finds it.
+    accounts[0]["zones"] = [{"name": ZONE, "records": records, "tags": {"Application": "dns"}}]
     return {"name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": tags, "accounts": accounts}
 
 

@@ -143,7 +143,7 @@ def test_a_drill_over_a_recovered_server_is_refused(lab: Any, drill: dict[str, A
     lab.until(
         "discovery has seen the recovery instances",
         lambda: all(
-            r.get("attributes", {}).get("recoveryInstanceDrill") == "false"
+            r["attributes"].get("recoveryInstanceDrill") == "false"
             for r in lab.get("rinv", inventory)["status"]["resources"]
             if r["technology"] == "drs"
         ),
