@@ -146,6 +146,16 @@ class Progress:
             self._ended |= event["verb"] == "patch" and subject["resource"] == "drtasks"
 
 
+def assert_released(lab: Any, name: str) -> None:
+    """The plan is free for another run, and knows of this one and where it left the estate."""
+    plan = lab.until(
+        "the plan is free",
+        lambda: "activeExecution" not in (p := lab.get("rp", lab.application))["status"] and p,
+    )
+    assert [h["name"] for h in plan["status"]["history"]] == [name]
+    assert plan["status"]["location"] == "Recovery"
+
+
 def epoch(lab: Any, name: str) -> int:
     return int(lab.get("drx", name)["status"]["epoch"])
 
@@ -332,6 +342,23 @@ def test_killed_between_making_tasks_and_recording_them_it_freezes_anew(
     assert_done_once(lab, name)
 
 
+def test_killed_between_the_verdict_and_the_plans_release_it_releases_the_plan(lab: Any) -> None:
+    lab.ready_plan(**ONE_WAVE)
+    moment = (
+        f"object.metadata.name == '{lab.application}' && "
+        "has(oldObject.status.activeExecution) && !has(object.status.activeExecution)"
+    )
+    with refused(lab, "recoveryplans/status", "UPDATE", moment):
+        name = lab.start()
+        lab.until_condition("drx", name, "Succeeded")
+        lab.stack.kill_operator()
+        assert lab.get("rp", lab.application)["status"]["activeExecution"]["name"] == name
+    lab.stack.start_operator()
+    assert_released(lab, name)
+    lab.until("it can be deleted", lambda: not lab.get("drx", name)["metadata"].get("finalizers"))
+    assert_done_once(lab, name)
+
+
 def test_a_run_survives_a_dozen_kills_at_any_moment(lab: Any) -> None:
     lab.ready_plan(waves=[{"name": "data"}, {"name": "web"}])
     name = lab.start()
@@ -344,12 +371,7 @@ def test_a_run_survives_a_dozen_kills_at_any_moment(lab: Any) -> None:
     assert kills >= 6
     run = assert_done_once(lab, name, 1, 2)
     assert run["status"]["epoch"] >= kills  # the last one may find the run ended
-    plan = lab.until(
-        "the plan is free",
-        lambda: "activeExecution" not in (p := lab.get("rp", lab.application))["status"] and p,
-    )
-    assert [h["name"] for h in plan["status"]["history"]] == [name]
-    assert plan["status"]["location"] == "Recovery"
+    assert_released(lab, name)
 
 
 # --- leadership changes hands

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
 import select
 import signal
 import subprocess
@@ -16,6 +18,7 @@ import pytest
 
 from leeward.engine.lease import FENCED_EXIT
 from leeward_sandbox.cluster import Cluster
+from leeward_sandbox.cluster.ports import LOOPBACK, free_ports
 
 pytestmark = pytest.mark.cluster
 NAMESPACE = "leeward-system"
@@ -208,3 +211,51 @@ def test_a_restarted_container_leads_at_once_and_its_predecessor_ends_itself(
     status, words = first.ends()
     assert status == FENCED_EXIT
     assert "the Lease is at epoch 2, this process at 1" in words
+
+
+def test_a_standby_ends_on_sigterm_and_leaves_the_lease_alone(
+    cluster: Cluster, name: str, tmp_path: Path
+) -> None:
+    cluster.kubectl("create", "namespace", name)
+    cluster.apply(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "leeward", "namespace": name},
+            "spec": {"holderIdentity": "another", "leaseDurationSeconds": 3600},
+        }
+    )
+    (port,) = free_ports(1)
+    settings = {
+        "LEEWARD_BASE_REGION": "us-east-2",
+        "LEEWARD_NAMESPACE": name,
+        "LEEWARD_HEALTH_ADDRESS": LOOPBACK,
+        "LEEWARD_HEALTH_PORT": str(port),
+        "KUBECONFIG": str(cluster.kubeconfig("admin")),
+    }
+    log = tmp_path / "log"
+    with log.open("w") as output, subprocess.Popen(
+        [sys.executable, "-m", "leeward.cli.main", "operator"],
+        env={**os.environ, **settings}, stdout=output, stderr=output,
+    ) as standby:  # fmt: skip
+        try:
+            until(lambda: role(port) == "standby")
+            standby.terminate()
+            assert standby.wait(PATIENCE) == 0, log.read_text()
+        finally:
+            standby.kill()
+    done = cluster.kubectl("get", "lease", "leeward", "-n", name, "-o", "json")
+    assert json.loads(done.stdout)["spec"]["holderIdentity"] == "another"
+    assert "Traceback" not in log.read_text()
+
+
+def role(port: int) -> str:
+    """What /readyz of an operator says it is; empty while it does not answer."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/readyz")
+        return str(json.load(connection.getresponse())["role"])
+    except ConnectionError:
+        return ""
+    finally:
+        connection.close()
