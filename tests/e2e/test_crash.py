@@ -20,7 +20,7 @@ import pytest
 ACCOUNT_A, ACCOUNT_B = "111111111111", "222222222222"
 APPROVER = "approver-a@example.com"
 OPERATOR = "system:serviceaccount:leeward-system:leeward"
-SHORT_LEASE, LONG_LEASE = {"LEEWARD_LEASE_DURATION": "3"}, {"LEEWARD_LEASE_DURATION": "60"}
+SHORT_LEASE, LONG_LEASE = {"LEEWARD_LEASE_DURATION": "5"}, {"LEEWARD_LEASE_DURATION": "60"}
 ONE_WAVE: dict[str, Any] = {"accounts": [{"name": "east-a"}], "waves": [{"name": "data"}]}
 SCALE = 240.0
 PATIENCE = 120.0
@@ -166,8 +166,12 @@ def until_adopted(lab: Any, name: str, after: int) -> None:
 
 
 def lease_holder(lab: Any) -> str:
-    done = lab.kubectl("get", "lease", "leeward", "-n", "leeward-system", "-o", "json")
-    return str(json.loads(done.stdout)["spec"].get("holderIdentity", ""))
+    """Who holds the Lease; empty: nobody, or there is none yet."""
+    found = lab.kubectl(
+        *("get", "lease", "leeward", "-n", "leeward-system", "--ignore-not-found"),
+        *("-o", "jsonpath={.spec.holderIdentity}"),
+    )
+    return str(found.stdout)
 
 
 def log_since(lab: Any, offset: int) -> str:
