@@ -7,7 +7,6 @@ leaves only DRTasks that no record names; they are removed and the freeze is mad
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import timedelta
 
 from leeward.api.common import PREFIX
@@ -38,7 +37,6 @@ from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
 from leeward.planning.times import parse_time, render_time
 
-log = logging.getLogger(__name__)
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
 

@@ -29,7 +29,7 @@ class Gatekeeper:
 
     async def ask(
         self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
-    ) -> tuple[Held[DRExecution], list[Held[DRTask]]]:
+    ) -> Held[DRExecution]:
         """Ask the gate that the run has reached, and prove the guard once it can be proved.
 
         The proof needs the gate on the object, since it tries to forge an answer to it; so the
@@ -39,15 +39,13 @@ class Gatekeeper:
         assert where.stage is not None
         now = self._c.now()
         gate = gates.ask(run.model, where.ask, where.stage, "", now)
-        what = gates.consequence(run.model, gate, []) if gate.state == "Waiting" else None
-        message = what.message if what else f"{gate.name} passed: approvalMode is Automatic"
-        state, reason = (
-            ("WaitingForApproval", "GateWaiting") if what else ("Running", "GateAutomatic")
-        )
-        outcome = Outcome(
-            "WaitingForApproval" if state == "WaitingForApproval" else "Running", reason, message,
-            gate.wave, gate.before,
-        )  # fmt: skip
+        place = gate.wave, gate.before
+        if gate.state == "Waiting":
+            message = gates.consequence(run.model, gate, []).message
+            outcome = Outcome("WaitingForApproval", "GateWaiting", message, *place)
+        else:
+            message = f"{gate.name} passed: approvalMode is Automatic"
+            outcome = Outcome("Running", "GateAutomatic", message, *place)
         status = run.model.status.model_copy(update={"gates": [*run.model.status.gates, gate]})
         execution = run.model.model_copy(update={"status": status})
         composed = compose(execution, [t.model for t in tasks], outcome, now)
@@ -56,7 +54,7 @@ class Gatekeeper:
         await self._c.recorder.emit(run.raw, last.reason, last.message, "Normal", last.time)
         if gate.state == "Waiting":
             run = await self.prove(run, gate)
-        return run, list(tasks)
+        return run
 
     async def prove(self, run: Held[DRExecution], gate: GateStatus) -> Held[DRExecution]:
         """The run with the proof of the guard on its gate, or with why it could not be had.

@@ -8,10 +8,9 @@ reads and decides anew.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from leeward.api.common import FINALIZER
 from leeward.api.conditions import Reason, Type, find
@@ -42,7 +41,6 @@ from leeward.planning.record import Outcome, compose, compose_task, verdict
 from leeward.planning.steering import left_out
 from leeward.planning.waves import ENDED, Cursor, closes, cursor
 
-log = logging.getLogger(__name__)
 WAITING_POLL = timedelta(seconds=30)
 """How often a waiting run looks at the clock; annotations wake it at once."""
 
@@ -119,13 +117,13 @@ class RunReconciler:
         run = await self._gates.expire(run)
         cancelling = self._cancelling(run.model)
         if cancelling:
-            tasks = [await self._abandon(run, t) for t in tasks]
+            tasks = [await self._abandon(t) for t in tasks]
         where = cursor(
             run.model.spec.operation, run.model.status, [t.model for t in tasks],
             cancelling=cancelling,
         )  # fmt: skip
         if where.ask is not None:
-            run, tasks = await self._gates.ask(run, where, tasks)
+            run = await self._gates.ask(run, where, tasks)
             return 0 if run.model.status.gates[-1].state == "Automatic" else 0.05
         outcome, delay, tasks = await self._go(run, where, tasks)
         # An action may have taken minutes; commands given meanwhile moved the object on.
@@ -162,7 +160,7 @@ class RunReconciler:
             tasks.append(task)
         return tasks
 
-    async def _abandon(self, run: Held[DRExecution], task: Held[DRTask]) -> Held[DRTask]:
+    async def _abandon(self, task: Held[DRTask]) -> Held[DRTask]:
         """A task that has not begun when the run is cancelled; a drill's clean-up stays."""
         spec, status = task.model.spec, task.model.status
         if status.state not in {"NotStarted", "Retry"} or closes(spec.recovery_phase):
@@ -245,13 +243,10 @@ class RunReconciler:
             await self._emit_failure(task)
         delay = min((d for _, d in results), default=timedelta(0))
         busy = [t for t, _ in results if t.model.status.state not in ENDED]
-        state, reason = ("Paused", "Paused") if holding else ("Running", "Running")
         words = "; ".join(t.model.status.message or "not begun" for t in busy[:2])
         message = f"wave {where.stage.wave}, {where.stage.phase}: {words or 'done'}"
-        outcome = Outcome(
-            "Paused" if state == "Paused" else "Running", reason, message,
-            where.stage.wave, where.stage.phase,
-        )  # fmt: skip
+        state: Literal["Paused", "Running"] = "Paused" if holding else "Running"
+        outcome = Outcome(state, state, message, where.stage.wave, where.stage.phase)
         return outcome, delay if busy else timedelta(0), merged
 
     async def _emit_failure(self, task: Held[DRTask]) -> None:
