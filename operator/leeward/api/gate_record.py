@@ -24,7 +24,7 @@ class ApprovalRecord(Model):
 
     user: Line
     """Who, as the API server knows them."""
-    verdict: Literal["Approve", "Reject"]
+    verdict: Literal["Approve", "Reject", "AcceptDataLoss"]
     """What they said."""
     time: Time
     """When the operator recorded it."""
@@ -62,6 +62,9 @@ class GateStatus(Model):
     """What a rejection does."""
     answers: Annotated[list[ApprovalRecord], Field(max_length=20, json_schema_extra=atomic())] = []
     """Answers, in order."""
+    data_loss: Literal["None", "Question", "Accepted"] = "None"
+    """Question: beyond the approvals somebody must accept the loss of data that replication has
+    not carried over (`leeward.dev/accept-data-loss-NAME`)."""
     digest: Annotated[str, Field(max_length=80)] = ""
     """Of the tasks that an approval sets going."""
     findings: Annotated[list[Line], Field(max_length=20, json_schema_extra=atomic())] = []
@@ -87,6 +90,8 @@ class FrozenGate(Model):
     """Whether the requester's own approval counts."""
     timeout: Duration = "30m"
     """How long to wait."""
+    data_loss: Literal["None", "Question"] = "None"
+    """Whether servers behind it lag beyond their objective, or nobody knows how far."""
     on_timeout: OnTrouble = "Hold"
     """What then."""
     on_reject: OnTrouble = "Hold"

@@ -184,6 +184,9 @@ class TaskRunner:
             return True
         if fresh.model.metadata.deletion_timestamp and not metadata.deletion_timestamp:
             return True
+        before, now = run.model.status, fresh.model.status
+        if (now.paused and not before.paused) or (now.cancelling and not before.cancelling):
+            return True
         known = {c.key for c in commands.on_execution(metadata.annotations)}
         return any(
             c.key not in known and c.verb in {"pause", "cancel"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -18,22 +17,13 @@ from leeward.api.plan import Approvers, Gate, RecoveryPlan, RecoveryPlanSpec
 from leeward.api.tasks import ExplicitTask
 from leeward.planning.durations import parse
 from leeward.planning.freeze import ceilings, gate_name, record_id, run_accounts
+from leeward.planning.problem import Problem
 from leeward.planning.waves import CLOSING, PHASES
 
 GATE_NAME: Final = 40
 """Longest name of a gate: it is part of an annotation's key."""
 _ORDER: Final = ("Fence", *dict.fromkeys((*PHASES["Failover"], *PHASES["Test"])), *CLOSING["Test"])
 _DEALT_NAME: Final = re.compile(r"[a-z0-9-]+-[0-9]{12}-[a-z0-9]+-[0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that stands against a plan or a run."""
-
-    reason: str
-    """CamelCase word."""
-    message: str
-    """What is wrong, and what to do now."""
 
 
 Accounts = Mapping[str, TargetAccount]
