@@ -88,6 +88,8 @@ class Reason:
     """`startBefore` passed before it began; nothing was touched."""
     FENCE_DEFERRED: Final = "FenceDeferred"
     """The side that was left did not answer; what it may still write is a duty for later."""
+    SOURCE_RETURNED: Final = "SourceReturned"
+    """The side that was left answers again, and servers run there that should not write."""
     FENCED: Final = "Fenced"
     """Everything on the side that was left was stopped."""
     REFUSED: Final = "Refused"

@@ -143,6 +143,8 @@ class DeferredFence(Model):
     """Some of them, and why they were not fenced."""
     since: Time
     """When it was given up."""
+    seen: Literal["Silent", "Running"] = "Silent"
+    """Silent: AWS has not answered there since. Running: it has, and they are not stopped."""
 
 
 class RecoveryPlanStatus(Model):

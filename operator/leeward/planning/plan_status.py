@@ -312,10 +312,12 @@ def _source_fenced(estate: _Estate) -> _Says | None:
     """Only a plan that was moved has a side that was left."""
     status = estate.plan.status
     if left := status.deferred_fence:
-        message = (
-            f"{fencing.summary(left)}; stop them there before anybody writes to both sides, and "
-            "watch for the Region's return"
-        )
+        back = [duty for duty in left if duty.seen == "Running"]
+        summary = fencing.summary(back or left)
+        if back:
+            message = f"the side that was left answers again: {summary}; stop them there now"
+            return _Says("False", Reason.SOURCE_RETURNED, message)
+        message = f"{summary}; they are looked for until the side that was left answers again"
         return _Says("False", Reason.FENCE_DEFERRED, message)
     if status.location not in {"Recovery", "Mixed"}:
         return None
