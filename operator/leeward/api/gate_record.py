@@ -47,7 +47,7 @@ class GateStatus(Model):
     """Waiting: it can be answered. A rejected or timed-out gate can be answered too while the
     run waits for a decision."""
     required: int
-    """How many different people must approve."""
+    """How many different people must approve; 0: accepting the loss of data is the answer."""
     approvers: Approvers = Approvers()
     """Who may answer, frozen when the gate was asked."""
     four_eyes: Literal["Required", "Off"] = "Off"

@@ -183,9 +183,9 @@ def _questioned(
 ) -> list[PlannedGate]:
     """The gates of a wave that would lose data: the one before Activate asks about it."""
     if not any(gate.before == "Activate" for gate in gates):
-        extra = Gate(before="Activate", name=f"data-loss-{wave.name}")
-        name = gate_name(wave.name, extra, len(gates))
-        gates = [*gates, _planned(extra, name, wave.name, ordinal, plan, ceilings(plan, accounts))]
+        extra, least = Gate(before="Activate"), ceilings(plan, accounts)
+        question = _planned(extra, f"lag-{wave.name}", wave.name, ordinal, plan, least)
+        gates = [*gates, replace(question, required=0)]  # accepting the loss is the answer
     return [replace(g, data_loss="Question") if g.before == "Activate" else g for g in gates]
 
 
