@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leeward.planning import protection
-from leeward.planning.freeze import runs_in
+from leeward.planning.explicit import runs_in
 from leeward.planning.readiness import readiness
 from leeward.planning.request import Request
 from leeward.planning.rules import Problem
