@@ -36,10 +36,8 @@ def _plan(wave: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
         (
             _plan({"tasks": [MANUAL, CHECK]}),
             [
-                "spec.waves[1].tasks[0].type=Manual: only type Route53 is",
-                "spec.waves[1].tasks[0].manual: only type Route53 is",
-                "spec.waves[1].tasks[1].type=Check: only type Route53 is",
-                "spec.waves[1].tasks[1].check: only type Route53 is",
+                "spec.waves[1].tasks[1].type=Check: scripts and checks come with a later version",
+                "spec.waves[1].tasks[1].check: scripts and checks come with a later version",
             ],
         ),
         (

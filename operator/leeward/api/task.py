@@ -27,7 +27,7 @@ from leeward.api.common import (
 )
 from leeward.api.execution import TaskState
 from leeward.api.plan import DrillNetwork
-from leeward.api.tasks import Route53Task
+from leeward.api.tasks import AutomationTask, AutoScalingTask, ManualTask, Route53Task
 
 
 class ExecutionRef(Model):
@@ -105,6 +105,12 @@ class DRTaskSpec(Model):
     """Where a Test launches."""
     route53: Route53Task | None = None
     """Details of a DNS switch."""
+    auto_scaling: AutoScalingTask | None = None
+    """Details of groups that are emptied or sized."""
+    automation: AutomationTask | None = None
+    """Details of a document that is run."""
+    manual: ManualTask | None = None
+    """Details of what a person does."""
 
 
 ResourceState = Literal["NotStarted", "InProgress", "Complete", "Failed", "Skipped"]

@@ -18,7 +18,8 @@ from leeward.api.gate_record import FrozenGate
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import Approvers, DrillNetwork, Gate, RecoveryPlan, RecoveryPlanSpec, Wave
 from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource
-from leeward.api.tasks import ExplicitTask, Record, Route53Task
+from leeward.api.tasks import BLOCKS, ExplicitTask
+from leeward.planning import explicit
 from leeward.planning.digests import digest
 from leeward.planning.inventory import Located, chunks, of_plan, selected
 from leeward.planning.protection import servers, shortcoming, span
@@ -120,16 +121,9 @@ def gate_name(wave: str, gate: Gate, place: int) -> str:
     return f"wave-{wave}" if place == 0 else f"wave-{wave}-{gate.before.lower()}"
 
 
-def run_accounts(plan: RecoveryPlanSpec) -> list[str]:
-    """Names of all TargetAccounts that a run of the plan may use, in the plan's order."""
-    names = [ref.name for ref in plan.accounts]
-    names += [t.route53.account_ref.name for w in plan.waves for t in w.tasks if t.route53]
-    return list(dict.fromkeys(names))
-
-
 def ceilings(plan: RecoveryPlanSpec, accounts: Mapping[str, TargetAccount]) -> tuple[int, bool]:
     """Approvals that the accounts demand at least, and whether they demand four eyes."""
-    allows = [accounts[n].spec.allow for n in run_accounts(plan) if n in accounts]
+    allows = [accounts[n].spec.allow for n in explicit.run_accounts(plan) if n in accounts]
     least = max((allow.min_approvals for allow in allows), default=0)
     return least, any(allow.four_eyes == "Required" for allow in allows)
 
@@ -269,11 +263,6 @@ class _Stage:
 
     def prefix(self, execution: str) -> str:
         return f"{execution}-w{self.ordinal}-{self.phase.lower()}"
-
-
-def runs_in(task: ExplicitTask, operation: str) -> bool:
-    """Whether this version carries out the explicit task in a run of that operation."""
-    return task.route53 is not None and task.recovery_phase in PHASES.get(operation, ())
 
 
 def freeze(
@@ -422,17 +411,24 @@ def _explicit(run: _Run, stage: _Stage, dealt: Sequence[str]) -> Iterator[tuple[
     """The plan's explicit tasks of the stage, in the plan's order.
 
     They wait for what tags put into the same stage: a name must not point at servers that do not
-    run yet.
+    run yet. Fencing waits for nothing but what the plan says, lest one writer that cannot be
+    stopped keep the others going.
     """
-    names = _explicit_names(run)
+    plan, names = run.plan.spec, _explicit_names(run)
+    first = explicit.dependencies(plan)
     for task in stage.wave.tasks:
-        if task.route53 is None or task.name not in names or task.recovery_phase != stage.phase:
+        if task.name not in names or task.recovery_phase != stage.phase:
             continue
-        account = task.route53.account_ref.name
-        records = record_resources(task.route53, run.accounts[account])
-        spec = _spec(run, stage, "route53", account, records, task)
-        edges = [*dealt, *(names[name] for name in task.depends_on if name in names)]
-        yield names[task.name], spec.model_copy(update={"depends_on": edges})
+        account = explicit.account_of(task, plan)
+        work = explicit.work(task, plan, run.accounts[account])
+        spec = _spec(run, stage, work.technology, account, list(work.resources), task)
+        waits = () if stage.phase == "Fence" else dealt
+        update = {
+            "region": work.region,
+            "depends_on": [*waits, *(names[name] for name in first[task.name] if name in names)],
+            BLOCKS[task.type]: getattr(task, BLOCKS[task.type]),
+        }
+        yield names[task.name], spec.model_copy(update=update)
 
 
 def _explicit_names(run: _Run) -> dict[str, str]:
@@ -442,33 +438,8 @@ def _explicit_names(run: _Run) -> dict[str, str]:
         task.name: f"{execution.metadata.name}-w{ordinal}-{task.recovery_phase.lower()}-{task.name}"
         for ordinal, wave in enumerate(run.plan.spec.waves, start=1)
         for task in wave.tasks
-        if runs_in(task, execution.spec.operation)
+        if explicit.runs_in(task, execution.spec.operation)
     }
-
-
-def record_owners(plan: RecoveryPlanSpec) -> dict[tuple[str, str], str]:
-    """By TargetAccount and id of each record set that explicit tasks switch: the task's name."""
-    return {
-        (task.route53.account_ref.name, record_id(record)): task.name
-        for wave in plan.waves
-        for task in wave.tasks
-        if task.route53
-        for record in task.route53.records
-    }
-
-
-def record_resources(task: Route53Task, account: TargetAccount) -> list[TaskResource]:
-    """The record sets of a DNS switch, as its adapter wants them."""
-    partition = account.spec.recovery_role_arn.split(":")[1]
-    zone = f"arn:{partition}:route53:::hostedzone/{task.hosted_zone_id}"
-    return [TaskResource(id=record_id(record), arn=zone) for record in task.records]
-
-
-def record_id(record: Record) -> str:
-    """`NAME. TYPE`, and ` SETID` where there is one: what names a record set in its zone."""
-    name = record.name.rstrip(".").lower()
-    suffix = f" {record.set_identifier}" if record.set_identifier else ""
-    return f"{name}. {record.type}{suffix}"
 
 
 def _spec(
@@ -501,7 +472,6 @@ def _spec(
         start="Ahead" if _leads(run, stage, technology) else "InTurn",
         fence_limit=run.plan.spec.fence.time_limit if stage.phase == "Fence" else None,
         drill_network=None if task else run.drill_network(target.account_id),
-        route53=task.route53 if task else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from leeward.api.inventory import Finding, RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.api.plan_record import ReadinessProblem
-from leeward.planning.freeze import record_owners
+from leeward.planning.explicit import resource_owners
 from leeward.planning.inventory import Located
 from leeward.planning.wording import clip
 
@@ -26,12 +26,12 @@ def readiness(
 ) -> list[ReadinessProblem]:
     """The findings by severity and reason, the gravest and most frequent first.
 
-    Only findings about `resources` count, those about record sets that the plan switches, and
+    Only findings about `resources` count, those about what explicit tasks name, and
     those about an account as a whole.
     """
     known = {
         (account, record): f"{record} ({account}, task {task})"
-        for (account, record), task in record_owners(spec).items()
+        for (account, record), task in resource_owners(spec).items()
     }
     known |= {(found.account, found.resource.id): str(found) for found in resources}
     kinds: dict[Kind, list[tuple[str, Finding]]] = {}
