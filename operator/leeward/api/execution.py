@@ -233,6 +233,17 @@ class Accepting(Model):
     """Its value."""
 
 
+class BreakGlass(Model):
+    """Somebody waived quorum and four eyes for this run."""
+
+    user: Line
+    """Who."""
+    time: Time
+    """When the operator recorded it."""
+    comment: Line = ""
+    """What they added."""
+
+
 class CommandRecord(Model):
     """A command that was taken."""
 
@@ -307,6 +318,11 @@ class DRExecutionStatus(Model):
     """Whether a person paused the run."""
     cancelling: bool = False
     """Whether a person cancelled it: nothing new starts, what runs is followed to its end."""
+    unplanned: bool = False
+    """Whether a person switched it to Unplanned while it ran."""
+    break_glass: BreakGlass | None = None
+    """Who broke the glass: quorum, four eyes and lists of approvers are waived for this run, but
+    for gates before Cleanup and for the acceptance of data loss."""
     location: Location | None = None
     """Where the estate serves as far as this run knows."""
     findings: Annotated[list[Text], Field(max_length=30, json_schema_extra=atomic())] = []

@@ -60,6 +60,9 @@ class GateStatus(Model):
     """What then."""
     on_reject: OnTrouble = "Hold"
     """What a rejection does."""
+    data_loss: Literal["None", "Question", "Accepted"] = "None"
+    """Question: data may be lost behind it, and beside the approvals somebody must accept that by
+    `leeward.dev/accept-data-loss-NAME`. Accepted: somebody did."""
     answers: Annotated[list[ApprovalRecord], Field(max_length=20, json_schema_extra=atomic())] = []
     """Answers, in order."""
     digest: Annotated[str, Field(max_length=80)] = ""
