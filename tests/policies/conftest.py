@@ -166,8 +166,10 @@ class World:
         answer = self.operator.replace(f"{plural}/status", name, whole)
         assert answer.ok, answer
 
-    def task(self, execution: str, **status: Any) -> str:
-        """A task of the execution with the servers s-1 and s-2."""
+    def task(
+        self, execution: str, servers: list[dict[str, Any]] | None = None, **status: Any
+    ) -> str:
+        """A task of the execution, with the servers s-1 and s-2 unless others are given."""
         owner = self.operator.get("drexecutions", execution)["metadata"]
         name = f"{execution}-w2-instantiate-drs-111111111111-use2-0"
         body = {
@@ -188,7 +190,8 @@ class World:
                     }
                 ],
             },
-            "spec": task_spec(execution, owner["uid"]),
+            "spec": task_spec(execution, owner["uid"])
+            | ({"resources": servers} if servers else {}),
         }
         made = self.operator.create("drtasks", body)
         assert made.ok, made

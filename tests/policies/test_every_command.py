@@ -1,4 +1,4 @@
-"""What holds for every command on an execution, whatever it does: author, right, moment, custody."""
+"""What holds for every command on an execution: its author, right, moment and custody."""
 
 from __future__ import annotations
 
