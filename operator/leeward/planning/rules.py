@@ -15,7 +15,7 @@ from leeward.api.plan import Approvers, Gate, RecoveryPlan, RecoveryPlanSpec
 from leeward.planning import task_rules
 from leeward.planning.durations import parse
 from leeward.planning.explicit import run_accounts
-from leeward.planning.freeze import ceilings, gate_name
+from leeward.planning.planned_gates import ceilings, gate_name
 from leeward.planning.problem import Accounts, Problem, Rule, repeated
 
 __all__ = ["GATE_NAME", "RULES", "problems_of"]

@@ -11,7 +11,7 @@ from leeward.api.conditions import Type, find, holds
 from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
 from leeward.planning.durations import parse
-from leeward.planning.freeze import gate_name
+from leeward.planning.planned_gates import gate_name
 from leeward.planning.problem import Problem
 from leeward.planning.request import Request
 from leeward.planning.rules import GATE_NAME, problems_of
