@@ -54,12 +54,13 @@ class Write:
 
 @dataclass(eq=False, slots=True)
 class Stop:
-    """A place at which the proxy is to interfere; made by `ApiProxy.stop_at` and `lose_answer`."""
+    """A place at which the proxy is to interfere; made by `ApiProxy.stop_at` and `lose_answers`."""
 
     wanted: Callable[[Write], bool]
     nth: int
     side: Side
     lost: bool
+    """Only the answer is lost, of each n-th write; else the world stands still at the n-th."""
     seen: int = 0
     """Writes so far that are wanted."""
     _reached: threading.Event = field(default_factory=threading.Event)
@@ -78,7 +79,7 @@ class Stop:
         if not self.wanted(write):
             return False
         self.seen += 1
-        return self.seen == self.nth
+        return self.seen % self.nth == 0 if self.lost else self.seen == self.nth
 
     def reach(self) -> None:
         """Tell whoever waits."""
@@ -107,8 +108,8 @@ class ApiProxy:
             target=self._loop.run_forever, name="api-proxy", daemon=True
         )
         self._open = AsyncExitStack()
-        self._standing = False
-        self._dropped = asyncio.Event()
+        self._standing: asyncio.Future[bool] | None = None
+        """While the world stands still: whether it will go on."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -120,7 +121,7 @@ class ApiProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._in_loop(self._drop())
+        self._in_loop(self._move(on=False))
         self._in_loop(self._open.aclose())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -148,7 +149,7 @@ class ApiProxy:
         """Stand still at the n-th write from now on that is `wanted`.
 
         `before`: it is not forwarded. `after`: it took effect, its answer is not passed on.
-        What is held comes to nothing at `drop`, and at the end of the context.
+        `drop` and `go_on` end that; the end of the context is a `drop`.
         """
         with self._in_force(Stop(wanted, nth, side, lost=False)) as stop:
             try:
@@ -157,14 +158,18 @@ class ApiProxy:
                 self.drop()
 
     @contextmanager
-    def lose_answer(self, wanted: Callable[[Write], bool], nth: int) -> Iterator[Stop]:
-        """Lose the answer to the n-th write that is `wanted`; nothing else is held up."""
-        with self._in_force(Stop(wanted, nth, "after", lost=True)) as stop:
+    def lose_answers(self, wanted: Callable[[Write], bool], every: int = 1) -> Iterator[Stop]:
+        """Lose the answer to each n-th write that is `wanted`; nothing else is held up."""
+        with self._in_force(Stop(wanted, every, "after", lost=True)) as stop:
             yield stop
 
     def drop(self) -> None:
         """Let what is held come to nothing, without an answer; what comes from now on passes."""
-        self._in_loop(self._drop())
+        self._in_loop(self._move(on=False))
+
+    def go_on(self) -> None:
+        """Let what is held proceed, as if nothing had been."""
+        self._in_loop(self._move(on=True))
 
     @contextmanager
     def _in_force(self, stop: Stop) -> Iterator[Stop]:
@@ -176,10 +181,10 @@ class ApiProxy:
             with self._lock:
                 self._stops.remove(stop)
 
-    async def _drop(self) -> None:
-        self._standing = False
-        self._dropped.set()
-        self._dropped = asyncio.Event()
+    async def _move(self, *, on: bool) -> None:
+        if self._standing is not None:
+            self._standing.set_result(on)
+            self._standing = None
 
     # --- in the proxy's own thread
 
@@ -261,15 +266,16 @@ class ApiProxy:
 
     async def _stand(self, stop: Stop) -> None:
         """Stand still from here on, or let just this answer be lost."""
-        self._standing = self._standing or not stop.lost
+        if not stop.lost and self._standing is None:
+            self._standing = asyncio.get_running_loop().create_future()
         stop.reach()
         if stop.lost:
             raise _Dropped
         await self._hold_if_standing()
 
     async def _hold_if_standing(self) -> None:
-        if self._standing:
-            await self._dropped.wait()
+        # Shielded: of those who wait here, a client that gives up must not decide for all.
+        if self._standing is not None and not await asyncio.shield(self._standing):
             raise _Dropped
 
 

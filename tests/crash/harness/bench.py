@@ -118,14 +118,16 @@ class Bench:
     def operator_runs(self) -> bool:
         return "operator" in self.stack.pids
 
-    def start_operator(self, name: str = "operator", **env: str) -> None:
-        """Start the operator behind the proxy; a restarted one takes its Lease up at once."""
+    def start_operator(
+        self, name: str = "operator", *, behind_proxy: bool = True, **env: str
+    ) -> None:
+        """Start the operator; a restarted one of the same name takes its Lease up at once."""
         account = {"name": SERVICE_ACCOUNT, "namespace": OPERATOR_NAMESPACE}
         if not self._kubeconfig.exists():
             self.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
             own = self.cluster.token(OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
             self.proxy.kubeconfig(own, self._kubeconfig)
-        through = {"KUBECONFIG": str(self._kubeconfig)}
+        through = {"KUBECONFIG": str(self._kubeconfig)} if behind_proxy else {}
         self.stack.start_operator({**SETTINGS, **through, **env}, name=name)
         self.starts += 1
 
@@ -134,8 +136,9 @@ class Bench:
         self.stack.kill_operator(name=name)
         self.proxy.drop()
 
-    def log(self, name: str = "operator") -> str:
-        return self.stack.logs[name].read_text(errors="replace")
+    def log(self, name: str = "operator", since: int = 0) -> str:
+        """What an operator has logged, from that many characters on."""
+        return self.stack.logs[name].read_text(errors="replace")[since:]
 
     # --- Kubernetes, as its administrator
 

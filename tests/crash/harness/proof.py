@@ -24,9 +24,9 @@ def assert_whole(run: Run, reference: Counter[str] | None = None) -> int:
     """
     assert shown(run) == run.expected()
     _assert_launched_once(run)
-    tasks = _tasks(run)
-    _assert_journal(run, tasks)
-    _assert_record(run, tasks)
+    found = tasks(run)
+    _assert_journal(run, found)
+    _assert_record(run, found)
     _assert_released(run)
     made = Counter(f"{c['service']} {c['operation']}" for c in calls(run))
     return 0 if reference is None else (made - reference).total()
@@ -96,19 +96,20 @@ def _assert_launched_once(run: Run) -> None:
     assert asked == Counter(dict.fromkeys(run.servers, 1))
 
 
-def _tasks(run: Run) -> list[Object]:
+def tasks(run: Run) -> list[Object]:
+    """The DRTasks of the run."""
     selector = f"leeward.dev%2Fexecution%3D{run.name}"
     found = run.bench.get("drtasks", selector=selector)
     assert found is not None
     return list(found["items"])
 
 
-def _assert_journal(run: Run, tasks: list[Object]) -> None:
+def _assert_journal(run: Run, found: list[Object]) -> None:
     """Each intent is accounted for: answered, shown by AWS, or of a leader that died."""
     body = run.bench.get("drexecutions", run.name)
     assert body is not None
     epoch = body["status"]["epoch"]
-    journal = [i for t in tasks for i in t["status"].get("journal", [])]
+    journal = [i for t in found for i in t["status"].get("journal", [])]
     ids = [intent["id"] for intent in journal]
     assert len(ids) == len(set(ids))
     for intent in journal:
@@ -121,13 +122,13 @@ def _assert_journal(run: Run, tasks: list[Object]) -> None:
     assert sorted(jobs) == sorted(taken), "DRS's jobs are not those of the journal"
 
 
-def _assert_record(run: Run, tasks: list[Object]) -> None:
+def _assert_record(run: Run, found: list[Object]) -> None:
     body = run.bench.get("drexecutions", run.name)
     assert body is not None
     status, metadata = body["status"], body["metadata"]
     recorded = {r["name"]: r["uid"] for r in status["tasks"]}
-    assert recorded == {t["metadata"]["name"]: t["metadata"]["uid"] for t in tasks}
-    states = {_kind(t): t["status"]["state"] for t in tasks}
+    assert recorded == {t["metadata"]["name"]: t["metadata"]["uid"] for t in found}
+    states = {_kind(t): t["status"]["state"] for t in found}
     assert states == run.tasks()
     counts = status["resources"]
     assert counts["complete"] + counts["skipped"] == counts["total"]
@@ -158,4 +159,4 @@ def _assert_released(run: Run) -> None:
     moved = run.operation == "Failover"
     assert plan["status"]["location"] == ("Recovery" if moved else "Primary")
     assert not body["metadata"].get("finalizers")
-    assert not any("leeward.dev/live" in t["metadata"]["labels"] for t in _tasks(run))
+    assert not any("leeward.dev/live" in t["metadata"]["labels"] for t in tasks(run))
