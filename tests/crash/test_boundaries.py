@@ -82,3 +82,16 @@ def test_a_run_survives_a_kill_at_its_boundaries(bench: Bench, reports: list[Any
     reports.append(f"seed {SEED}\n{report.text()}")
     assert not report.failed, report.text()
     assert len(report.missed) <= MISSED * len(chosen), report.text()
+
+
+def test_the_proof_notices_a_launch_that_came_twice(bench: Bench) -> None:
+    """Else all of this would prove nothing."""
+    run = KINDS["drill"](bench)
+    run.prepare()
+    play(run)
+    proof.assert_whole(run)
+    drs = bench.client("drs", run.application.account_id)
+    drs.start_recovery(sourceServers=[{"sourceServerID": run.servers[0]}], isDrill=True)
+    with pytest.raises(AssertionError, match="LAUNCH"):
+        proof.assert_whole(run)
+    run.clear()
