@@ -42,6 +42,8 @@ class Instance:
     checks: tuple[str, ...] = ()
     """Results of system and instance status check, of a running instance: `ok`,
     `initializing`, `impaired`, `insufficient-data`, `not-applicable`."""
+    volumes: tuple[str, ...] = ()
+    """Ids of its EBS volumes."""
 
 
 def describe(ec2: Any, ids: Iterable[str]) -> dict[str, Instance]:
@@ -198,6 +200,11 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
         subnet=raw.get("SubnetId", ""),
         reason_code=reason.get("Code", ""),
         reason=reason.get("Message", ""),
+        volumes=tuple(
+            mapping["Ebs"]["VolumeId"]
+            for mapping in raw.get("BlockDeviceMappings", [])
+            if "Ebs" in mapping
+        ),
     )
 
 

@@ -27,7 +27,7 @@ from leeward.api.common import (
 )
 from leeward.api.execution import TaskState
 from leeward.api.plan import DrillNetwork
-from leeward.api.tasks import Route53Task
+from leeward.api.tasks import ManualTask, Route53Task
 
 
 class ExecutionRef(Model):
@@ -99,9 +99,12 @@ class DRTaskSpec(Model):
     """Where a Test launches."""
     route53: Route53Task | None = None
     """Details of a DNS switch."""
+    manual: ManualTask | None = None
+    """What a person does and marks done."""
 
 
 ResourceState = Literal["NotStarted", "InProgress", "Complete", "Failed", "Skipped"]
+ResourceRequest = Literal["MarkDone", "Undo", "Relaunch"]
 
 
 class TaskResourceStatus(Model):
@@ -117,6 +120,10 @@ class TaskResourceStatus(Model):
     """What happened; for a failure, what to do."""
     reference: Line = ""
     """What AWS calls it: a job, a recovery instance, a change."""
+    request: ResourceRequest | None = None
+    """What a person asked for and the operator has not brought to its end yet."""
+    requested_by: Line | None = None
+    """Who asked for it."""
 
 
 class Intent(Model):

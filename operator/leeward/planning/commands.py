@@ -10,7 +10,7 @@ from typing import Final
 from leeward.api.common import PREFIX
 
 EXECUTION_VERBS: Final = ("approve", "reject", "pause", "resume", "cancel")
-TASK_VERBS: Final = ("retry", "skip")
+TASK_VERBS: Final = ("retry", "skip", "mark-done", "undo", "relaunch")
 _GATE = re.compile(r"^(approve|reject)-([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$")
 _IDS = re.compile(r"^\[([^\]]*)(?:\]\s*|$)")
 _FIRST: Final = ("cancel", "resume")

@@ -24,6 +24,8 @@ from leeward.api.execution import (
 )
 from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
+from leeward.planning import transitions
+from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import render_time
 from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished
 from leeward.planning.wording import clip, some
@@ -205,7 +207,12 @@ def _location(
 
 
 def compose_task(task: DRTask, status: DRTaskStatus, now: datetime) -> DRTaskStatus:
-    """`status` with its counts, times and conditions."""
+    """`status` with its counts, times and conditions.
+
+    Raises:
+        IllegalTransitionError: nothing leads from the task's state to that of `status`.
+    """
+    transitions.check(task, status)
     at = render_time(now)
     ended, passed = status.state in ENDED, status.state in PASSED
     conditions: list[Condition] = list(task.status.conditions)
@@ -264,10 +271,25 @@ def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
     what = "rehearsed and cleaned up" if operation == "Test" else "recovered"
     done = _total([_wave_counts(_of_wave(operation, w.name, tasks)) for w in status.waves])
     words = f"{operation}: {done.complete} resources {what} in {len(status.waves)} waves"
-    if left := _given_up(operation, tasks):
-        words = clip(f"{words}; {len(left)} left out by people: {some(left)}", 1024)
-        return Outcome("Succeeded", Reason.WITHIN_TOLERANCE, words)
-    return Outcome("Succeeded", Reason.SUCCEEDED, words)
+    left, asserted = _given_up(operation, tasks), _asserted(tasks)
+    if left:
+        words = f"{words}; {len(left)} left out by people: {some(left)}"
+    if asserted:
+        words = f"{words}; {len(asserted)} done as people say: {some(asserted)}"
+    reason = Reason.WITHIN_TOLERANCE if left or asserted else Reason.SUCCEEDED
+    return Outcome("Succeeded", reason, clip(words, 1024))
+
+
+def _asserted(tasks: Sequence[DRTask]) -> list[str]:
+    """Ids of resources that are done by people's word alone, but for those of manual tasks."""
+    found = (
+        r.id
+        for t in tasks
+        if t.spec.technology != MANUAL
+        for r in t.status.resources
+        if r.reason == "Asserted" and r.state == "Complete"
+    )
+    return list(dict.fromkeys(found))
 
 
 def _given_up(operation: str, tasks: Sequence[DRTask]) -> list[str]:
