@@ -114,6 +114,7 @@ class DRTaskSpec(Model):
 
 
 ResourceState = Literal["NotStarted", "InProgress", "Complete", "Failed", "Skipped"]
+ResourceRequest = Literal["MarkDone", "Undo", "Relaunch"]
 
 
 class TaskResourceStatus(Model):
@@ -129,6 +130,10 @@ class TaskResourceStatus(Model):
     """What happened; for a failure, what to do."""
     reference: Line = ""
     """What AWS calls it: a job, a recovery instance, a change."""
+    request: ResourceRequest | None = None
+    """What a person asked for and the operator has not brought to its end yet."""
+    requested_by: Line | None = None
+    """Who asked for it."""
 
 
 class Intent(Model):
