@@ -27,6 +27,7 @@ from leeward.api.common import (
 )
 from leeward.api.execution import TaskState
 from leeward.api.plan import DrillNetwork
+from leeward.api.run_times import Span
 from leeward.api.tasks import Route53Task
 
 
@@ -52,6 +53,10 @@ class TaskResource(Model):
         dict[TagKey, Annotated[str, Field(max_length=512)]], Field(max_length=20)
     ] = {}
     """What else the adapter needs, as discovery found it."""
+    rpo_target: Span | None = None
+    """The tag `dr:rpo-target`."""
+    rto_target: Span | None = None
+    """The tag `dr:rto-target`."""
 
 
 class DRTaskSpec(Model):

@@ -16,6 +16,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import ActiveExecution
 from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
+from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
@@ -35,6 +36,7 @@ from leeward.planning.digests import digest
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
+from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
 
 DISCOVERY_PATIENCE = timedelta(seconds=60)
@@ -73,9 +75,13 @@ class Beginner:
         execution = run.model
         accounts = await accounts_of(self._c.kube, plan.model)
         inventories = await inventories_of(self._c.kube, plan.model)
+        elsewhere = await self._live_elsewhere(execution, plan.model)
+        if execution.spec.dry_run == "Plan":
+            models = [i.model for i in inventories]
+            return await end_dry_run(self._c, run, plan.model, accounts, models, elsewhere), 0
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
-            now=self._c.now(), live_elsewhere=await self._live_elsewhere(execution, plan.model),
+            now=self._c.now(), live_elsewhere=elsewhere,
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]
@@ -225,6 +231,7 @@ class Beginner:
                     for n, w in enumerate(plan.spec.waves, 1)
                 ],
                 "frozen_gates": [g.frozen() for g in frozen.gates],
+                "objectives": frozen_objectives(plan, frozen, run.model.spec.operation),
                 "findings": [f[:1024] for f in findings[:30]],
             }
         )

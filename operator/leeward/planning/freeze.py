@@ -20,7 +20,9 @@ from leeward.api.plan import Approvers, DrillNetwork, Gate, RecoveryPlan, Recove
 from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource
 from leeward.api.tasks import ExplicitTask, Record, Route53Task
 from leeward.planning.digests import digest
+from leeward.planning.durations import render
 from leeward.planning.inventory import Located, chunks, of_plan, selected
+from leeward.planning.taxonomy import RPO, RTO, minutes
 from leeward.planning.waves import CLOSING, PHASES
 
 CHUNK: Final = 100
@@ -296,9 +298,11 @@ def _dealt(
 
 def _resource(found: Located) -> TaskResource:
     resource = found.resource
+    rpo, rto = (minutes(resource.tags.get(tag)) for tag in (RPO, RTO))
     return TaskResource(
-        id=resource.id, arn=resource.arn, name=resource.name, attributes=resource.attributes
-    )
+        id=resource.id, arn=resource.arn, name=resource.name, attributes=resource.attributes,
+        rpo_target=render(rpo) if rpo else None, rto_target=render(rto) if rto else None,
+    )  # fmt: skip
 
 
 def _explicit(run: _Run, stage: _Stage, dealt: Sequence[str]) -> Iterator[tuple[str, DRTaskSpec]]:

@@ -24,6 +24,7 @@ from leeward.api.execution import (
 )
 from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
+from leeward.planning.run_times import kept
 from leeward.planning.times import render_time
 from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished
 from leeward.planning.wording import clip, some
@@ -68,6 +69,7 @@ def compose(
             "mutated": status.mutated or any(t.status.journal for t in tasks),
             "completion_time": (status.completion_time or at) if terminal else None,
             "location": _location(execution, waves, tasks),
+            "objectives": kept(status, waves, outcome.state, outcome.wave, now),
             "events": _events(status, outcome, at),
         }
     )

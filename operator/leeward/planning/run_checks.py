@@ -18,7 +18,7 @@ from leeward.planning.times import parse_time
 from leeward.planning.waves import PHASES
 from leeward.planning.wording import clip, some
 
-_NARROWING: Final = ("spec.dryRun", "spec.waves", "spec.resources", "spec.continueFrom")
+_NARROWING: Final = ("spec.waves", "spec.resources", "spec.continueFrom")
 _MOST_OF_A_CAUSE: Final = 600
 """Characters of what AWS says about one account, so that the remedy stays within the message."""
 
