@@ -19,7 +19,7 @@ from leeward.planning.preview import preview
 from leeward.planning.preview_size import fitted
 from leeward.planning.record import Outcome, compose
 from leeward.planning.rules import Problem
-from leeward.planning.wording import clip
+from leeward.planning.wording import clip, counted
 from leeward_adapters import registry
 
 
@@ -43,7 +43,7 @@ async def end_dry_run(
         )  # fmt: skip
         outcome = _outcome(execution, whole, verdict.refusals)
     except registry.AdapterError as error:
-        whole, outcome = Preview(refusals=[f"NoAdapter: {error}"]), _no_adapter(error)
+        whole, outcome = Preview(refusals=[clip(f"NoAdapter: {error}", 1024)]), _no_adapter(error)
     status = execution.status.model_copy(
         update={
             "requested_by": execution.metadata.annotations.get(f"{PREFIX}requested-by"),
@@ -77,7 +77,8 @@ def _outcome(execution: DRExecution, whole: Preview, refusals: Sequence[Problem]
     return Outcome(
         "Succeeded",
         Reason.DRY_RUN,
-        f"dry run: {what} would work on {whole.resources} resources in {waves} waves by "
-        f"{whole.tasks} tasks and ask {len(whole.gates)} gates; about {whole.duration} without "
-        "waiting for people. Nothing was changed; status.preview has the whole",
+        f"dry run: {what} would work on {counted(whole.resources, 'resource')} in "
+        f"{counted(waves, 'wave')} by {counted(whole.tasks, 'task')}, and ask "
+        f"{counted(len(whole.gates), 'gate')}; about {whole.duration} without waiting for people. "
+        "Nothing was changed; status.preview has it all",
     )

@@ -240,7 +240,9 @@ def _launches(tasks: Sequence[FrozenTask]) -> tuple[dict[str, float], int]:
         while left:
             room = min((JOBS - len(running)) * JOB_SERVERS, SERVERS - sum(n for _, n in running))
             if room <= 0:
-                clock = heapq.heappop(running)[0]
+                clock = running[0][0]
+                while running and running[0][0] <= clock:
+                    heapq.heappop(running)
                 continue
             batch = min(left, JOB_SERVERS, room)
             heapq.heappush(running, (clock + figure.seconds, batch))

@@ -26,8 +26,9 @@ from leeward.planning.forecast import Forecast, StageForecast, forecast
 from leeward.planning.freeze import Frozen, FrozenTask, PlannedGate, freeze
 from leeward.planning.preflight import Preflight, preflight
 from leeward.planning.run_times import at_start
+from leeward.planning.step import needs_no_look
 from leeward.planning.waves import Stage, closes
-from leeward.planning.wording import clip
+from leeward.planning.wording import clip, some
 
 _NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate", "UnsupportedOperation"})
 """Refusals of what cannot be turned into tasks and gates."""
@@ -70,7 +71,7 @@ def preview(
         "stages": [_stage(stage) for stage in foreseen.stages],
         "gates": [_gate(execution, gate, verdict, now) for gate in _asked(frozen, foreseen)],
         "access": [*_access(frozen.tasks, accounts, permissions)],
-        "findings": [*_beside(execution, plan, objectives.rto_target, foreseen), *said.findings],
+        "findings": [*_beside(execution, plan, frozen, foreseen), *said.findings],
     }
     return said.model_copy(update=update), verdict
 
@@ -88,9 +89,12 @@ def _resources(frozen: Frozen) -> int:
 
 
 def _beside(
-    execution: DRExecution, plan: RecoveryPlan, target: str | None, foreseen: Forecast
+    execution: DRExecution, plan: RecoveryPlan, frozen: Frozen, foreseen: Forecast
 ) -> Iterator[str]:
     """Findings that preflight has not."""
+    target = plan.spec.objectives.rto
+    if left := [t.spec.task or t.name for t in frozen.tasks if needs_no_look(t.spec)]:
+        yield f"NotInATest: a Test never touches production's DNS names: {some(left)}"
     active = plan.status.active_execution
     if active is not None and active.uid != execution.metadata.uid:
         yield (
@@ -175,7 +179,7 @@ def _access(
     The read role looks, the recovery role looks and acts.
     """
     phases: dict[str, set[tuple[str, str]]] = {}
-    for task in tasks:
+    for task in (t for t in tasks if not needs_no_look(t.spec)):
         phases.setdefault(task.spec.account, set()).add(
             (task.spec.technology, task.spec.recovery_phase)
         )
