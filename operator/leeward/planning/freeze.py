@@ -20,10 +20,12 @@ from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource
 from leeward.api.tasks import BLOCKS, ExplicitTask
 from leeward.planning import explicit
 from leeward.planning.digests import digest
+from leeward.planning.durations import render
 from leeward.planning.inventory import Located, chunks, of_plan, selected
 from leeward.planning.planned_gates import PlannedGate, planned_gates
 from leeward.planning.protection import servers, shortcoming, span
 from leeward.planning.scope import taken, waves_of
+from leeward.planning.taxonomy import RPO, RTO, minutes
 from leeward.planning.tolerance import criticality, required
 from leeward.planning.waves import CLOSING, PHASES
 
@@ -199,12 +201,15 @@ def _dealt(
 
 def _resource(wave: Wave, found: Located) -> TaskResource:
     resource = found.resource
+    rpo, rto = (minutes(resource.tags.get(tag)) for tag in (RPO, RTO))
     return TaskResource(
         id=resource.id,
         arn=resource.arn,
         name=resource.name,
         attributes=resource.attributes,
         criticality=criticality(wave.tolerance, resource.id, resource.arn),
+        rpo_target=render(rpo) if rpo else None,
+        rto_target=render(rto) if rto else None,
     )
 
 

@@ -27,6 +27,7 @@ from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning import transitions
 from leeward.planning.fencing import FENCE, deferred
 from leeward.planning.manual import TECHNOLOGY as MANUAL
+from leeward.planning.run_times import kept
 from leeward.planning.times import render_time
 from leeward.planning.tolerance import failed_ids, tolerated, within
 from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished
@@ -74,6 +75,7 @@ def compose(
             "mutated": status.mutated or any(t.status.journal for t in tasks),
             "completion_time": (status.completion_time or at) if terminal else None,
             "location": _location(execution, waves, tasks),
+            "objectives": kept(status, waves, outcome.state, outcome.wave, now),
             "events": _events(status, outcome, at),
         }
     )

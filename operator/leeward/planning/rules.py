@@ -183,6 +183,7 @@ def _durations(spec: RecoveryPlanSpec) -> Iterator[tuple[str, str | None]]:
     yield "spec.discovery.interval", spec.discovery.interval
     yield "spec.approval.timeout", spec.approval.timeout
     yield "spec.objectives.rpo", spec.objectives.rpo
+    yield "spec.objectives.rto", spec.objectives.rto
     for wave in spec.waves:
         yield f"taskTimeout of wave {wave.name}", wave.task_timeout
         for gate in wave.gates:
