@@ -23,6 +23,7 @@ from leeward.engine.context import Context
 from leeward.engine.finish import Finisher
 from leeward.engine.gatekeeper import Gatekeeper
 from leeward.engine.kube import ApiError, Object
+from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
     EXECUTION_LABEL,
     INCIDENT_LABEL,
@@ -65,7 +66,8 @@ class RunReconciler:
         self._tasks = TaskRunner(context)
         self._commands = CommandTaker(context)
         self._beginner = Beginner(context)
-        self._finisher = Finisher(context)
+        self._notifier = Notifier(context)
+        self._finisher = Finisher(context, self._notifier)
         self._gates = Gatekeeper(context, self._commands)
 
     async def run(self, key: Key) -> float | None:
@@ -79,8 +81,7 @@ class RunReconciler:
         if run.model.metadata.uid != key.uid:
             return None
         if ended(run.model):
-            await self._finisher.close(run)
-            return None
+            return await self._finisher.close(run)
         run = await self._adopt(run)
         if not run.model.status.tasks:
             if run.model.metadata.deletion_timestamp:
@@ -128,8 +129,9 @@ class RunReconciler:
         outcome, delay, tasks = await self._go(run, where, tasks)
         # An action may have taken minutes; commands given meanwhile moved the object on.
         run = await self._refreshed(run)
-        await self._write(run, tasks, outcome)
-        return delay.total_seconds()
+        run = await self._write(run, tasks, outcome)
+        remind = await self._notifier.after_pass(run, tasks)
+        return min(delay, remind or delay).total_seconds()
 
     def _cancelling(self, run: DRExecution) -> bool:
         return run.status.cancelling or run.metadata.deletion_timestamp is not None
@@ -238,9 +240,8 @@ class RunReconciler:
         )
         after = {t.model.metadata.name: t for t, _ in results}
         merged = [after.get(t.model.metadata.name, t) for t in tasks]
-        failed = [t for t, _ in results if t.model.status.state == "Failed"]
-        for task in failed:
-            await self._emit_failure(task)
+        for task in (t for t, _ in results if t.model.status.state in {"Failed", "Complete"}):
+            await self._emit_end(task)
         delay = min((d for _, d in results), default=timedelta(0))
         busy = [t for t, _ in results if t.model.status.state not in ENDED]
         words = "; ".join(t.model.status.message or "not begun" for t in busy[:2])
@@ -249,11 +250,12 @@ class RunReconciler:
         outcome = Outcome(state, state, message, where.stage.wave, where.stage.phase)
         return outcome, delay if busy else timedelta(0), merged
 
-    async def _emit_failure(self, task: Held[DRTask]) -> None:
+    async def _emit_end(self, task: Held[DRTask]) -> None:
         status = task.model.status
+        failed = status.state == "Failed"
         await self._c.recorder.emit(
-            task.raw, "TaskFailed", status.message or "failed", "Warning",
-            status.completion_time or "",
+            task.raw, f"Task{status.state}", status.message or status.state.lower(),
+            "Warning" if failed else "Normal", status.completion_time or "",
         )  # fmt: skip
 
     async def _refreshed(self, run: Held[DRExecution]) -> Held[DRExecution]:

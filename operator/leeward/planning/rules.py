@@ -331,6 +331,8 @@ def _durations(spec: RecoveryPlanSpec) -> Iterator[tuple[str, str | None]]:
     yield "spec.discovery.interval", spec.discovery.interval
     yield "spec.approval.timeout", spec.approval.timeout
     yield "spec.objectives.rpo", spec.objectives.rpo
+    if spec.notifications:
+        yield "spec.notifications.reminderInterval", spec.notifications.reminder_interval
     for wave in spec.waves:
         yield f"taskTimeout of wave {wave.name}", wave.task_timeout
         for gate in wave.gates:
