@@ -52,10 +52,22 @@ THROTTLES: Final = frozenset(
     }
 )
 QUOTAS: Final = frozenset(
-    {"ServiceQuotaExceededException", "LimitExceededException", "VcpuLimitExceeded"}
+    {
+        "ServiceQuotaExceededException",
+        "LimitExceededException",
+        "VcpuLimitExceeded",
+        "AutomationExecutionLimitExceededException",
+    }
 )
 CONFLICTS: Final = frozenset(
-    {"ConflictException", "ResourceInUseException", "IncorrectInstanceState", "IncorrectState"}
+    {
+        "ConflictException",
+        "ResourceInUseException",
+        "IncorrectInstanceState",
+        "IncorrectState",
+        "ScalingActivityInProgress",
+        "ResourceContention",
+    }
 )
 DENIALS: Final = frozenset(
     {

@@ -131,7 +131,7 @@ def test_the_full_manifest_becomes_this_plan() -> None:
                     "number": 1,
                     "description": "Data Tier",
                     "technologies": [{"type": "database", "priority": "critical"}],
-                    "gates": [{"before": "Instantiate"}],
+                    "gates": [{"before": "Fence"}],
                 },
                 {
                     "name": "app",

@@ -89,7 +89,9 @@ def test_a_manifest_that_is_none_is_refused(text: str) -> None:
     "line",
     ["nonsense", "get drx", "get pods x", "wait drx x --timeout soon", "get drx x --timeout 5m",
      "approve drx", "approve drx a b c", "pause drx a b", "retry drx a", "retry drt -l a=b x",
-     "retry drt -l a=b --resource s-1"],
+     "retry drt -l a=b --resource s-1", "accept-data-loss drx a b c", "adopt drx a b",
+     "unplanned drt a", "undo drx a", "relaunch drt a", "relaunch drt -l a=b",
+     "relaunch drt -l a=b --resource s-1"],
 )  # fmt: skip
 def test_a_wrong_command_line_ends_with_1_because_2_means_that_a_run_failed(line: str) -> None:
     done = CliRunner().invoke(plugin.cli, line.split())

@@ -8,8 +8,15 @@ again, so that a crash between the steps neither loses a command nor takes it tw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final, Literal
 
-from leeward.api.execution import Accepting, CommandRecord, DRExecution, DRExecutionStatus
+from leeward.api.execution import (
+    Accepting,
+    BreakGlass,
+    CommandRecord,
+    DRExecution,
+    DRExecutionStatus,
+)
 from leeward.api.gate_record import ApprovalRecord, GateStatus
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
@@ -19,7 +26,13 @@ from leeward.planning.commands import Command
 from leeward.planning.record import compose_task
 from leeward.planning.steering import steer
 from leeward.planning.times import render_time
+from leeward.planning.waves import GATE_OPEN
 
+_VERDICTS: Final[dict[str, Literal["Approve", "Reject", "AcceptDataLoss"]]] = {
+    "approve": "Approve",
+    "reject": "Reject",
+    "accept-data-loss": "AcceptDataLoss",
+}
 _CHANGED = (
     "the admission policies were edited or replaced after the gate was asked; earlier answers are "
     "void too and must be given again"
@@ -70,11 +83,16 @@ class CommandTaker:
 
     async def _applied(self, run: DRExecution, command: Command) -> DRExecutionStatus:
         match command.verb:
-            case "approve" | "reject":
+            case "approve" | "reject" | "accept-data-loss":
                 return await self._answered(run, command)
+            case "break-glass":
+                return await self._glass_broken(run, command)
             case "pause" | "resume":
                 paused = command.verb == "pause"
                 return self._journalled(run.status, command, "done", {"paused": paused})
+            case "unplanned":
+                result = "the run no longer waits for the side that is left"
+                return self._journalled(run.status, command, result, {"unplanned": True})
             case "cancel":
                 return self._journalled(
                     run.status, command, "nothing new is started", {"cancelling": True}
@@ -88,26 +106,53 @@ class CommandTaker:
         gate = next((g for g in status.gates if g.name == command.gate), None)
         if gate is None or gate.state in {"Approved", "Automatic"}:
             return self._journalled(status, command, "void: the gate does not wait", {})
-        proof = await self._c.guard.prove(run, command.gate)
-        if not proof.ok or proof.snapshot != gate.guard:
+        if why := await self._unproved(run, gate):
             # Without its proof the gate counts nothing, until the gatekeeper has proved it anew.
-            why = proof.message if not proof.ok else _CHANGED
             reopened = gates.reopened(gate, self._c.now())
             return self._journalled(
                 status, command, f"void: {why}", {"gates": _with(status, reopened)}
             )
+        verdict = _VERDICTS[command.verb]
         record = ApprovalRecord(
             user=command.user,
-            verdict="Approve" if command.verb == "approve" else "Reject",
+            verdict=verdict,
             time=render_time(self._c.now()),
             comment=command.comment[:256],
         )
         after = gates.answered(gate, record)
         have = len(gates.standing(after.answers))
-        result = (
-            f"{have} of {after.required} approvals" if command.verb == "approve" else "rejected"
-        )
+        result = {
+            "Approve": f"{have} of {after.required} approvals",
+            "Reject": "rejected",
+            "AcceptDataLoss": "the loss of data is accepted",
+        }[verdict]
         return self._journalled(status, command, result, {"gates": _with(status, after)})
+
+    async def _unproved(self, run: DRExecution, gate: GateStatus) -> str:
+        """Why an answer to the gate cannot be trusted now; empty: the guard is proved."""
+        proof = await self._c.guard.prove(run, gate.name)
+        if not proof.ok:
+            return proof.message
+        return "" if proof.snapshot == gate.guard else _CHANGED
+
+    async def _glass_broken(self, run: DRExecution, command: Command) -> DRExecutionStatus:
+        """The status with quorum and four eyes waived, as far as they may be.
+
+        It is proved like an answer, and so counts only while a gate waits for answers.
+        """
+        gate = next((g for g in run.status.gates if g.state not in GATE_OPEN), None)
+        if gate is None:
+            why = "no gate waits; break the glass when one does"
+        else:
+            why = await self._unproved(run, gate)
+        if why:
+            return self._journalled(run.status, command, f"void: {why}", {})
+        record = BreakGlass(
+            user=command.user, time=render_time(self._c.now()), comment=command.comment[:256]
+        )
+        update = {"break_glass": record, "gates": gates.glass_broken(run)}
+        result = "one approval is enough for each gate that destroys nothing"
+        return self._journalled(run.status, command, result, update)
 
     def _journalled(
         self, status: DRExecutionStatus, command: Command, result: str, update: dict[str, object]

@@ -20,9 +20,7 @@ from leeward.api.task import DRTask
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError, ApiUnavailable
 from leeward.engine.objects import (
-    EXECUTION_LABEL,
     Held,
-    label_value,
     put_status,
     read,
     read_all,
@@ -69,7 +67,7 @@ class Notifier:
                 log.warning("notices of %s wait: %s", run.model.metadata.name, error)
             return None
 
-    async def settle(self, run: Held[DRExecution]) -> timedelta | None:
+    async def settle(self, run: Held[DRExecution], tasks: Sequence[DRTask]) -> timedelta | None:
         """The same for a run that ended; when to come back, None: nothing is on its way any more.
 
         Unlike in a run that goes on, what nobody took is not tried again later.
@@ -81,9 +79,7 @@ class Notifier:
         if deliveries := self._outbox.deliveries(uid):
             await self._record(run, deliveries)
             return timedelta(0)
-        selector = f"{EXECUTION_LABEL}={label_value(run.model.metadata.name)}"
-        tasks = await read_all(self._c.kube, DRTask, run.model.metadata.namespace, selector)
-        found = self._due(run.model, [task.model for task in tasks], plan)
+        found = self._due(run.model, tasks, plan)
         handed_over = await self._post(run.model, found.notices)
         return self._back(uid) if handed_over else _AGAIN
 

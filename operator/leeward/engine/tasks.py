@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
+from leeward.api.tasks import BLOCKS
 from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, put_status, read
@@ -31,6 +32,7 @@ from leeward_adapters.errors import Fault, classify
 
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
+_BLOCKS = {"drill_network", *BLOCKS.values()}
 _UNPROVED = Seen(State.RUNNING, message="done as AWS shows it; the proof is still missing")
 
 
@@ -184,6 +186,9 @@ class TaskRunner:
             return True
         if fresh.model.metadata.deletion_timestamp and not metadata.deletion_timestamp:
             return True
+        before, now = run.model.status, fresh.model.status
+        if (now.paused and not before.paused) or (now.cancelling and not before.cancelling):
+            return True
         known = {c.key for c in commands.on_execution(metadata.annotations)}
         return any(
             c.key not in known and c.verb in {"pause", "cancel"}
@@ -239,9 +244,5 @@ class TaskRunner:
 
 
 def _settings(spec: DRTaskSpec) -> dict[str, object]:
-    settings: dict[str, object] = {}
-    if spec.drill_network is not None:
-        settings["drillNetwork"] = spec.drill_network.to_api()
-    if spec.route53 is not None:
-        settings["route53"] = spec.route53.to_api()
-    return settings
+    """The blocks of the task's spec, camelCase as in the API."""
+    return spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_BLOCKS)

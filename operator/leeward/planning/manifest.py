@@ -4,7 +4,7 @@ A manifest says the order of recovery and who is asked; it does not say from whe
 which accounts, so those are given beside it. What becomes what:
 
 - `phases` → `recoveryPhases`, `waves` → `waves` with the title as `description` where it is not a
-  name, `pauseBeforeWave` → a gate before Instantiate;
+  name, `pauseBeforeWave` → a gate before Fence;
 - `approvalWorkflow` → `approval`; disabled → `automatic: Allowed`: gates stay, and an execution may
   ask to pass them by itself;
 - `healthChecks` → `healthChecks`, disabled → `activation: Disabled`;
@@ -142,7 +142,7 @@ def from_manifest(
 def to_manifest(plan: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of version 2.0 that says what it can of a RecoveryPlan.
 
-    Regions, accounts, selection, explicit tasks, gates before other phases than Instantiate, and
+    Regions, accounts, selection, explicit tasks, gates before later phases than Instantiate, and
     approval by groups have no place in a manifest and are left out.
 
     Raises:
@@ -197,7 +197,7 @@ def _waves(waves: Sequence[_Wave]) -> list[dict[str, Any]]:
             technology.model_dump(exclude_none=True) for technology in wave.technologies
         ]
         if wave.pause_before_wave:
-            made["gates"] = [{"before": "Instantiate"}]
+            made["gates"] = [{"before": "Fence"}]
         result.append(made)
     return result
 
@@ -260,7 +260,7 @@ def _wave_of(wave: Wave, ordinal: int) -> _Wave:
 
 
 def _pauses(gate: Gate) -> bool:
-    return gate.before == "Instantiate"
+    return gate.before in {"Fence", "Instantiate"}
 
 
 def _workflow_of(approval: PlanApproval) -> _ApprovalWorkflow:

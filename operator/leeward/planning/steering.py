@@ -10,7 +10,7 @@ from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, TaskResourceStatus
 from leeward.planning.commands import Command
 from leeward.planning.times import parse_time
-from leeward.planning.waves import PHASES
+from leeward.planning.waves import PHASES, closes
 
 
 def steer(status: DRTaskStatus, command: Command) -> tuple[DRTaskStatus, str]:
@@ -62,36 +62,52 @@ def _retry(status: DRTaskStatus, command: Command, chosen: set[str]) -> tuple[DR
 
 
 def left_out(task: DRTask, tasks: Sequence[DRTask]) -> list[TaskResourceStatus]:
-    """What people left out of an earlier phase of the task's wave, as this task has it.
+    """What an earlier phase of the task's wave left out, as this task has it.
 
     A server that was not launched cannot be started: leaving it out holds for the rest of its
-    wave. A clean-up leaves nothing out.
+    wave, and so does a failure within the wave's tolerance (beyond it, this task would not
+    begin). A clean-up leaves nothing out.
     """
     phases = PHASES.get(task.spec.operation, ())
     if task.spec.recovery_phase not in phases:
         return []
     earlier = phases[: phases.index(task.spec.recovery_phase)]
     gone = {
-        (resource.id, t.spec.recovery_phase)
+        resource.id: (resource.state, t.spec.recovery_phase)
         for t in tasks
         if t.spec.recovery_phase in earlier and _alike(t) == _alike(task)
         for resource in t.status.resources
-        if resource.state == "Skipped"
+        if resource.state in {"Skipped", "Failed"}
     }
-    mine = {resource.id for resource in task.spec.resources}
-    return [
-        TaskResourceStatus(
-            id=rid, state="Skipped", reason="LeftOut", message=f"left out of {phase} by people"
-        )
-        for rid, phase in sorted(gone)
-        if rid in mine
-    ]
+    mine = [resource.id for resource in task.spec.resources]
+    return [_without(rid, *gone[rid]) for rid in sorted(mine) if rid in gone]
+
+
+def _without(rid: str, state: str, phase: str) -> TaskResourceStatus:
+    if state == "Failed":
+        message = f"failed in {phase}, within the wave's tolerance"
+        return TaskResourceStatus(id=rid, state="Skipped", reason="Tolerated", message=message)
+    message = f"left out of {phase} by people"
+    return TaskResourceStatus(id=rid, state="Skipped", reason="LeftOut", message=message)
 
 
 def _alike(task: DRTask) -> tuple[str, ...]:
     """Within which a resource's id means one resource of one wave."""
     spec = task.spec
     return spec.wave, spec.technology, spec.account_id, spec.region
+
+
+def abandoned(task: DRTask) -> DRTaskStatus | None:
+    """The status of a task that has not begun when its run is cancelled; None: it stays.
+
+    A drill's clean-up is done all the same.
+    """
+    if task.status.state not in {"NotStarted", "Retry", "PendingApproval"}:
+        return None
+    if closes(task.spec.recovery_phase):
+        return None
+    update = {"state": "Abandoned", "message": "not begun: the run was cancelled"}
+    return task.status.model_copy(update=update)
 
 
 def paused_for(records: Sequence[CommandRecord], since: datetime, now: datetime) -> timedelta:

@@ -33,6 +33,8 @@ _MOST_REFUSALS = 64
 JOURNAL = 200
 """Batches that a task's journal holds, as the API limits it."""
 _KEPT_FOR_RESTORING = 20
+_OF_PRODUCTION = frozenset({"route53", "autoscaling", "automation"})
+"""Technologies whose tasks change what production has, or could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class _Tally:
 def decide(given: StepInput) -> StepDecision:
     """The next thing to do for a task that has begun."""
     if needs_no_look(given.spec):
-        return _skipped(given, "a Test never touches production's DNS names")
+        return _skipped(given, "a Test never touches production")
     tally = _Tally()
     before = {r.id: r for r in given.status.resources}
     after = [_resource(given, r.id, before.get(r.id), tally) for r in given.spec.resources]
@@ -121,8 +123,8 @@ def decide(given: StepInput) -> StepDecision:
 
 
 def needs_no_look(spec: DRTaskSpec) -> bool:
-    """Whether the task is left out whatever AWS shows: a Test touches no names of production."""
-    return spec.operation == "Test" and spec.technology == "route53"
+    """Whether the task is left out whatever AWS shows: a Test touches nothing of production."""
+    return spec.operation == "Test" and spec.technology in _OF_PRODUCTION
 
 
 def _skipped(given: StepInput, why: str) -> StepDecision:
