@@ -68,7 +68,8 @@ class Story:
 
     def task(self, state: str, name: str = "t", **fields: Any) -> Story:
         status = {"state": state, "message": "no capacity", "completionTime": START}
-        status |= {k: fields.pop(k) for k in ("attempt", "completionTime") if k in fields}
+        own = ("attempt", "completionTime", "resources")
+        status |= {k: fields.pop(k) for k in own if k in fields}
         spec = {
             "executionRef": {"name": "shop-1", "uid": "u"}, "plan": "shop", "wave": "web",
             "operation": "Failover", "mode": "Unplanned", "waveOrdinal": 2, "technology": "drs",
@@ -239,6 +240,36 @@ def test_a_complete_task_is_told_only_where_the_plan_names_it(build: Any) -> Non
     assert notice.message.detail["tasks"] == ["a"]
     assert "task complete: switch-dns" in notice.message.subject
     assert "tell sales" in notice.message.text
+    assert story.send().types(after(days=1)) == []
+
+
+def test_what_people_must_do_themselves_is_told_again_until_it_is_done(story: Story) -> None:
+    story.task("PendingApproval", "call-bank", task="call-bank").task("InProgress", "b")
+    message = story.one("ApprovalNeeded").message
+    assert message.subject == "[Leeward] 1 task for people to do: acme/shop-1"
+    for verb in ("mark-done", "skip"):
+        assert f"kubectl annotate drt call-bank -n acme leeward.dev/{verb}=" in message.text
+    assert message.detail_type == "TaskManualApprovalNeeded"
+    assert (message.detail["taskId"], message.detail["approvalRequired"]) == ("call-bank", True)
+    story.send()
+    story.status(conditions=[condition("WaitingForDecision", "True", "ManualTask")])
+    assert story.due(after(minutes=3)) == Due(later=timedelta(minutes=7))
+    assert story.one("ApprovalNeeded", after(minutes=10)).count == 2
+    story.task("PendingApproval", "call-shop", task="call-shop")
+    assert "2 tasks" in story.one("ApprovalNeeded", after(minutes=3)).message.subject
+    story.task("Complete", "call-bank").task("Complete", "call-shop")
+    assert story.types(after(hours=1)) == []
+
+
+def test_what_could_not_be_fenced_is_told_once(story: Story) -> None:
+    left = {"id": "i-1", "state": "Skipped", "reason": "FenceDeferred", "message": "silent"}
+    done = {"id": "i-2", "state": "Complete"}
+    story.task("Complete", "f", recoveryPhase="Fence", resources=[left, done])
+    message = story.one("FenceDeferred").message
+    assert message.subject == "[Leeward] 1 resource not fenced: acme/shop-1"
+    assert message.detail_type == "FenceDeferred"
+    assert message.detail["tasks"] == ["f"]
+    assert "leeward.dev/retry" not in message.text
     assert story.send().types(after(days=1)) == []
 
 
@@ -429,6 +460,22 @@ def test_a_guard_that_is_not_active_is_said_where_answers_would_not_count(story:
     guard = condition("GuardActive", "False", "PolicyMissing") | {"message": "binding is gone"}
     text = story.waits().status(conditions=[guard]).one("ApprovalNeeded").message.text
     assert "not active, see to it first: binding is gone" in text
+
+
+@pytest.mark.parametrize(("required", "approve"), [(1, True), (0, False)])
+def test_a_gate_that_loses_data_says_how_that_is_accepted(
+    story: Story, required: int, approve: bool
+) -> None:
+    text = story.waits(dataLoss="Question", required=required).one("ApprovalNeeded").message.text
+    assert "somebody must accept the loss of their data" in text
+    assert "leeward.dev/accept-data-loss-wave-web=" in text
+    assert "kubectl leeward accept-data-loss drx shop-1 wave-web -n acme" in text
+    assert ("leeward.dev/approve-wave-web=" in text) is approve
+
+
+def test_a_run_that_was_switched_to_unplanned_is_called_so(build: Any) -> None:
+    story = Story(build, mode="Planned").status(unplanned=True)
+    assert story.one("ExecutionStarted").message.attributes["mode"] == "Unplanned"
 
 
 def test_after_the_end_no_command_is_offered_that_would_be_refused(story: Story) -> None:

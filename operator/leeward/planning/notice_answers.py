@@ -39,14 +39,19 @@ def commands(execution: DRExecution, matter: Matter, tasks: Sequence[DRTask]) ->
         after_all = " after all" if matter.type == "DecisionNeeded" else ""
         found += _answers(execution, matter.gate, after_all)
     if matter.type in {"TaskFailed", "DecisionNeeded"}:
-        found += _steering(execution, tasks)
+        found += _on_tasks(execution, tasks, ("retry", "Try again"), ("skip", "Leave out"))
+    if matter.type == "ApprovalNeeded":
+        found += _on_tasks(execution, tasks, ("mark-done", "It is done"), ("skip", "Do without"))
     if matter.type == "DecisionNeeded":
         found += _on_run(execution, "Cancel the run", "cancel")
     return [*found, ("Look at it", look(execution))]
 
 
 def _answers(execution: DRExecution, gate: GateStatus, after_all: str) -> Iterator[Command]:
-    yield from _on_run(execution, f"Approve{after_all}", "approve", gate.name)
+    if gate.required:
+        yield from _on_run(execution, f"Approve{after_all}", "approve", gate.name)
+    if gate.data_loss == "Question":
+        yield from _on_run(execution, "Accept the loss of data", "accept-data-loss", gate.name)
     if not after_all:
         yield from _on_run(execution, "Reject", "reject", gate.name)
 
@@ -59,28 +64,31 @@ def _on_run(execution: DRExecution, what: str, verb: str, gate: str = "") -> Ite
     yield f"{what}, with the plugin", f"{plugin} -n {namespace}"
 
 
-def _steering(execution: DRExecution, tasks: Sequence[DRTask]) -> Iterator[Command]:
-    """Retry and skip, for each of a few tasks, then for all that failed."""
+def _on_tasks(
+    execution: DRExecution, tasks: Sequence[DRTask], *verbs: tuple[str, str]
+) -> Iterator[Command]:
+    """The commands for each of a few tasks; with the plugin, retry and skip for all that failed."""
     namespace = execution.metadata.namespace
-    for verb, what in (("retry", "Try again"), ("skip", "Leave out what failed")):
+    for verb, what in verbs if tasks else ():
         for task in tasks[:_SHOWN]:
             name = task.metadata.name
             yield (
                 f"{what} ({name})",
                 f"kubectl annotate drt {name} -n {namespace} {PREFIX}{verb}={_ME}",
             )
-        yield (
-            f"{what}, every failed task of the run, with the plugin",
-            f"kubectl leeward {verb} drt -l {PREFIX}execution={execution.metadata.name} "
-            f"-n {namespace}",
-        )
+        if any(task.status.state == "Failed" for task in tasks):
+            yield (
+                f"{what}, every failed task of the run, with the plugin",
+                f"kubectl leeward {verb} drt -l {PREFIX}execution={execution.metadata.name} "
+                f"-n {namespace}",
+            )
 
 
 def who(execution: DRExecution, matter: Matter) -> list[tuple[str, str]]:
     """Labels and values: who may answer, until when, and what stands in the way."""
     plan = execution.spec.plan_ref.name
     if matter.gate is None:
-        if matter.type not in {"DecisionNeeded", "TaskFailed"}:
+        if matter.type not in {"ApprovalNeeded", "DecisionNeeded", "TaskFailed"}:
             return []
         return [("Who may answer", f"whoever has the verb operate on plan {plan}")]
     facts = [("Who may answer", _approvers(execution, matter.gate))]
@@ -100,6 +108,8 @@ def _approvers(execution: DRExecution, gate: GateStatus) -> str:
     destructive = gate.before == "Cleanup" and execution.spec.operation != "Test"
     verb = "approve-destructive" if destructive else "approve"
     words = f"{listed} with the verb {verb} on plan {execution.spec.plan_ref.name}"
+    if gate.data_loss == "Question":
+        words += "; to accept the loss of data, with the verb approve-destructive"
     if gate.four_eyes == "Required":
         words += f"; not {execution.status.requested_by or 'the requester'}, who asked for the run"
     return words

@@ -16,6 +16,7 @@ from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.planning import notice_answers
+from leeward.planning.fencing import deferred, unplanned
 from leeward.planning.gates import standing
 from leeward.planning.notice_matters import Matter, ended
 from leeward.planning.times import render_time
@@ -131,8 +132,12 @@ def _headline(story: _Story) -> str:
     matter, operation = story.matter, story.execution.spec.operation.lower()
     state = (story.execution.status.state or "").lower()
     match matter.type:
+        case "ApprovalNeeded" if matter.gate is None:
+            return f"{counted(len(story.tasks), 'task')} for people to do:"
         case "ApprovalNeeded":
             return f"approval needed: {matter.about},"
+        case "FenceDeferred":
+            return f"{counted(_may_write(story), 'resource')} not fenced:"
         case "DecisionNeeded":
             return "decision needed:"
         case "TaskFailed":
@@ -151,12 +156,12 @@ def _happened(story: _Story) -> str:
     status, matter = story.execution.status, story.matter
     match matter.type:
         case "ApprovalNeeded":
-            gate = matter.gate
-            assert gate is not None
-            have = len(standing(gate.answers))
+            return _asked(story)
+        case "FenceDeferred":
             return (
-                f"Gate {gate.name} waits for approval before {gate.before} of wave {gate.wave}: "
-                f"{have} of {gate.required} given."
+                f"{counted(_may_write(story), 'resource')} of the side that is left could not be "
+                "fenced and may still write there. The run goes on; Leeward looks again when that "
+                "Region answers, and stops nothing there by itself."
             )
         case "DecisionNeeded":
             return f"The run holds until a person decides: {_why(story)}."
@@ -169,6 +174,24 @@ def _happened(story: _Story) -> str:
             return f"It started at {_short(status.start_time)}: {servers} in {_waves(story)}."
         case _:
             return f"It ended {status.state} at {_short(status.completion_time)}: {status.message}"
+
+
+def _asked(story: _Story) -> str:
+    gate = story.matter.gate
+    if gate is None:
+        return f"{counted(len(story.tasks), 'task')} must be done by people, then marked done."
+    have = len(standing(gate.answers))
+    words = (
+        f"Gate {gate.name} waits for approval before {gate.before} of wave {gate.wave}: "
+        f"{have} of {gate.required} given."
+    )
+    if gate.data_loss == "Question":
+        words += " Servers lag or do not replicate: somebody must accept the loss of their data."
+    return words
+
+
+def _may_write(story: _Story) -> int:
+    return sum(len(deferred(task)) for task in story.tasks)
 
 
 def _why(story: _Story) -> str:
@@ -223,7 +246,7 @@ def _facts(story: _Story) -> list[tuple[str, str]]:
     return [
         ("Plan", f"{story.plan.metadata.name}, namespace {story.execution.metadata.namespace}"),
         ("Execution", story.execution.metadata.name),
-        ("Operation", f"{spec.operation}, {spec.mode}"),
+        ("Operation", f"{spec.operation}, {_mode(story)}"),
         ("Customer", f"{plan.customer}, environment {plan.environment}"),
         ("From, to", f"{plan.regions.primary}, {plan.regions.recovery}"),
         ("Incident", spec.incident or ""),
@@ -232,6 +255,10 @@ def _facts(story: _Story) -> list[tuple[str, str]]:
         ("Wave", _wave(story)),
         *notice_answers.who(story.execution, story.matter),
     ]
+
+
+def _mode(story: _Story) -> str:
+    return "Unplanned" if unplanned(story.execution) else story.execution.spec.mode
 
 
 def _wave(story: _Story) -> str:
@@ -265,7 +292,7 @@ def _attributes(story: _Story) -> dict[str, str]:
         "plan": story.plan.metadata.name,
         "execution": metadata.name,
         "operation": spec.operation,
-        "mode": spec.mode,
+        "mode": _mode(story),
         "count": str(story.count),
     }
 
@@ -306,6 +333,7 @@ def _of_gate(story: _Story) -> dict[str, Any]:
         "approvers": gate.approvers.to_api(),
         "deadline": gate.deadline,
         "onTimeout": gate.on_timeout,
+        "dataLoss": gate.data_loss,
     }
 
 
@@ -319,7 +347,9 @@ def _of_tasks(story: _Story) -> dict[str, Any]:
         "tasks": [t.metadata.name for t in story.tasks[: 5 * _SHOWN]],
         "taskCount": len(story.tasks),
     }
-    if story.matter.type == "TaskComplete":
+    if story.matter.type == "ApprovalNeeded":
+        return detail | {"approvalRequired": True}
+    if story.matter.type not in {"TaskFailed", "DecisionNeeded"}:
         return detail
     return detail | {
         "errorMessage": first.status.message or "failed",

@@ -111,12 +111,10 @@ def _wait(
     if record is None:
         return timedelta(0)
     rest = max(parse_time(record.last_time) + interval - now, timedelta(0))
-    if matter.repeats:
-        return rest
     untold = set(matter.ends) - set(record.told) if matter.ends else record.count == 0
-    if not untold:
-        return None
-    return timedelta(0) if record.delivered else rest
+    if untold and record.delivered:
+        return timedelta(0)
+    return rest if untold or matter.repeats else None
 
 
 def _notice(
@@ -133,6 +131,8 @@ def _notice(
     identity = [execution.metadata.uid, *matter.key, matter.series, sorted(untold), count]
     notice_id = digest(identity)[7:39]
     news = tuple(t for t, end in zip(matter.tasks, matter.ends, strict=False) if end in untold)
+    if matter.repeats:
+        news = matter.tasks
     message = write(
         execution, plan, matter, to.notes, news=news, count=count, id=notice_id, now=now
     )
