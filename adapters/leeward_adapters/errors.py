@@ -48,6 +48,7 @@ THROTTLES: Final = frozenset(
         "PriorRequestNotComplete",
         "APICallRateForCustomerExceeded",
         "APICallRateForCustomerExceededFault",
+        "KMSThrottling",
     }
 )
 QUOTAS: Final = frozenset(

@@ -28,6 +28,7 @@ from leeward.api.common import (
     rules,
 )
 from leeward.api.gate_record import FrozenGate, GateStatus
+from leeward.api.notifications import NotificationRecord
 from leeward.api.plan import Gate, Parallelism
 from leeward.api.plan_record import Location
 from leeward.api.preview import Preview
@@ -333,6 +334,10 @@ class DRExecutionStatus(Model):
     """What preflight found and let pass."""
     events: Annotated[list[RunEvent], Field(max_length=20, json_schema_extra=atomic())] = []
     """The last events."""
+    notifications: Annotated[
+        list[NotificationRecord], Field(max_length=50, json_schema_extra=atomic())
+    ] = []
+    """What people were told."""
     unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
     """Fields of the stored spec that do nothing in this version."""
 

@@ -28,6 +28,7 @@ from leeward.api.common import (
     listmap,
     rules,
 )
+from leeward.api.notifications import Notifications
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.api.tasks import Action, ExplicitTask
 
@@ -266,17 +267,6 @@ class Launch(Model):
     """Layers: defaults, accounts, tag overrides."""
 
 
-class Notifications(Model):
-    """Who is told."""
-
-    sns_topic_arns: Annotated[list[Line], Field(max_length=20)] = []
-    """Topics that receive every notification."""
-    emails: Annotated[list[Line], Field(max_length=50)] = []
-    """Addresses that a manifest listed."""
-    event_bus_arn: Line | None = None
-    """EventBridge bus that receives every notification."""
-
-
 class HealthEndpoint(Model):
     """An HTTP endpoint that must answer."""
 
@@ -358,10 +348,8 @@ class RecoveryPlanSpec(Model):
         ),
     ] = None
     """Launch settings."""
-    notifications: Annotated[
-        Notifications | None, Field(json_schema_extra=later("notifications"))
-    ] = None
-    """Who is told."""
+    notifications: Notifications | None = None
+    """Who is told what happens in a run."""
     health_checks: Annotated[
         HealthChecks | None, Field(json_schema_extra=later("health checks"))
     ] = None

@@ -11,6 +11,7 @@ from leeward.api.plan_record import HistoryEntry, Location, RecoveryPlanStatus
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
+from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
     EXECUTION_LABEL,
     LIVE_LABEL,
@@ -30,20 +31,28 @@ from leeward.planning.times import render_time
 class Finisher:
     """Closes executions that have their verdict."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, notifier: Notifier) -> None:
         self._c = context
+        self._notifier = notifier
 
-    async def close(self, run: Held[DRExecution]) -> None:
-        """Release the plan, let the tasks rest, take the finalizer off. Needs no AWS."""
+    async def close(self, run: Held[DRExecution]) -> float | None:
+        """Release the plan, let the tasks rest, tell people, take the finalizer off.
+
+        Seconds until the next pass while people are being told, which holds nothing else up; None
+        when the run is closed. Needs no AWS.
+        """
         if FINALIZER not in run.model.metadata.finalizers:
-            return
+            return None
         namespace, name = run.model.metadata.namespace, run.model.metadata.name
         selector = f"{EXECUTION_LABEL}={label_value(name)}"
         tasks = await read_all(self._c.kube, DRTask, namespace, selector)
         await self._release_plan(run.model, [t.model for t in tasks])
         await self._rest_tasks(tasks)
+        if (wait := await self._notifier.settle(run, [t.model for t in tasks])) is not None:
+            return wait.total_seconds()
         finalizers = [f for f in run.model.metadata.finalizers if f != FINALIZER]
         await patch_metadata(self._c.kube, run, {"finalizers": finalizers or None})
+        return None
 
     async def _release_plan(self, run: DRExecution, tasks: Sequence[DRTask]) -> None:
         namespace, name = run.metadata.namespace, run.spec.plan_ref.name

@@ -8,7 +8,8 @@ which accounts, so those are given beside it. What becomes what:
 - `approvalWorkflow` → `approval`; disabled → `automatic: Allowed`: gates stay, and an execution may
   ask to pass them by itself;
 - `healthChecks` → `healthChecks`, disabled → `activation: Disabled`;
-- `notifications` → `notifications`.
+- `notifications` → `notifications`; its addresses stay a list that does nothing, because who gets
+  e-mail is said by the topic's subscriptions.
 
 Some of these fields have no behaviour yet, and the API server refuses a plan that has them;
 `leeward.api.marks.supported_part` takes them out and says which.
@@ -26,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from leeward.api.common import API_VERSION
-from leeward.api.plan import Gate, HealthChecks, Notifications, PlanApproval, RecoveryPlan, Wave
+from leeward.api.notifications import Notifications
+from leeward.api.plan import Gate, HealthChecks, PlanApproval, RecoveryPlan, Wave
 from leeward.planning import durations
 
 _ManifestPhase = Literal["INSTANTIATE", "ACTIVATE", "CLEANUP", "REPLICATE"]

@@ -184,6 +184,9 @@ def _durations(spec: RecoveryPlanSpec) -> Iterator[tuple[str, str | None]]:
     yield "spec.approval.timeout", spec.approval.timeout
     yield "spec.objectives.rpo", spec.objectives.rpo
     yield "spec.objectives.rto", spec.objectives.rto
+    yield "spec.fence.timeLimit", spec.fence.time_limit
+    if spec.notifications:
+        yield "spec.notifications.reminderInterval", spec.notifications.reminder_interval
     for wave in spec.waves:
         yield f"taskTimeout of wave {wave.name}", wave.task_timeout
         for gate in wave.gates:
