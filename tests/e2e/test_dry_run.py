@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from leeward.cli import plugin
 from leeward.planning.durations import parse
@@ -39,8 +40,15 @@ def gates(listed: list[Object]) -> list[Object]:
 
 
 @pytest.fixture
-def plugin_env(lab: Any) -> dict[str, str]:
-    return {"KUBECONFIG": str(lab.stack.cluster.kubeconfig("approver-a"))}
+def plan_preview(lab: Any) -> Callable[..., Result]:
+    """`kubectl leeward plan preview` of this test's plan."""
+
+    def invoke(*options: str, user: str = "admin") -> Result:
+        command = ["plan", "preview", lab.application, "-n", NAMESPACE, *options]
+        kubeconfig = str(lab.stack.cluster.kubeconfig(user))
+        return CliRunner().invoke(plugin.cli, command, env={"KUBECONFIG": kubeconfig})
+
+    return invoke
 
 
 def test_a_dry_run_changes_nothing_and_the_run_then_does_what_it_showed(lab: Any) -> None:
@@ -122,16 +130,17 @@ def test_a_dry_run_that_would_be_refused_lists_every_reason(lab: Any) -> None:
         assert any(account in refusal for refusal in refusals)
 
 
-def test_the_command_shows_what_the_dry_run_shows(lab: Any, plugin_env: dict[str, str]) -> None:
+def test_the_command_shows_what_the_dry_run_shows(
+    lab: Any, plan_preview: Callable[..., Result]
+) -> None:
     lab.ready_plan()
     run = lab.until_condition("drx", lab.start(dryRun="Plan"), "Succeeded")
     before = lab.kubectl("get", "drx,drt", "-o", "name").stdout
-    where = ["plan", "preview", lab.application, "-n", NAMESPACE]
     with lab.untouched():
-        done = CliRunner().invoke(plugin.cli, [*where, "-o", "json"], env=plugin_env)
-        table = CliRunner().invoke(plugin.cli, where, env=plugin_env)
-        test = CliRunner().invoke(plugin.cli, [*where, "--operation", "Test"], env=plugin_env)
-        none = CliRunner().invoke(plugin.cli, [*where, "--operation", "Teleport"], env=plugin_env)
+        done, table = plan_preview("-o", "json"), plan_preview()
+        test = plan_preview("--operation", "Test")
+        none = plan_preview("--operation", "Teleport")
+        tenant = plan_preview(user="approver-a")
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout) == run["status"]["preview"]
     assert "█" in table.stdout
@@ -140,4 +149,6 @@ def test_the_command_shows_what_the_dry_run_shows(lab: Any, plugin_env: dict[str
     assert "NoDrillNetwork" in test.stdout
     assert none.exit_code == 1
     assert "has no operation Teleport" in none.stderr
+    assert tenant.exit_code == 1
+    assert "with dryRun: Plan" in tenant.stderr
     assert lab.kubectl("get", "drx,drt", "-o", "name").stdout == before

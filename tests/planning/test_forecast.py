@@ -198,6 +198,12 @@ def test_a_wave_without_history_keeps_the_figures(build: Build) -> None:
     assert seconds(seen.stages[-1].duration) == FIGURES["drs", "Cleanup"].seconds + SEEN
 
 
+def test_a_wave_that_a_test_leaves_alone_takes_no_time_whatever_it_took(build: Build) -> None:
+    waves = [{"name": "data"}, {"name": "dns", "tasks": [build.dns_task()]}]
+    seen = foreseen(build, [build.server(1)], "Test", [ran("Failover", 1, dns=60)], waves=waves)
+    assert seen.wave("dns") == timedelta()
+
+
 def test_nothing_takes_no_time() -> None:
     seen = forecast("Failover", [], [])
     assert (seen.duration, seen.recovered_after, seen.jobs) == (timedelta(), timedelta(), 0)

@@ -298,6 +298,26 @@ def test_only_a_run_that_succeeded_teaches(succeeded: str, expected: list[Any]) 
     assert [(w.name, w.seconds) for w in wave_actuals(status)] == expected
 
 
+def test_a_wave_that_found_servers_recovered_teaches_nothing(build: Build) -> None:
+    instance = {"recoveryInstanceId": "i-1", "recoveryInstanceDrill": "false"}
+    drill = {"recoveryInstanceId": "i-2", "recoveryInstanceDrill": "true"}
+    record = objectives(
+        build,
+        build.server(1, attributes=instance),
+        build.server(2, attributes=drill),
+        build.server(3, attributes=drill, wave="web"),
+    )
+    assert [w.adopted for w in record.waves] == [1, 0, 0]
+    waves = [w.model_copy(update={"actual": "1m"}) for w in record.waves]
+    condition = {
+        "type": "Succeeded", "status": "True", "reason": "x", "lastTransitionTime": at(0)
+    }  # fmt: skip
+    status = DRExecutionStatus.model_validate(
+        {"objectives": {"waves": [w.to_api() for w in waves]}, "conditions": [condition]}
+    )
+    assert [w.name for w in wave_actuals(status)] == ["app", "web"]
+
+
 def test_five_runs_keep_their_times_and_all_their_names() -> None:
     history: list[HistoryEntry] = []
     for number in range(8):

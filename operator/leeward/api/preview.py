@@ -12,7 +12,6 @@ from leeward.api.common import (
     Model,
     OnTrouble,
     RecoveryPhase,
-    RoleArn,
     Text,
     atomic,
 )
@@ -88,7 +87,10 @@ class PreviewAccess(Model):
     """Which of the TargetAccounts' roles."""
     accounts: Annotated[list[Line], Field(max_length=200, json_schema_extra=atomic())] = []
     """TargetAccounts."""
-    role_arns: Annotated[list[RoleArn], Field(max_length=200, json_schema_extra=atomic())] = []
+    role_arns: Annotated[
+        list[Annotated[str, Field(max_length=512)]],
+        Field(max_length=200, json_schema_extra=atomic()),
+    ] = []
     """Their roles, in the same order."""
     uses: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
     """What for, such as `drs Instantiate`."""

@@ -49,6 +49,8 @@ class WaveTimes(Model):
     """Replication lag of its servers at the start; absent: nothing of it replicates."""
     rto_target: Span | None = None
     """The strictest `dr:rto-target` of its resources."""
+    adopted: int = 0
+    """Servers that had been recovered before, which the run keeps and does not launch."""
     estimated: Span | None = None
     """How long it was to take, as estimated at the start; waiting for people not counted."""
     waited: Span = "0s"

@@ -59,12 +59,23 @@ def look(api: Api, name: str, operation: str, mode: str) -> Preview:
 
 
 def _accounts(api: Api, plan: RecoveryPlan) -> dict[str, TargetAccount]:
-    """Those TargetAccounts of the plan that exist."""
+    """Those TargetAccounts of the plan that exist.
+
+    Raises:
+        Failure: the caller may not read them. They belong to the cluster, not to the tenant.
+
+    """
     found = {}
     for name in run_accounts(plan.spec):
         try:
             found[name] = TargetAccount.model_validate(api.get(ACCOUNT.path("", name)))
         except Refused as refused:
+            if refused.status == 403:
+                raise Failure(
+                    f"{refused}; a dry run shows the same without that right: create a DRExecution "
+                    f"of plan {plan.metadata.name} with dryRun: Plan, then kubectl leeward get drx "
+                    "shows it"
+                ) from refused
             if refused.status != 404:
                 raise
     return found

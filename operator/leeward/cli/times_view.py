@@ -32,8 +32,10 @@ def pairs(status: Object, now: datetime) -> Iterator[Pair]:
         spent = elapsed(parse(times["recoveredAfter"]) - parse(took))
         yield Pair("Actual", f"{short(took)} at work, {spent} waiting for people")
     else:
-        said = f"{elapsed(total - waited)} at work so far, {elapsed(waited)} waiting for people"
-        yield Pair("Actual", said, timed=not status.get("completionTime"))
+        running = not status.get("completionTime")
+        far = " so far" if running else ""
+        said = f"{elapsed(total - waited)} at work{far}, {elapsed(waited)} waiting for people"
+        yield Pair("Actual", said, timed=running)
     yield from promises(times, "at the start")
 
 

@@ -124,8 +124,11 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A stage by the figures alone; seconds from its beginning."""
+    """A stage by the figures alone."""
 
+    wave: str
+    phase: RecoveryPhase
+    tasks: tuple[FrozenTask, ...]
     seconds: float
     dominated_by: str
     jobs: Mapping[Unit, int]
@@ -139,31 +142,31 @@ def forecast(
     `history` are the plan's earlier runs: the newest successful ones of the same operation count,
     or of another where there are none, because a drill launches as a failover does.
     """
-    grouped = [
-        (wave, phase, tuple(group))
-        for (wave, phase), group in groupby(
-            tasks, key=lambda t: (t.spec.wave, t.spec.recovery_phase)
-        )
-    ]
-    models = [_stage(group) for _, _, group in grouped]
+    grouped = groupby(tasks, key=lambda task: (task.spec.wave, task.spec.recovery_phase))
+    models = [_stage(wave, phase, tuple(group)) for (wave, phase), group in grouped]
     took = _history(operation, history)
     sums: dict[str, float] = {}
-    for (wave, phase, _), model in zip(grouped, models, strict=True):
-        if not closes(phase):
-            sums[wave] = sums.get(wave, 0.0) + model.seconds
+    for model in models:
+        if not closes(model.phase):
+            sums[model.wave] = sums.get(model.wave, 0.0) + model.seconds
     stages: list[StageForecast] = []
     start = timedelta()
-    for (wave, phase, group), model in zip(grouped, models, strict=True):
-        known = took.get(wave) if not closes(phase) and sums[wave] else None
-        seconds = model.seconds if known is None else model.seconds * known / sums[wave]
-        duration = timedelta(seconds=round(seconds))
-        basis: Literal["Figures", "History"] = "Figures" if known is None else "History"
-        stages.append(
-            StageForecast(
-                wave, phase, group, start, duration, model.dominated_by, basis, model.jobs
-            )
+    for model in models:
+        counts = not closes(model.phase) and sums[model.wave] > 0
+        known = took.get(model.wave) if counts else None
+        seconds = model.seconds if known is None else known * model.seconds / sums[model.wave]
+        stage = StageForecast(
+            wave=model.wave,
+            phase=model.phase,
+            tasks=model.tasks,
+            start=start,
+            duration=timedelta(seconds=round(seconds)),
+            dominated_by=model.dominated_by,
+            basis="Figures" if known is None else "History",
+            jobs=model.jobs,
         )
-        start += duration
+        stages.append(stage)
+        start = stage.end
     return Forecast(tuple(stages))
 
 
@@ -178,7 +181,7 @@ def _history(operation: str, entries: Sequence[HistoryEntry]) -> dict[str, float
     return {wave: float(median(seconds)) for wave, seconds in found.items()}
 
 
-def _stage(tasks: Sequence[FrozenTask]) -> _Model:
+def _stage(wave: str, phase: RecoveryPhase, tasks: tuple[FrozenTask, ...]) -> _Model:
     own, jobs = _durations(tasks)
     ends: dict[str, float] = {}
     chains: dict[str, tuple[str, ...]] = {}
@@ -190,7 +193,8 @@ def _stage(tasks: Sequence[FrozenTask]) -> _Model:
         chains[name] = (*(chains[last] if last else ()), name)
     slowest = max(ends, key=lambda name: ends[name])
     chain = [_words(specs[name], jobs) for name in chains[slowest] if own[name]]
-    return _Model(ends[slowest], clip(", then ".join(chain), 256), jobs)
+    words = clip(", then ".join(chain), 256)
+    return _Model(wave, phase, tasks, ends[slowest], words, jobs)
 
 
 def _durations(tasks: Sequence[FrozenTask]) -> tuple[dict[str, float], dict[Unit, int]]:

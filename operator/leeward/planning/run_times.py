@@ -23,7 +23,7 @@ from leeward.api.task import DRTaskSpec, TaskResource
 from leeward.planning.durations import parse, render
 from leeward.planning.forecast import Forecast, forecast
 from leeward.planning.freeze import Frozen
-from leeward.planning.protection import lag, span
+from leeward.planning.protection import has_instance, lag, span
 from leeward.planning.times import parse_time, render_time
 
 _REPLICATE: Final = frozenset({"drs"})
@@ -73,6 +73,7 @@ def _wave(
     return WaveTimes(
         name=name,
         lag=_lag(tasks, objective),
+        adopted=_adopted(tasks),
         rto_target=render(min(targets)) if targets else None,
         estimated=render(estimated) if estimated is not None else None,
     )
@@ -94,6 +95,19 @@ def _lag(tasks: Iterable[DRTaskSpec], objective: timedelta | None) -> LagRecord 
         worst_server=(whose.name or whose.id)[:256] if whose else "",
         above=above,
         unknown=len(lags) - len(known),
+    )
+
+
+def _adopted(tasks: Iterable[DRTaskSpec]) -> int:
+    """Servers that a run finds recovered; a Test is refused over such."""
+    return len(
+        {
+            (t.account_id, r.id)
+            for t in tasks
+            if t.operation != "Test"
+            for r in t.resources
+            if has_instance(r.attributes)
+        }
     )
 
 
@@ -228,13 +242,16 @@ def _verdict(target: str | None, recovered_after: str | None, elapsed: timedelta
 
 
 def wave_actuals(status: DRExecutionStatus) -> list[WaveActual]:
-    """How long the waves of a run took that succeeded; empty for others."""
+    """How long the waves of a run took that succeeded; empty for others.
+
+    A wave that found servers recovered already took less than it will the next time.
+    """
     if status.objectives is None or not holds(status.conditions, Type.SUCCEEDED):
         return []
     return [
         WaveActual(name=w.name, seconds=round(parse(w.actual).total_seconds()))
         for w in status.objectives.waves
-        if w.actual
+        if w.actual and not w.adopted
     ]
 
 
