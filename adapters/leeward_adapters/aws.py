@@ -24,6 +24,9 @@ from botocore.credentials import (
 )
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from leeward_adapters.base import ErrorClass
+from leeward_adapters.errors import EXPIRED, classify
+
 T = TypeVar("T")
 
 SESSION_SECONDS = 3600
@@ -80,7 +83,7 @@ class Aws:
         self._lock = threading.RLock()
         self._base = botocore.session.Session()
         self._sessions: dict[Hashable, botocore.session.Session] = {}
-        self._clients: dict[Hashable, Any] = {}
+        self._clients: dict[tuple[Hashable, str, str, bool], Any] = {}
         self._notes: dict[Hashable, tuple[float, Any]] = {}
 
     def scope(self, account: Account, region: str, *, recovery: bool = False) -> AwsScope:
@@ -115,8 +118,28 @@ class Aws:
                     service, region, config=self._config(once), endpoint_url=self._endpoint_url
                 )
                 client.meta.events.register("after-call", _naming(_place(account, role, region)))
+                client.meta.events.register("after-call", self._renewing(identity, session))
                 self._clients[key] = client
             return self._clients[key]
+
+    def _renewing(
+        self, identity: Hashable, session: botocore.session.Session
+    ) -> Callable[..., None]:
+        """An event handler that has the role assumed anew when AWS calls its session expired.
+
+        botocore believes the expiry that it was told, by this machine's clock. Where AWS sees it
+        otherwise, the same credentials would be sent, in vain, until that time.
+        """
+
+        def renew(parsed: Any, **_: Any) -> None:
+            if parsed.get("Error", {}).get("Code") not in EXPIRED:
+                return
+            with self._lock:
+                if self._sessions.get(identity) is session:
+                    del self._sessions[identity]
+                    self._clients = {k: c for k, c in self._clients.items() if k[0] != identity}
+
+        return renew
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer if it is younger than `seconds`. Errors are not kept."""
@@ -274,6 +297,13 @@ def _naming(place: str) -> Callable[..., None]:
 def _not_assumed(error: ClientError, account: Account, role: str, region: str) -> ClientError:
     """The same error, saying which role of which account, and what to look at."""
     answer: Any = {**error.response, "Error": dict(error.response.get("Error", {}))}
+    what = (
+        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
+        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in {region}"
+    )
+    if classify(error).kind in {ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT}:
+        answer["Error"]["Message"] = f"{what} for now; it is tried again"
+        return ClientError(answer, error.operation_name)
     external = (
         f"demand exactly the external id '{account.external_id}'"
         if account.external_id
@@ -281,9 +311,6 @@ def _not_assumed(error: ClientError, account: Account, role: str, region: str) -
     )
     rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
     answer["Error"]["Message"] = (
-        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
-        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in "
-        f"{region}. Its trust policy must allow {rights} to the identity named above and "
-        f"{external}"
+        f"{what}. Its trust policy must allow {rights} to the identity named above and {external}"
     )
     return ClientError(answer, error.operation_name)

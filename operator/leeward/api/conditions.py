@@ -78,6 +78,8 @@ class Reason:
     """The run or task is at work."""
     SUCCEEDED: Final = "Succeeded"
     """Every resource was proved to be where it should be."""
+    DRY_RUN: Final = "DryRun"
+    """It was asked what would be done; nothing was."""
     WITHIN_TOLERANCE: Final = "WithinTolerance"
     """It succeeded but for failures that the plan tolerates."""
     FAILED: Final = "Failed"

@@ -185,10 +185,9 @@ class Discovery(Model):
 class Objectives(Model):
     """What the business was promised."""
 
-    rto: Annotated[
-        Duration | None, Field(json_schema_extra=later("recovery times are not compared yet"))
-    ] = None
-    """Recovery time objective of the whole plan."""
+    rto: Duration | None = None
+    """Recovery time objective: from the start of a run until its last wave is complete, waiting
+    for people included. The tag `dr:rto-target` gives one to a resource's wave."""
     rpo: Duration | None = None
     """Recovery point objective: replication lag above it makes the plan's condition
     `Protected` False. The tag `dr:rpo-target` replaces it for a resource."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from leeward.cli import outcome
+from leeward.cli import outcome, preview_view, times_view
 from leeward.cli.folding import phase_row, span
 from leeward.cli.render import Pair, Row, View, age, clean, elapsed, layout, moment, status
 
@@ -101,7 +101,8 @@ class _Run:
         yield Pair("Name", self._name)
         yield Pair("Namespace", self._namespace)
         yield Pair("Plan", spec["planRef"]["name"])
-        yield Pair("Operation", spec["operation"])
+        dry = ", dry run" if spec.get("dryRun") == "Plan" else ""
+        yield Pair("Operation", f"{spec['operation']}{dry}")
         yield Pair("Mode", mode(self._execution))
         if who := broken_by(self._execution):
             why = run["breakGlass"].get("comment") or "no reason given"
@@ -109,6 +110,9 @@ class _Run:
         look = self._look()
         yield Pair("Status", look.text, look.tone)
         yield Pair("Message", message(self._execution))
+        if preview := run.get("preview"):
+            yield from preview_view.pairs(preview)
+            return
         waves = run.get("waves") or []
         done = sum(1 for wave in waves if wave["state"] in {"Complete", "Skipped"})
         yield Pair("Waves", f"{done}/{len(waves)}")
@@ -119,6 +123,7 @@ class _Run:
             until = datetime.fromisoformat(ended) if ended else self._now
             yield Pair("Started", moment(start))
             yield Pair("Elapsed", elapsed(until - start), timed=not ended)
+            yield from times_view.pairs(run, self._now)
         yield from self._said("Unsupported", run.get("unsupported") or [])
         yield from self._said("Finding", run.get("findings") or [])
         yield from self._asked()
@@ -187,7 +192,10 @@ class _Run:
             self._look(),
             span(started, ended, self._now),
             info,
-            children=tuple(self._wave(wave, fold=fold) for wave in waves),
+            children=(
+                *preview_view.rows(self._status.get("preview") or {}),
+                *(self._wave(wave, fold=fold) for wave in waves),
+            ),
         )
 
     def _cancelling(self) -> bool:
@@ -196,6 +204,8 @@ class _Run:
     def _wave(self, wave: Object, *, fold: bool) -> Row:
         counts = wave.get("resources") or {}
         flawed = bool(counts.get("failed"))
+        times = times_view.of_wave(self._status.get("objectives"), wave["name"])
+        info = "; ".join(said for said in (resource_counts(counts), times) if said)
         children = tuple(self._children(wave))
         if fold and wave["state"] in _QUIET and not flawed and not self._waiting(wave):
             children = ()
@@ -204,7 +214,7 @@ class _Run:
             "Wave",
             status(wave["state"], flawed=flawed),
             span(wave.get("startTime"), wave.get("completionTime"), self._now),
-            resource_counts(counts),
+            info,
             children=children,
         )
 

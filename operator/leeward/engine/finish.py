@@ -24,6 +24,7 @@ from leeward.engine.objects import (
 )
 from leeward.planning import fencing
 from leeward.planning.location import estate_location
+from leeward.planning.run_times import remembered, wave_actuals
 from leeward.planning.times import render_time
 
 
@@ -65,7 +66,8 @@ class Finisher:
         active = status.active_execution
         if active is not None and active.uid == run.metadata.uid:
             status = status.model_copy(update={"active_execution": None})
-        if all(h.uid != run.metadata.uid for h in status.history):
+        dry = run.spec.dry_run == "Plan"  # it did nothing that could be repeated
+        if not dry and all(h.uid != run.metadata.uid for h in status.history):
             status = self._with_history(run, plan.model.spec, status)
             left = fencing.left_behind(status.deferred_fence, tasks, self._c.now())
             status = status.model_copy(update={"deferred_fence": left})
@@ -80,8 +82,9 @@ class Finisher:
             operation=run.spec.operation,
             state=run.status.state or "Failed",
             completion_time=run.status.completion_time or render_time(self._c.now()),
+            waves=wave_actuals(run.status),
         )
-        update: dict[str, object] = {"history": [*status.history, entry][-200:]}
+        update: dict[str, object] = {"history": remembered(status.history, entry)[-200:]}
         if run.spec.operation == "Failover" and run.status.location is not None:
             moved = {w.name: _where(w.state) for w in run.status.waves if w.resources.total}
             waves = [

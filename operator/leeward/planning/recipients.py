@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from leeward.api.notifications import Notifications, NotificationSettings
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.api.plan_record import ReadinessProblem
-from leeward.planning.freeze import gate_name
+from leeward.planning.planned_gates import gate_name
 from leeward.planning.wording import some
 
 

@@ -15,7 +15,7 @@ from leeward.api.plan import Approvers, Gate, RecoveryPlan, RecoveryPlanSpec
 from leeward.planning import task_rules
 from leeward.planning.durations import parse
 from leeward.planning.explicit import run_accounts
-from leeward.planning.freeze import ceilings, gate_name
+from leeward.planning.planned_gates import ceilings, gate_name
 from leeward.planning.problem import Accounts, Problem, Rule, repeated
 
 __all__ = ["GATE_NAME", "RULES", "problems_of"]
@@ -183,6 +183,7 @@ def _durations(spec: RecoveryPlanSpec) -> Iterator[tuple[str, str | None]]:
     yield "spec.discovery.interval", spec.discovery.interval
     yield "spec.approval.timeout", spec.approval.timeout
     yield "spec.objectives.rpo", spec.objectives.rpo
+    yield "spec.objectives.rto", spec.objectives.rto
     if spec.notifications:
         yield "spec.notifications.reminderInterval", spec.notifications.reminder_interval
     for wave in spec.waves:
