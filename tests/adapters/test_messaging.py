@@ -78,6 +78,7 @@ def test_a_message_arrives_with_subject_text_and_attributes(sandbox: Any) -> Non
     values = {name: a["Value"] for name, a in came["MessageAttributes"].items()}
     assert values == {"id": "n-1", "type": "ApprovalNeeded", "count": "2"}
     (call,) = sandbox.calls("Publish")
+    assert {f"{call['service']}:{call['operation']}"} == sns.PERMISSIONS
     assert call["params"]["Message"] == MESSAGE["text"]
     assert call["principal"].endswith("assumed-role/LeewardRecovery/leeward")
 
@@ -174,6 +175,8 @@ def test_an_event_reaches_the_rules_that_match_it(sandbox: Any) -> None:
     arn = bus(sandbox, inbox)
     eventbridge.put(sandbox.scope(), arn, event(taskId="wave-web"))
     eventbridge.put(sandbox.scope(), arn, event("TaskFailed"))
+    used = {f"{call['service']}:{call['operation']}" for call in sandbox.calls("PutEvents")}
+    assert used == eventbridge.PERMISSIONS
     (came,) = inbox.messages()
     assert (came["source"], came["detail-type"]) == (
         "dr.orchestration", "TaskManualApprovalNeeded",

@@ -147,6 +147,10 @@ def test_how_a_run_ended_is_told_once(story: Story, state: str, kind: str) -> No
     assert story.send().types(after(days=3)) == []
 
 
+def test_a_dry_run_is_nobodys_news(build: Any) -> None:
+    assert Story(build, dryRun="Plan").ends().due() == Due()
+
+
 def test_a_plan_that_tells_nobody_has_nothing_due(build: Any) -> None:
     assert Story(build, notifications={"reminderInterval": "1m"}).waits().due() == Due()
     story = Story(build).waits()

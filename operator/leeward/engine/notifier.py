@@ -79,8 +79,9 @@ class Notifier:
         if deliveries := self._outbox.deliveries(uid):
             await self._record(run, deliveries)
             return timedelta(0)
-        found = self._due(run.model, tasks, plan)
-        handed_over = await self._post(run.model, found.notices)
+        tried = {record.id for record in run.model.status.notifications}
+        notices = self._due(run.model, tasks, plan).notices
+        handed_over = await self._post(run.model, [n for n in notices if n.id not in tried])
         return self._back(uid) if handed_over else _AGAIN
 
     async def _tell(self, run: Held[DRExecution], tasks: Sequence[DRTask]) -> timedelta | None:
@@ -97,6 +98,8 @@ class Notifier:
 
     def _back(self, uid: str) -> timedelta | None:
         """When to look whether a notice on its way has arrived: soon, then more and more seldom."""
+        if self._outbox.deliveries(uid):
+            return _AGAIN
         age = self._outbox.age(uid)
         return None if age is None else max(age, _AGAIN)
 

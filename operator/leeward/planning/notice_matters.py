@@ -50,7 +50,12 @@ class Matter:
 def matters(
     execution: DRExecution, tasks: Sequence[DRTask], notifications: Notifications
 ) -> list[Matter]:
-    """Everything that holds now and people are told of, in the order in which they should read."""
+    """Everything that holds now and people are told of, in the order in which they should read.
+
+    Of a dry run, which does nothing, nobody is told.
+    """
+    if execution.spec.dry_run == "Plan":
+        return []
     found = [*_started(execution), *_of_tasks(execution, tasks, notifications)]
     if not ended(execution):
         return [*found, *_waiting(execution, tasks, notifications)]
