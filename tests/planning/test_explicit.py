@@ -11,6 +11,7 @@ from leeward.planning.estate_checks import tasks_left_out
 from leeward.planning.freeze import freeze
 from leeward.planning.request import Request
 from leeward.planning.step import needs_no_look
+from leeward.planning.task_rules import find_cycle
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
@@ -151,6 +152,41 @@ def test_successors_are_edges_like_dependencies(build: Build) -> None:
         "drain": [],
         "switch": ["shop-1-w1-activate-check", "shop-1-w1-activate-drain"],
     }
+
+
+def test_a_dns_switch_waits_for_the_rest_of_its_phase_but_not_for_what_waits_for_it(
+    build: Build,
+) -> None:
+    tasks = [
+        build.dns_task("one"),
+        build.dns_task("two"),
+        groups(),
+        document("early", recoveryPhase="Instantiate"),
+        document("after-one", dependsOn=["one"]),
+        person("last", dependsOn=["after-one", "two"]),
+    ]
+    edges = explicit.order(build.plan(waves=[{"name": "data", "tasks": tasks}]).spec)
+    assert edges == {
+        "one": ["groups"],
+        "two": ["groups", "after-one"],
+        "groups": [],
+        "early": [],
+        "after-one": ["one"],
+        "last": ["after-one", "two"],
+    }
+
+
+def test_two_switches_that_each_have_followers_do_not_wait_in_a_circle(build: Build) -> None:
+    tasks = [
+        build.dns_task("one"),
+        build.dns_task("two"),
+        document("after-one", dependsOn=["one"]),
+        document("after-two", dependsOn=["two"]),
+    ]
+    edges = explicit.order(build.plan(waves=[{"name": "data", "tasks": tasks}]).spec)
+    assert edges["one"] == ["after-two"]
+    assert edges["two"] == []
+    assert find_cycle(edges) is None
 
 
 @pytest.mark.usefixtures("fencing")
