@@ -111,6 +111,7 @@ class Task:
     operation: str
     targets: tuple[Target, ...]
     settings: dict[str, Any]
+    region: str = RECOVERY
     execution: str = "orders-1"
     token: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -141,7 +142,7 @@ class Task:
         )
 
     def observe(self) -> Observed:
-        return self.adapter.observe(self.sandbox.scope(), self.step)
+        return self.adapter.observe(self.sandbox.scope(self.region), self.step)
 
     def seen(self, target: str) -> Seen:
         return self.observe().targets[target]
@@ -153,7 +154,7 @@ class Task:
         call = Call(f"call-{uuid.uuid4()}", action, datetime.now(UTC), in_doubt=True)
         self._note(batch, call)
         self.sent.append((action, [t.id for t in batch]))
-        reference = self.adapter.act(self.sandbox.scope(), now, action, call.id, batch)
+        reference = self.adapter.act(self.sandbox.scope(self.region), now, action, call.id, batch)
         self._note(batch, replace(call, in_doubt=False, reference=reference))
         return reference
 
@@ -190,10 +191,15 @@ class Task:
         for _ in range(passes):
             observed = self.advance_once()
             if all(s.state in final | {State.DONE} for s in observed.targets.values()):
-                proof = self.adapter.verify(self.sandbox.scope(), self.step).targets
+                proof = self.adapter.verify(self.sandbox.scope(self.region), self.step).targets
                 if all(s.state in final | {State.DONE} for s in proof.values()):
                     return dict(proof)
         raise AssertionError(f"not through after {passes} passes: {self.observe().targets}")
+
+    def undo(self) -> str:
+        """What undoing the whole task does."""
+        scope = self.sandbox.scope(self.region)
+        return self.adapter.undo(scope, self.step, "call-undo", self.targets)
 
     def next_attempt(self) -> None:
         """What `retry` does to a task."""
@@ -202,6 +208,12 @@ class Task:
 
 MakeSandbox = Callable[..., Sandbox]
 MakeTask = Callable[..., Task]
+
+
+@pytest.fixture
+def new_account() -> Callable[[], str]:
+    """Makes account ids that no other test has."""
+    return lambda: str(next(_accounts))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,6 +68,32 @@ def dependencies(plan: RecoveryPlanSpec) -> dict[str, list[str]]:
         for name in task.successors:
             found.setdefault(name, []).append(task.name)
     return {name: list(dict.fromkeys(first)) for name, first in found.items()}
+
+
+def order(plan: RecoveryPlanSpec) -> dict[str, list[str]]:
+    """`dependencies`, and what every DNS switch waits for besides: the rest of its wave and phase.
+
+    Names must not point at groups that do not serve yet. Other switches are not waited for, nor
+    is what waits for the switch itself.
+    """
+    edges = dependencies(plan)
+    for wave in plan.waves:
+        for switch in (task for task in wave.tasks if task.type == "Route53"):
+            for other in wave.tasks:
+                beside = other.recovery_phase == switch.recovery_phase and other.type != "Route53"
+                if beside and not _waits(other.name, switch.name, edges):
+                    edges[switch.name] = list(dict.fromkeys([*edges[switch.name], other.name]))
+    return edges
+
+
+def _waits(name: str, other: str, edges: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the task waits for the other one, directly or not."""
+    seen, pending = {name}, [name]
+    while pending:
+        new = set(edges.get(pending.pop(), ())) - seen
+        seen |= new
+        pending += sorted(new)
+    return other in seen
 
 
 def account_of(task: ExplicitTask, plan: RecoveryPlanSpec) -> str:

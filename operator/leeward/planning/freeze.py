@@ -262,7 +262,7 @@ def _explicit(run: _Run, stage: _Stage, dealt: Sequence[str]) -> Iterator[tuple[
     stopped keep the others going.
     """
     plan, names = run.plan.spec, _explicit_names(run)
-    first = explicit.dependencies(plan)
+    first = explicit.order(plan)
     for task in stage.wave.tasks:
         if task.name not in names or task.recovery_phase != stage.phase:
             continue
