@@ -8,8 +8,9 @@ volume of the old instance must be in a completed snapshot, before StartRecovery
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from leeward_adapters import drs_instances, drs_jobs, drs_launch, drs_servers, drs_templates, ec2
@@ -41,30 +42,37 @@ class _View:
 
 def observe(scope: Scope, step: Step) -> Observed:
     """How far each server of `step.relaunch` is; the others as an ordinary launch sees them."""
-    others = tuple(t for t in step.targets if t.id not in step.relaunch)
-    seen: dict[str, Seen] = {}
-    if others:
-        seen.update(drs_launch.observe(scope, replace(step, targets=others)).targets)
-    view = _look(scope, step)
-    explained = drs_jobs.failures(scope, (p for p in view.ours.values() if p.failed))
-    for target in step.targets:
-        if target.id in step.relaunch:
-            seen[target.id] = _seen(scope, step, target, view, explained)
-    return Observed(seen, view.capacity.servers, view.capacity.reason)
+    return _with_others(step, _anew(scope, step)[0], partial(drs_launch.observe, scope))
 
 
 def verify(scope: Scope, step: Step) -> Observed:
     """The proof: a live recovery instance of the relaunch's job, which is not the old one."""
+    observed, ours = _anew(scope, step)
+    done = [s for s, seen in observed.targets.items() if seen.state is State.DONE]
+    found = drs_instances.describe(scope.client("drs"), done) if done else {}
+    new = {s: next((i for i in found[s] if i.job == ours[s].job), None) for s in done}
+    proved = {s: _proved(scope, step, s, new[s]) for s in done}
+    anew = replace(observed, targets={**observed.targets, **proved})
+    return _with_others(step, anew, partial(drs_launch.verify, scope))
+
+
+def _with_others(step: Step, anew: Observed, look: Callable[[Step], Observed]) -> Observed:
+    """`anew` for the servers of `step.relaunch`, and what `look` says of the others."""
     others = tuple(t for t in step.targets if t.id not in step.relaunch)
-    seen: dict[str, Seen] = {}
-    if others:
-        seen.update(drs_launch.verify(scope, replace(step, targets=others)).targets)
+    if not others:
+        return anew
+    rest = look(replace(step, targets=others)).targets
+    return replace(anew, targets={**rest, **anew.targets})
+
+
+def _anew(scope: Scope, step: Step) -> tuple[Observed, Mapping[str, Part]]:
+    """What became of each server of `step.relaunch`, and the job that says so."""
     view = _look(scope, step)
-    found = drs_instances.describe(scope.client("drs"), list(step.relaunch))
-    for server in step.relaunch & view.ours.keys():
-        new = next((i for i in found[server] if i.job == view.ours[server].job), None)
-        seen[server] = _proved(scope, step, server, new)
-    return Observed(seen)
+    explained = drs_jobs.failures(scope, (p for p in view.ours.values() if p.failed))
+    seen = {
+        t.id: _seen(scope, step, t, view, explained) for t in step.targets if t.id in step.relaunch
+    }
+    return Observed(seen, view.capacity.servers, view.capacity.reason), view.ours
 
 
 def snapshot(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:

@@ -229,6 +229,14 @@ def test_a_mutation_once_seen_is_never_forgotten() -> None:
             [task("Activate", "Complete"), task("Activate", "NotStarted", wave=2)],
             "Mixed",
         ),
+        (
+            [
+                task(state="Complete"),
+                task("Activate", "Skipped", resources={"a": "Skipped"}, asked=True),
+                task("Activate", "Complete", wave=2),
+            ],
+            "Mixed",
+        ),
     ],
 )
 def test_the_location_is_as_far_as_users_were_moved(tasks: list[DRTask], location: str) -> None:

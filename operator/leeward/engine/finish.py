@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leeward.api.common import FINALIZER
-from leeward.api.execution import DRExecution
+from leeward.api.execution import DRExecution, WaveProgress
 from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec
 from leeward.api.plan_record import HistoryEntry, Location, RecoveryPlanStatus
 from leeward.api.task import DRTask
@@ -86,7 +86,7 @@ class Finisher:
         )
         update: dict[str, object] = {"history": remembered(status.history, entry)[-200:]}
         if run.spec.operation == "Failover" and run.status.location is not None:
-            moved = {w.name: _where(w.state) for w in run.status.waves if w.resources.total}
+            moved = {w.name: _where(w) for w in run.status.waves if w.resources.total}
             waves = [
                 w.model_copy(update={"location": moved.get(w.name) or w.location})
                 for w in status.waves
@@ -100,8 +100,8 @@ class Finisher:
                 await patch_metadata(self._c.kube, task, {"labels": {LIVE_LABEL: None}})
 
 
-def _where(state: str) -> Location | None:
-    """Where a wave serves after a failover left it in `state`; None: as before."""
-    if state == "Complete":
+def _where(wave: WaveProgress) -> Location | None:
+    """Where a wave serves after a failover left it so; None: as before."""
+    if wave.state == "Complete" and wave.resources.complete:
         return "Recovery"
-    return None if state in {"NotStarted", "Abandoned", "Skipped"} else "Mixed"
+    return None if wave.state in {"NotStarted", "Abandoned", "Skipped"} else "Mixed"

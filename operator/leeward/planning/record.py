@@ -218,7 +218,8 @@ def _location(
     """Where the estate serves as far as this run moved it; a Test moves nothing."""
     if execution.spec.operation != "Failover" or not tasks:
         return None
-    moved = [w.name for w in waves if w.resources.total and w.state == "Complete"]
+    # A wave of which nothing is left, because people left it out or undid it, serves nobody there.
+    moved = [w.name for w in waves if w.resources.complete and w.state == "Complete"]
     moving = [t for t in tasks if t.spec.recovery_phase in {FENCE, "Activate"}]
     begun = any(t.status.journal for t in moving)
     if moved and len(moved) == sum(1 for w in waves if w.resources.total):

@@ -149,12 +149,15 @@ def _mark_done(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskSt
     )
     if not chosen:
         return status, _none(command, task, "has failed or is under way")
-    state = "InProgress" if status.state == "Failed" else status.state
     asked = _asked(status, chosen, "MarkDone", command.user)
+    if status.state == "Failed":
+        # A new attempt, so that what failed before it is history when AWS is looked at.
+        update = {"state": "InProgress", "attempt": status.attempt + 1}
+        asked = asked.model_copy(update=update)
     said = f"{counted(len(chosen), 'resource')} marked done"
     if task.spec.technology != MANUAL:
         said += "; AWS is looked at once more"
-    return asked.model_copy(update={"state": state}), said
+    return asked, said
 
 
 def _undo(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:
