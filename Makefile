@@ -30,7 +30,7 @@ test: cluster ## The whole suite
 	@$(BIN)/python -m pytest
 
 test-crash: cluster ## A run for every moment at which the operator can die (half an hour)
-	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash
+	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash --log-cli-level=INFO
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/ruff check .

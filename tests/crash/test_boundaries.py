@@ -6,6 +6,7 @@ more by a seed. `make test-crash` takes them all. Both print what they came to.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from typing import Any, Final
@@ -17,6 +18,8 @@ from harness.boundaries import Boundary, listed, sample
 from harness.interruptions import kill_at, play
 from harness.report import Report
 from harness.runs import KINDS, Run
+
+log = logging.getLogger(__name__)
 
 ALL: Final = os.environ.get("LEEWARD_TEST_BOUNDARIES", "") == "all"
 SEED: Final = int(os.environ.get("LEEWARD_TEST_SEED", "20260301"))
@@ -65,6 +68,7 @@ def survives(run: Run, boundary: Boundary, reference: Reference, report: Report)
             report.missed.append(boundary)
         run.clear()
     except AssertionError as error:
+        log.error("%s: %s", boundary, error)
         report.failed[boundary] = str(error)
         if not run.bench.operator_runs():
             run.bench.start_operator()
@@ -77,7 +81,8 @@ def test_a_run_survives_a_kill_at_its_boundaries(bench: Bench, reports: list[Any
     assert set(PINNED) <= set(everything), "a pinned boundary is no more: name it anew"
     chosen = everything if ALL else sample(everything, PINNED, SAMPLE, SEED)
     report = Report(everything)
-    for boundary in chosen:
+    for number, boundary in enumerate(chosen, 1):
+        log.info("%d of %d: %s", number, len(chosen), boundary)
         survives(KINDS[boundary.run](bench), boundary, references[boundary.run], report)
     reports.append(f"seed {SEED}\n{report.text()}")
     assert not report.failed, report.text()

@@ -24,7 +24,7 @@ from leeward_sandbox.cluster import Cluster
 from leeward_sandbox.cluster.certificates import KeyPair
 from leeward_sandbox.cluster.client import Client
 from leeward_sandbox.cluster.proxy import ApiProxy
-from leeward_sandbox.stack import OPERATOR_NAMESPACE, SERVICE_ACCOUNT, Stack
+from leeward_sandbox.stack import Stack
 
 Object = dict[str, Any]
 
@@ -90,8 +90,6 @@ class Bench:
         self._numbers = itertools.count(1)
         self._kubeconfig = stack.state_dir / "operator-kubeconfig"
         self.client = cache(self._client)
-        self.starts = 0
-        """Operators that were started."""
 
     @classmethod
     @contextmanager
@@ -122,14 +120,10 @@ class Bench:
         self, name: str = "operator", *, behind_proxy: bool = True, **env: str
     ) -> None:
         """Start the operator; a restarted one of the same name takes its Lease up at once."""
-        account = {"name": SERVICE_ACCOUNT, "namespace": OPERATOR_NAMESPACE}
         if not self._kubeconfig.exists():
-            self.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
-            own = self.cluster.token(OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
-            self.proxy.kubeconfig(own, self._kubeconfig)
+            self.proxy.kubeconfig(self.stack.operator_kubeconfig(), self._kubeconfig)
         through = {"KUBECONFIG": str(self._kubeconfig)} if behind_proxy else {}
         self.stack.start_operator({**SETTINGS, **through, **env}, name=name)
-        self.starts += 1
 
     def kill_operator(self, name: str = "operator") -> None:
         """SIGKILL; what the proxy holds of it comes to nothing."""

@@ -178,7 +178,7 @@ class Run(ABC):
 
     @abstractmethod
     def tasks(self) -> Mapping[str, str]:
-        """By phase and technology: the state in which a task must end."""
+        """By phase and technology: states in which tasks must end, among those there are."""
 
 
 class Failover(Run):
