@@ -92,7 +92,6 @@ IMPOSSIBLE: list[tuple[str, Given, str, str]] = [
         "UnsupportedOperation",
         "it has Failover and Test",
     ),
-    ("a dry run is asked for", {"execution": {"dryRun": "Plan"}}, "Unsupported", "spec.dryRun"),
     (
         "a wave is asked for that the plan does not have",
         {"execution": {"waves": ["data", "dta"]}},

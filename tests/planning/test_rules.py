@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning.rules import find_cycle, problems_of
+from leeward.planning.rules import problems_of
+from leeward.planning.task_rules import find_cycle
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
@@ -90,7 +91,7 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
         "a switch of DNS before the gate at Activate",
         {"waves": waves([task("a", recoveryPhase="Instantiate")])},
         "WrongPhase",
-        "task a switches DNS in Instantiate",
+        "task a of type Route53 is in Instantiate",
     ),
     (
         "a cycle of three",

@@ -28,8 +28,11 @@ from leeward.api.common import (
     rules,
 )
 from leeward.api.gate_record import FrozenGate, GateStatus
+from leeward.api.notifications import NotificationRecord
 from leeward.api.plan import Gate, Parallelism
 from leeward.api.plan_record import Location
+from leeward.api.preview import Preview
+from leeward.api.run_times import RunObjectives
 
 
 class ExecutionGate(Gate):
@@ -118,10 +121,9 @@ class DRExecutionSpec(Model):
     """Further gates. The plan's gates always stay."""
     recovery_point: RecoveryPoint = RecoveryPoint()
     """Which point in time is recovered."""
-    dry_run: Annotated[
-        Literal["None", "Plan"], Field(json_schema_extra=later_values(Plan="dry runs"))
-    ] = "None"
-    """Plan: show what would be done, change nothing."""
+    dry_run: Literal["None", "Plan"] = "None"
+    """Plan: show what would be done in `status.preview`, change nothing. It does not hold the
+    plan, and its name may be used again."""
     parameters: Annotated[
         dict[TagKey, TagValue], Field(max_length=50, json_schema_extra=later("parameters"))
     ] = {}
@@ -324,10 +326,18 @@ class DRExecutionStatus(Model):
     """How much runs at once, as frozen. Absent: as much as AWS's quotas let."""
     location: Location | None = None
     """Where the estate serves as far as this run knows."""
+    objectives: RunObjectives | None = None
+    """Recovery times and replication lag, estimated, promised and real."""
+    preview: Preview | None = None
+    """For a dry run: what a run would do. At most 20 KB."""
     findings: Annotated[list[Text], Field(max_length=30, json_schema_extra=atomic())] = []
     """What preflight found and let pass."""
     events: Annotated[list[RunEvent], Field(max_length=20, json_schema_extra=atomic())] = []
     """The last events."""
+    notifications: Annotated[
+        list[NotificationRecord], Field(max_length=50, json_schema_extra=atomic())
+    ] = []
+    """What people were told."""
     unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
     """Fields of the stored spec that do nothing in this version."""
 

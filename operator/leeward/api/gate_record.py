@@ -47,7 +47,7 @@ class GateStatus(Model):
     """Waiting: it can be answered. A rejected or timed-out gate can be answered too while the
     run waits for a decision."""
     required: int
-    """How many different people must approve."""
+    """How many different people must approve; 0: accepting the loss of data is the answer."""
     approvers: Approvers = Approvers()
     """Who may answer, frozen when the gate was asked."""
     four_eyes: Literal["Required", "Off"] = "Off"
@@ -60,11 +60,11 @@ class GateStatus(Model):
     """What then."""
     on_reject: OnTrouble = "Hold"
     """What a rejection does."""
-    answers: Annotated[list[ApprovalRecord], Field(max_length=20, json_schema_extra=atomic())] = []
-    """Answers, in order."""
     data_loss: Literal["None", "Question", "Accepted"] = "None"
     """Question: beyond the approvals somebody must accept the loss of data that replication has
-    not carried over (`leeward.dev/accept-data-loss-NAME`)."""
+    not carried over (`leeward.dev/accept-data-loss-NAME`). Accepted: somebody did."""
+    answers: Annotated[list[ApprovalRecord], Field(max_length=20, json_schema_extra=atomic())] = []
+    """Answers, in order."""
     digest: Annotated[str, Field(max_length=80)] = ""
     """Of the tasks that an approval sets going."""
     findings: Annotated[list[Line], Field(max_length=20, json_schema_extra=atomic())] = []

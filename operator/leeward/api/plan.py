@@ -28,6 +28,7 @@ from leeward.api.common import (
     listmap,
     rules,
 )
+from leeward.api.notifications import Notifications
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.api.tasks import Action, ExplicitTask
 
@@ -184,10 +185,9 @@ class Discovery(Model):
 class Objectives(Model):
     """What the business was promised."""
 
-    rto: Annotated[
-        Duration | None, Field(json_schema_extra=later("recovery times are not compared yet"))
-    ] = None
-    """Recovery time objective of the whole plan."""
+    rto: Duration | None = None
+    """Recovery time objective: from the start of a run until its last wave is complete, waiting
+    for people included. The tag `dr:rto-target` gives one to a resource's wave."""
     rpo: Duration | None = None
     """Recovery point objective: replication lag above it makes the plan's condition
     `Protected` False. The tag `dr:rpo-target` replaces it for a resource."""
@@ -265,17 +265,6 @@ class Launch(Model):
 
     layers: Annotated[list[LaunchLayer], Field(max_length=20)] = []
     """Layers: defaults, accounts, tag overrides."""
-
-
-class Notifications(Model):
-    """Who is told."""
-
-    sns_topic_arns: Annotated[list[Line], Field(max_length=20)] = []
-    """Topics that receive every notification."""
-    emails: Annotated[list[Line], Field(max_length=50)] = []
-    """Addresses that a manifest listed."""
-    event_bus_arn: Line | None = None
-    """EventBridge bus that receives every notification."""
 
 
 class HealthEndpoint(Model):
@@ -359,10 +348,8 @@ class RecoveryPlanSpec(Model):
         ),
     ] = None
     """Launch settings."""
-    notifications: Annotated[
-        Notifications | None, Field(json_schema_extra=later("notifications"))
-    ] = None
-    """Who is told."""
+    notifications: Notifications | None = None
+    """Who is told what happens in a run."""
     health_checks: Annotated[
         HealthChecks | None, Field(json_schema_extra=later("health checks"))
     ] = None

@@ -14,6 +14,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.run_times import WaveActual
 
 Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
 
@@ -113,6 +114,8 @@ class HistoryEntry(Model):
     """How it ended."""
     completion_time: Time
     """When."""
+    waves: Annotated[list[WaveActual], Field(max_length=20, json_schema_extra=atomic())] = []
+    """How long its waves took; kept for the last five runs that succeeded."""
 
 
 class ActiveExecution(Model):
@@ -143,6 +146,8 @@ class DeferredFence(Model):
     """Some of them, and why they were not fenced."""
     since: Time
     """When it was given up."""
+    seen: Literal["Silent", "Running"] = "Silent"
+    """Silent: AWS has not answered there since. Running: it has, and they are not stopped."""
 
 
 class RecoveryPlanStatus(Model):

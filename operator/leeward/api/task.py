@@ -27,7 +27,8 @@ from leeward.api.common import (
 )
 from leeward.api.execution import TaskState
 from leeward.api.plan import DrillNetwork
-from leeward.api.tasks import Route53Task
+from leeward.api.run_times import Span
+from leeward.api.tasks import AutomationTask, AutoScalingTask, ManualTask, Route53Task
 
 
 class ExecutionRef(Model):
@@ -54,6 +55,10 @@ class TaskResource(Model):
     """What else the adapter needs, as discovery found it."""
     criticality: Literal["Critical", "Optional"] = "Critical"
     """Optional: its failure does not hold the run."""
+    rpo_target: Span | None = None
+    """The tag `dr:rpo-target`."""
+    rto_target: Span | None = None
+    """The tag `dr:rto-target`."""
 
 
 class DRTaskSpec(Model):
@@ -105,9 +110,16 @@ class DRTaskSpec(Model):
     """Where a Test launches."""
     route53: Route53Task | None = None
     """Details of a DNS switch."""
+    auto_scaling: AutoScalingTask | None = None
+    """Details of groups that are emptied or sized."""
+    automation: AutomationTask | None = None
+    """Details of a document that is run."""
+    manual: ManualTask | None = None
+    """Details of what a person does."""
 
 
 ResourceState = Literal["NotStarted", "InProgress", "Complete", "Failed", "Skipped"]
+ResourceRequest = Literal["MarkDone", "Undo", "Relaunch"]
 
 
 class TaskResourceStatus(Model):
@@ -123,6 +135,10 @@ class TaskResourceStatus(Model):
     """What happened; for a failure, what to do."""
     reference: Line = ""
     """What AWS calls it: a job, a recovery instance, a change."""
+    request: ResourceRequest | None = None
+    """What a person asked for and the operator has not brought to its end yet."""
+    requested_by: Line | None = None
+    """Who asked for it."""
 
 
 class Intent(Model):

@@ -16,6 +16,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.claims import Claims
 from leeward.engine.context import Context
+from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
@@ -36,6 +37,7 @@ from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
 from leeward.planning.run_checks import SETTLING
+from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
 from leeward_adapters import registry
 from leeward_adapters.base import Phase
@@ -75,11 +77,17 @@ class Beginner:
         execution = run.model
         accounts = await accounts_of(self._c.kube, plan.model)
         inventories = await inventories_of(self._c.kube, plan.model)
+        elsewhere = await self._claims.held_elsewhere(execution, plan.model)
+        previous = await self._claims.continued(execution)
+        if execution.spec.dry_run == "Plan":
+            models = [i.model for i in inventories]
+            ended = await end_dry_run(
+                self._c, run, plan.model, accounts, models, elsewhere, previous
+            )
+            return ended, 0
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
-            now=self._c.now(),
-            live_elsewhere=await self._claims.held_elsewhere(execution, plan.model),
-            previous=await self._claims.continued(execution),
+            now=self._c.now(), live_elsewhere=elsewhere, previous=previous,
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]
@@ -190,6 +198,7 @@ class Beginner:
                 "waves": list(frozen.waves),
                 "parallelism": plan.spec.parallelism,
                 "frozen_gates": [g.frozen() for g in frozen.gates],
+                "objectives": frozen_objectives(plan, frozen, run.model.spec.operation),
                 "findings": [f[:1024] for f in findings[:30]],
             }
         )

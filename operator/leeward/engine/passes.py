@@ -39,7 +39,9 @@ class Advance:
 class TaskPasses:
     """At most one pass over each task at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
+        """`patience`: seconds for which `advance` waits for passes that do not end."""
+        self._patience = patience
         self._running: dict[str, asyncio.Task[Result]] = {}
 
     async def advance(self, starts: Mapping[str, Start]) -> Advance:
@@ -52,7 +54,7 @@ class TaskPasses:
             self._running[uid] = asyncio.create_task(starts[uid](), name=f"task {uid}")
         passes = {uid: self._running[uid] for uid in starts}
         if passes:
-            await asyncio.wait(passes.values(), timeout=PATIENCE)
+            await asyncio.wait(passes.values(), timeout=self._patience)
         ended = {uid: each for uid, each in passes.items() if each.done()}
         for uid in ended:
             del self._running[uid]

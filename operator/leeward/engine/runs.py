@@ -22,6 +22,7 @@ from leeward.engine.context import Context
 from leeward.engine.finish import Finisher
 from leeward.engine.gatekeeper import Gatekeeper
 from leeward.engine.kube import ApiError, Object
+from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
     EXECUTION_LABEL,
     INCIDENT_LABEL,
@@ -67,7 +68,8 @@ class RunReconciler:
         self._passes = TaskPasses()
         self._commands = CommandTaker(context)
         self._beginner = Beginner(context)
-        self._finisher = Finisher(context)
+        self._notifier = Notifier(context)
+        self._finisher = Finisher(context, self._notifier)
         self._gates = Gatekeeper(context, self._commands)
 
     async def run(self, key: Key) -> float | None:
@@ -81,8 +83,7 @@ class RunReconciler:
         if run.model.metadata.uid != key.uid:
             return None
         if ended(run.model):
-            await self._finisher.close(run)
-            return None
+            return await self._finisher.close(run)
         run = await self._adopt(run)
         if not run.model.status.tasks:
             if run.model.metadata.deletion_timestamp:
@@ -129,8 +130,9 @@ class RunReconciler:
         outcome, rest, tasks = await self._stands(run, where, tasks)
         # An action may have taken minutes; commands given meanwhile moved the object on.
         run = await self._refreshed(run)
-        await self._write(run, tasks, outcome)
-        return (rest if delay is None else min(delay, rest)).total_seconds()
+        run = await self._write(run, tasks, outcome)
+        remind = await self._notifier.after_pass(run, tasks)
+        return min(d for d in (delay, rest, remind) if d is not None).total_seconds()
 
     async def settle(self, grace: float) -> None:
         """Let what runs in the background end, for `grace` seconds at most."""
@@ -239,8 +241,8 @@ class RunReconciler:
             {uid: partial(self._pass, run, task, models) for uid, task in chosen.items()}
         )
         for task in (*came.late, *(t for t, _ in came.results)):
-            if task.model.status.state == "Failed":
-                await self._emit_failure(task)
+            if task.model.status.state in {"Failed", "Complete"}:
+                await self._emit_end(task)
         after = {t.model.metadata.name: t for t, _ in came.results}
         delays = [d for t, d in came.results if t.model.status.state not in ENDED]
         # What has ended may let others begin, and what is late has to be read again.
@@ -259,11 +261,12 @@ class RunReconciler:
             stopping=cancelling and not closes(task.model.spec.recovery_phase),
         )  # fmt: skip
 
-    async def _emit_failure(self, task: Held[DRTask]) -> None:
+    async def _emit_end(self, task: Held[DRTask]) -> None:
         status = task.model.status
+        failed = status.state == "Failed"
         await self._c.recorder.emit(
-            task.raw, "TaskFailed", status.message or "failed", "Warning",
-            status.completion_time or "",
+            task.raw, f"Task{status.state}", status.message or status.state.lower(),
+            "Warning" if failed else "Normal", status.completion_time or "",
         )  # fmt: skip
 
     async def _refreshed(self, run: Held[DRExecution]) -> Held[DRExecution]:

@@ -8,7 +8,6 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import kopf
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.accounts import AccountReconciler
+from leeward.engine.clock import SteadyClock
 from leeward.engine.context import Context
 from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
@@ -69,7 +69,10 @@ def _configure_logging(settings: Settings) -> None:
 async def _main(settings: Settings) -> None:
     kube = await Kube.connect()
     identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
-    lease = Lease(kube, settings.namespace, "leeward", identity, duration=settings.lease_duration)
+    now = SteadyClock()
+    lease = Lease(
+        kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now
+    )
     context = Context(
         kube=kube,
         lease=lease,
@@ -78,7 +81,7 @@ async def _main(settings: Settings) -> None:
         guard=Guard(kube, settings.guard),
         recorder=Recorder(kube, settings.pod_name),
         settings=settings,
-        now=lambda: datetime.now(UTC),
+        now=now,
     )
     health = Health(settings, lease)
     await health.start()

@@ -21,7 +21,7 @@ EXECUTION_VERBS: Final = (
     "adopt",
 )
 _OF_GATES: Final = frozenset({"approve", "reject", "accept-data-loss"})
-TASK_VERBS: Final = ("retry", "skip")
+TASK_VERBS: Final = ("retry", "skip", "mark-done", "undo", "relaunch")
 _GATE = re.compile(
     r"^(approve|reject|accept-data-loss)-"
     r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$"

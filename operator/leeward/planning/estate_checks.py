@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leeward.planning import protection
-from leeward.planning.freeze import origin, runs_in
+from leeward.planning.explicit import runs_in
+from leeward.planning.freeze import origin
 from leeward.planning.problem import Problem
 from leeward.planning.readiness import readiness
 from leeward.planning.request import Request

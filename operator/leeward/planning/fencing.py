@@ -7,7 +7,7 @@ never holds the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +18,7 @@ from leeward.api.task import DRTask, DRTaskStatus, TaskResourceStatus
 from leeward.planning.durations import parse
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip, counted, some
+from leeward_adapters.base import Seen, State
 
 FENCE: Final = "Fence"
 _MOST_DUTIES: Final = 100
@@ -117,6 +118,20 @@ def left_behind(
     places = {(t.spec.account_id, t.spec.region) for t in tasks if t.spec.recovery_phase == FENCE}
     kept = [d for d in before if (d.account_id, d.region) not in places]
     return [*kept, *duties(tasks, now)][-_MOST_DUTIES:]
+
+
+def looked_at(duty: DeferredFence, shown: Mapping[str, Seen]) -> DeferredFence | None:
+    """The duty once AWS answered there; None: everything of it is fenced now."""
+    left = {rid: seen for rid, seen in shown.items() if seen.state is not State.DONE}
+    if not left:
+        return None
+    return duty.model_copy(
+        update={
+            "count": len(left),
+            "examples": [clip(f"{i}: {s.message}", 256) for i, s in list(left.items())[:5]],
+            "seen": "Running",
+        }
+    )
 
 
 def summary(left: Sequence[DeferredFence]) -> str:

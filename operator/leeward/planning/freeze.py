@@ -7,29 +7,31 @@ into the tasks (`leeward.planning.waves` holds it); `dependsOn` carries the expl
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from leeward.api.account import TargetAccount
-from leeward.api.common import OnTrouble, RecoveryPhase
-from leeward.api.execution import DRExecution, DRExecutionSpec, ExecutionGate, WaveProgress
-from leeward.api.gate_record import FrozenGate
+from leeward.api.common import RecoveryPhase
+from leeward.api.execution import DRExecution, WaveProgress
 from leeward.api.inventory import RecoveryInventory
-from leeward.api.plan import Approvers, DrillNetwork, Gate, RecoveryPlan, RecoveryPlanSpec, Wave
+from leeward.api.plan import DrillNetwork, RecoveryPlan, Wave
 from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource
-from leeward.api.tasks import ExplicitTask, Record, Route53Task
+from leeward.api.tasks import BLOCKS, ExplicitTask
+from leeward.planning import explicit
 from leeward.planning.digests import digest
+from leeward.planning.durations import render
 from leeward.planning.inventory import Located, chunks, of_plan, selected
+from leeward.planning.planned_gates import PlannedGate, planned_gates
 from leeward.planning.protection import servers, shortcoming, span
 from leeward.planning.scope import taken, waves_of
+from leeward.planning.taxonomy import RPO, RTO, minutes
 from leeward.planning.tolerance import criticality, required
 from leeward.planning.waves import CLOSING, PHASES
 
 CHUNK: Final = 100
 """Resources that one DRTask works on."""
 TASK_TIMEOUT: Final = "2h"
-GATE_TIMEOUT: Final = "30m"
 TECHNOLOGY_PHASES: Final[Mapping[str, Collection[str]]] = {
     "drs": ("Instantiate", "Activate", "Cleanup"),
 }
@@ -37,39 +39,6 @@ TECHNOLOGY_PHASES: Final[Mapping[str, Collection[str]]] = {
 _FENCER: Final = "ec2"
 """Technology that stops the instances which DRS servers replicate."""
 _COMPASS: Final = {"north", "south", "east", "west", "central"}
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedGate:
-    """A gate of a run, with everything resolved that people left open."""
-
-    wave: str
-    ordinal: int
-    before: RecoveryPhase
-    name: str
-    required: int
-    approvers: Approvers
-    four_eyes: Literal["Required", "Off"]
-    timeout: str
-    """A Go duration."""
-    on_timeout: OnTrouble
-    on_reject: OnTrouble
-    data_loss: Literal["None", "Question"] = "None"
-
-    def frozen(self) -> FrozenGate:
-        """The gate as the execution's status keeps it."""
-        return FrozenGate(
-            name=self.name,
-            wave=self.wave,
-            before=self.before,
-            required=self.required,
-            approvers=self.approvers,
-            four_eyes=self.four_eyes,
-            timeout=self.timeout,
-            on_timeout=self.on_timeout,
-            on_reject=self.on_reject,
-            data_loss=self.data_loss,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,137 +79,6 @@ def _initials(word: str) -> str:
     return word[:1]
 
 
-# --- gates -------------------------------------------------------------------------------------
-
-
-def gate_name(wave: str, gate: Gate, place: int) -> str:
-    """The gate's name: its own, or `wave-WAVE`, with the phase for all but the first (place 0)."""
-    if gate.name:
-        return gate.name
-    return f"wave-{wave}" if place == 0 else f"wave-{wave}-{gate.before.lower()}"
-
-
-def run_accounts(plan: RecoveryPlanSpec) -> list[str]:
-    """Names of all TargetAccounts that a run of the plan may use, in the plan's order."""
-    names = [ref.name for ref in plan.accounts]
-    names += [t.route53.account_ref.name for w in plan.waves for t in w.tasks if t.route53]
-    return list(dict.fromkeys(names))
-
-
-def ceilings(plan: RecoveryPlanSpec, accounts: Mapping[str, TargetAccount]) -> tuple[int, bool]:
-    """Approvals that the accounts demand at least, and whether they demand four eyes."""
-    allows = [accounts[n].spec.allow for n in run_accounts(plan) if n in accounts]
-    least = max((allow.min_approvals for allow in allows), default=0)
-    return least, any(allow.four_eyes == "Required" for allow in allows)
-
-
-def planned_gates(
-    execution: DRExecutionSpec,
-    plan: RecoveryPlanSpec,
-    accounts: Mapping[str, TargetAccount],
-    losing: Collection[str] = (),
-) -> tuple[PlannedGate, ...]:
-    """The gates of a run: those of the plan, then those that the execution adds.
-
-    Where the execution adds one in the place of one of the plan's, the plan's stays, with the
-    larger number of approvals and the stricter rule on four eyes. A gate before Fence stops
-    Instantiate where the operation has no Fence. Gates before phases that the operation does not
-    have are left out.
-
-    `losing` are waves in which data would be lost, because servers lag beyond their objective or
-    nobody knows how far: that is a question at the gate before Activate, and a wave without one
-    gets one for it.
-    """
-    inside = PHASES.get(execution.operation, ())
-    phases = (*inside, *CLOSING.get(execution.operation, ()))
-    found: list[PlannedGate] = []
-    for ordinal, wave in waves_of(execution, plan):
-        extra = [gate for gate in execution.gates if gate.wave == wave.name]
-        gates = _wave_gates(wave, ordinal, extra, plan, ceilings(plan, accounts))
-        gates = [g if g.before in phases else _earliest(g, inside) for g in gates]
-        found += _questioned(gates, wave, ordinal, plan, accounts) if wave.name in losing else gates
-    kept = [gate for gate in found if gate.before in phases]
-    closing = sorted((g for g in kept if g.before not in inside), key=lambda g: -g.ordinal)
-    running = sorted(
-        (g for g in kept if g.before in inside), key=lambda g: (g.ordinal, phases.index(g.before))
-    )
-    return (*running, *closing)
-
-
-def _earliest(gate: PlannedGate, inside: Sequence[str]) -> PlannedGate:
-    """A gate before Fence, in an operation that has none, stands before what comes first."""
-    if gate.before != "Fence" or not inside:
-        return gate
-    return replace(gate, before=cast(RecoveryPhase, inside[0]))
-
-
-def _questioned(
-    gates: Sequence[PlannedGate],
-    wave: Wave,
-    ordinal: int,
-    plan: RecoveryPlanSpec,
-    accounts: Mapping[str, TargetAccount],
-) -> list[PlannedGate]:
-    """The gates of a wave that would lose data: the one before Activate asks about it."""
-    if not any(gate.before == "Activate" for gate in gates):
-        extra = Gate(before="Activate", name=f"data-loss-{wave.name}")
-        name = gate_name(wave.name, extra, len(gates))
-        gates = [*gates, _planned(extra, name, wave.name, ordinal, plan, ceilings(plan, accounts))]
-    return [replace(g, data_loss="Question") if g.before == "Activate" else g for g in gates]
-
-
-def _wave_gates(
-    wave: Wave,
-    ordinal: int,
-    extra: Sequence[ExecutionGate],
-    plan: RecoveryPlanSpec,
-    least: tuple[int, bool],
-) -> list[PlannedGate]:
-    """One gate for each place of the wave; what comes later in the lists only makes it stricter."""
-    gates: dict[str, PlannedGate] = {}
-    ordered: list[Gate] = [*wave.gates, *extra]
-    for place, gate in enumerate(ordered):
-        new = _planned(gate, gate_name(wave.name, gate, place), wave.name, ordinal, plan, least)
-        known = gates.get(new.before)
-        gates[new.before] = _stricter(known, new) if known else new
-    return list(gates.values())
-
-
-def _planned(
-    gate: Gate,
-    name: str,
-    wave: str,
-    ordinal: int,
-    plan: RecoveryPlanSpec,
-    least: tuple[int, bool],
-) -> PlannedGate:
-    default = plan.approval
-    four_eyes = gate.four_eyes or default.four_eyes or "Off"
-    return PlannedGate(
-        wave=wave,
-        ordinal=ordinal,
-        before=gate.before,
-        name=name,
-        required=max(gate.required or default.required or 1, least[0]),
-        approvers=gate.approvers or default.approvers or Approvers(),
-        four_eyes="Required" if least[1] else four_eyes,
-        timeout=gate.timeout or default.timeout or GATE_TIMEOUT,
-        on_timeout=gate.on_timeout or default.on_timeout or "Hold",
-        on_reject=gate.on_reject or default.on_reject or "Hold",
-    )
-
-
-def _stricter(known: PlannedGate, new: PlannedGate) -> PlannedGate:
-    fields = asdict(known) | {"approvers": known.approvers}
-    fields["required"] = max(known.required, new.required)
-    if new.four_eyes == "Required":
-        fields["four_eyes"] = "Required"
-    return PlannedGate(**fields)
-
-
-# --- tasks -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """What every task of the run is made from."""
@@ -269,11 +107,6 @@ class _Stage:
 
     def prefix(self, execution: str) -> str:
         return f"{execution}-w{self.ordinal}-{self.phase.lower()}"
-
-
-def runs_in(task: ExplicitTask, operation: str) -> bool:
-    """Whether this version carries out the explicit task in a run of that operation."""
-    return task.route53 is not None and task.recovery_phase in PHASES.get(operation, ())
 
 
 def freeze(
@@ -368,12 +201,15 @@ def _dealt(
 
 def _resource(wave: Wave, found: Located) -> TaskResource:
     resource = found.resource
+    rpo, rto = (minutes(resource.tags.get(tag)) for tag in (RPO, RTO))
     return TaskResource(
         id=resource.id,
         arn=resource.arn,
         name=resource.name,
         attributes=resource.attributes,
         criticality=criticality(wave.tolerance, resource.id, resource.arn),
+        rpo_target=render(rpo) if rpo else None,
+        rto_target=render(rto) if rto else None,
     )
 
 
@@ -422,17 +258,24 @@ def _explicit(run: _Run, stage: _Stage, dealt: Sequence[str]) -> Iterator[tuple[
     """The plan's explicit tasks of the stage, in the plan's order.
 
     They wait for what tags put into the same stage: a name must not point at servers that do not
-    run yet.
+    run yet. Fencing waits for nothing but what the plan says, lest one writer that cannot be
+    stopped keep the others going.
     """
-    names = _explicit_names(run)
+    plan, names = run.plan.spec, _explicit_names(run)
+    first = explicit.dependencies(plan)
     for task in stage.wave.tasks:
-        if task.route53 is None or task.name not in names or task.recovery_phase != stage.phase:
+        if task.name not in names or task.recovery_phase != stage.phase:
             continue
-        account = task.route53.account_ref.name
-        records = record_resources(task.route53, run.accounts[account])
-        spec = _spec(run, stage, "route53", account, records, task)
-        edges = [*dealt, *(names[name] for name in task.depends_on if name in names)]
-        yield names[task.name], spec.model_copy(update={"depends_on": edges})
+        account = explicit.account_of(task, plan)
+        work = explicit.work(task, plan, run.accounts[account])
+        spec = _spec(run, stage, work.technology, account, list(work.resources), task)
+        waits = () if stage.phase == "Fence" else dealt
+        update = {
+            "region": work.region,
+            "depends_on": [*waits, *(names[name] for name in first[task.name] if name in names)],
+            BLOCKS[task.type]: getattr(task, BLOCKS[task.type]),
+        }
+        yield names[task.name], spec.model_copy(update=update)
 
 
 def _explicit_names(run: _Run) -> dict[str, str]:
@@ -442,33 +285,8 @@ def _explicit_names(run: _Run) -> dict[str, str]:
         task.name: f"{execution.metadata.name}-w{ordinal}-{task.recovery_phase.lower()}-{task.name}"
         for ordinal, wave in enumerate(run.plan.spec.waves, start=1)
         for task in wave.tasks
-        if runs_in(task, execution.spec.operation)
+        if explicit.runs_in(task, execution.spec.operation)
     }
-
-
-def record_owners(plan: RecoveryPlanSpec) -> dict[tuple[str, str], str]:
-    """By TargetAccount and id of each record set that explicit tasks switch: the task's name."""
-    return {
-        (task.route53.account_ref.name, record_id(record)): task.name
-        for wave in plan.waves
-        for task in wave.tasks
-        if task.route53
-        for record in task.route53.records
-    }
-
-
-def record_resources(task: Route53Task, account: TargetAccount) -> list[TaskResource]:
-    """The record sets of a DNS switch, as its adapter wants them."""
-    partition = account.spec.recovery_role_arn.split(":")[1]
-    zone = f"arn:{partition}:route53:::hostedzone/{task.hosted_zone_id}"
-    return [TaskResource(id=record_id(record), arn=zone) for record in task.records]
-
-
-def record_id(record: Record) -> str:
-    """`NAME. TYPE`, and ` SETID` where there is one: what names a record set in its zone."""
-    name = record.name.rstrip(".").lower()
-    suffix = f" {record.set_identifier}" if record.set_identifier else ""
-    return f"{name}. {record.type}{suffix}"
 
 
 def _spec(
@@ -501,7 +319,6 @@ def _spec(
         start="Ahead" if _leads(run, stage, technology) else "InTurn",
         fence_limit=run.plan.spec.fence.time_limit if stage.phase == "Fence" else None,
         drill_network=None if task else run.drill_network(target.account_id),
-        route53=task.route53 if task else None,
     )
 
 

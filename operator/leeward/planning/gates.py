@@ -47,7 +47,7 @@ def ask(
         wave=gate.wave,
         before=gate.before,
         state="Automatic" if automatic else "Waiting",
-        required=1 if broken else gate.required,
+        required=min(gate.required, 1) if broken else gate.required,
         approvers=gate.approvers,
         four_eyes="Off" if broken else gate.four_eyes,
         data_loss=gate.data_loss,
@@ -71,7 +71,7 @@ def glass_broken(execution: DRExecution) -> list[GateStatus]:
     return [
         g
         if g.state in GATE_OPEN or _destructive(execution, g.before)
-        else _judged(g.model_copy(update={"required": 1, "four_eyes": "Off"}))
+        else _judged(g.model_copy(update={"required": min(g.required, 1), "four_eyes": "Off"}))
         for g in execution.status.gates
     ]
 
@@ -160,7 +160,8 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
     approve = f'{annotate} leeward.dev/approve-{gate.name}="YOU"'
     if gate.data_loss == "Question":
         accept = f'{annotate} leeward.dev/accept-data-loss-{gate.name}="YOU"'
-        approve = f"{approve} ; and, since servers lag or do not replicate: {accept}"
+        why = f"since servers lag or do not replicate: {accept}"
+        approve = f"{approve} ; and, {why}" if gate.required else why
     if gate.state == "Waiting":
         have = len(standing(gate.answers))
         return Consequence(

@@ -28,7 +28,7 @@ from leeward.api.plan_record import (
 )
 from leeward.planning import compliance, fencing, protection
 from leeward.planning.digests import digest
-from leeward.planning.freeze import runs_in
+from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
 from leeward.planning.location import estate_location, wave_statuses
 from leeward.planning.problem import Problem
@@ -61,13 +61,14 @@ class _Estate:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """By wave: what a Failover works on, which of DNS is the record sets and not the zone."""
+        """By wave: what a Failover works on; of hosted zones, the record sets of its tasks."""
         numbers = {wave.name: 0 for wave in self.plan.spec.waves}
         for found in self.selected:
             if found.resource.technology != "route53" and found.resource.wave in numbers:
                 numbers[found.resource.wave] += 1
         for wave in self.plan.spec.waves:
-            numbers[wave.name] += sum(len(t.route53.records) for t in wave.tasks if t.route53)
+            carried_out = [task for task in wave.tasks if runs_in(task, "Failover")]
+            numbers[wave.name] += sum(len(resource_ids(task)) for task in carried_out)
         return numbers
 
     @property
@@ -312,10 +313,12 @@ def _source_fenced(estate: _Estate) -> _Says | None:
     """Only a plan that was moved has a side that was left."""
     status = estate.plan.status
     if left := status.deferred_fence:
-        message = (
-            f"{fencing.summary(left)}; stop them there before anybody writes to both sides, and "
-            "watch for the Region's return"
-        )
+        back = [duty for duty in left if duty.seen == "Running"]
+        summary = fencing.summary(back or left)
+        if back:
+            message = f"the side that was left answers again: {summary}; stop them there now"
+            return _Says("False", Reason.SOURCE_RETURNED, message)
+        message = f"{summary}; they are looked for until the side that was left answers again"
         return _Says("False", Reason.FENCE_DEFERRED, message)
     if status.location not in {"Recovery", "Mixed"}:
         return None

@@ -28,7 +28,6 @@ _MOST_FINDINGS: Final = 30
 IMPOSSIBLE: Final[tuple[Check, ...]] = (
     run_checks.service_account_without_limit,
     run_checks.operation_exists,
-    run_checks.narrower_than_possible,
     run_checks.scope_exists,
     run_checks.continues_a_run,
     run_checks.ran_before,

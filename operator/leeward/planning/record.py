@@ -24,7 +24,10 @@ from leeward.api.execution import (
 )
 from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
+from leeward.planning import transitions
 from leeward.planning.fencing import FENCE, deferred
+from leeward.planning.manual import TECHNOLOGY as MANUAL
+from leeward.planning.run_times import kept
 from leeward.planning.times import render_time
 from leeward.planning.tolerance import failed_ids, tolerated, within
 from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished
@@ -72,6 +75,7 @@ def compose(
             "mutated": status.mutated or any(t.status.journal for t in tasks),
             "completion_time": (status.completion_time or at) if terminal else None,
             "location": _location(execution, waves, tasks),
+            "objectives": kept(status, waves, outcome.state, outcome.wave, now),
             "events": _events(status, outcome, at),
         }
     )
@@ -223,7 +227,12 @@ def _location(
 
 
 def compose_task(task: DRTask, status: DRTaskStatus, now: datetime) -> DRTaskStatus:
-    """`status` with its counts, times and conditions."""
+    """`status` with its counts, times and conditions.
+
+    Raises:
+        IllegalTransitionError: nothing leads from the task's state to that of `status`.
+    """
+    transitions.check(task, status)
     at = render_time(now)
     ended, passed = status.state in ENDED, status.state in PASSED
     conditions: list[Condition] = list(task.status.conditions)
@@ -298,7 +307,21 @@ def _less_than_whole(operation: str, tasks: Sequence[DRTask]) -> list[str]:
         less.append(f"{len(lost)} failed within the plan's tolerance: {some(lost)}")
     if left := _given_up(operation, tasks):
         less.append(f"{len(left)} left out by people: {some(left)}")
+    if asserted := _asserted(tasks):
+        less.append(f"{len(asserted)} done as people say: {some(asserted)}")
     return less
+
+
+def _asserted(tasks: Sequence[DRTask]) -> list[str]:
+    """Ids of resources that are done by people's word alone, but for those of manual tasks."""
+    found = (
+        r.id
+        for t in tasks
+        if t.spec.technology != MANUAL
+        for r in t.status.resources
+        if r.reason == "Asserted" and r.state == "Complete"
+    )
+    return list(dict.fromkeys(found))
 
 
 def _given_up(operation: str, tasks: Sequence[DRTask]) -> list[str]:

@@ -11,7 +11,7 @@ from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
 from leeward.api.tasks import ExplicitTask
-from leeward.planning.freeze import run_accounts
+from leeward.planning.explicit import run_accounts
 from leeward.planning.inventory import Located
 from leeward.planning.problem import Problem
 from leeward.planning.scope import taken, waves_of

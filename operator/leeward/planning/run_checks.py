@@ -11,7 +11,7 @@ from leeward.api.conditions import Type, find, holds
 from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
 from leeward.planning.durations import parse
-from leeward.planning.freeze import gate_name
+from leeward.planning.planned_gates import gate_name
 from leeward.planning.problem import Problem
 from leeward.planning.request import Request
 from leeward.planning.rules import GATE_NAME, problems_of
@@ -20,7 +20,6 @@ from leeward.planning.times import parse_time
 from leeward.planning.waves import PHASES
 from leeward.planning.wording import clip, some
 
-_NARROWING: Final = ("spec.dryRun",)
 SETTLING: Final = "SettlingPrevious"
 """Reason of a run that waits for the end of the one that it continues."""
 _MOST_OF_A_CAUSE: Final = 600
@@ -76,16 +75,6 @@ def operation_exists(request: Request) -> Iterator[Problem]:
             "UnsupportedOperation",
             f"this version of Leeward has no {operation}; it has {' and '.join(sorted(PHASES))}",
         )
-
-
-def narrower_than_possible(request: Request) -> Iterator[Problem]:
-    """Running more than was asked for is worse than not running."""
-    for line in unsupported(request.execution):
-        if line.startswith(_NARROWING):
-            yield Problem(
-                "Unsupported",
-                f"{line}; create an execution of another name without that field",
-            )
 
 
 def scope_exists(request: Request) -> Iterator[Problem]:
@@ -278,7 +267,7 @@ def nothing_unsupported(request: Request) -> Iterator[Problem]:
     """Neither plan nor execution asks for what this version cannot do."""
     named = [("RecoveryPlan", line) for line in unsupported(request.plan)]
     for line in unsupported(request.execution):
-        if not line.startswith((*_NARROWING, "spec.operation")):
+        if not line.startswith("spec.operation"):
             named.append(("execution", line))
     for kind, line in named:
         yield Problem("Unsupported", f"{kind}: {line}; remove the field")
