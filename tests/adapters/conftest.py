@@ -212,11 +212,6 @@ class Task:
                     return dict(proof)
         raise AssertionError(f"not through after {passes} passes: {self.observe().targets}")
 
-    def undo(self) -> str:
-        """What undoing the whole task does."""
-        scope = self.sandbox.scope(self.region)
-        return self.adapter.undo(scope, self.step, "call-undo", self.targets)
-
     def next_attempt(self) -> None:
         """What `retry` does to a task."""
         self.calls.clear()
@@ -233,7 +228,7 @@ class Task:
         self.next_attempt()
         batch = [t for t in self.targets if ids is None or t.id in ids]
         call = Call(f"call-{uuid.uuid4()}", UNDO, datetime.now(UTC), in_doubt=True)
-        reference = self.adapter.undo(self.sandbox.scope(), self.step, call.id, batch)
+        reference = self.adapter.undo(self.sandbox.scope(self.region), self.step, call.id, batch)
         self._note(batch, replace(call, in_doubt=False, reference=reference))
 
     def is_back(self, target: str) -> bool:

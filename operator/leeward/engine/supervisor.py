@@ -37,13 +37,14 @@ def version(body: Object) -> object:
 
 
 def asked(body: Object) -> object:
-    """What is new when somebody asked something of the object: not when its status was written.
+    """What is new when somebody asked something of a run: not when its own pass wrote its status.
 
-    For objects whose status only their own passes write, and which know by themselves when to look
-    at it again.
+    Passes know by themselves when to look again. Of a status only `cancelling` is written by
+    others: a run that takes another one's place cancels it there.
     """
-    metadata = body["metadata"]
-    return {key: value for key, value in metadata.items() if key not in _WITH_EVERY_WRITE}
+    metadata, status = body["metadata"], body.get("status") or {}
+    kept = {key: value for key, value in metadata.items() if key not in _WITH_EVERY_WRITE}
+    return kept, status.get("cancelling", False)
 
 
 _WITH_EVERY_WRITE = frozenset({"resourceVersion", "managedFields"})
