@@ -16,11 +16,6 @@ from leeward.planning.task_rules import find_cycle
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
 
-FENCING = {
-    "Failover": ("Fence", "Instantiate", "Activate"),
-    "Test": ("Instantiate", "Activate"),
-}
-
 
 def groups(name: str = "groups", *given: dict[str, Any], **more: Any) -> dict[str, Any]:
     found = list(given) or [{"name": "front", "desired": 2}]
