@@ -46,6 +46,8 @@ class Instance:
     `initializing`, `impaired`, `insufficient-data`, `not-applicable`."""
     launched: datetime | None = None
     """When it was last started, by EC2's clock."""
+    volumes: tuple[str, ...] = ()
+    """Ids of its EBS volumes."""
 
 
 def describe(ec2: Any, ids: Iterable[str]) -> dict[str, Instance]:
@@ -255,6 +257,11 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
         reason_code=reason.get("Code", ""),
         reason=reason.get("Message", ""),
         launched=raw.get("LaunchTime"),
+        volumes=tuple(
+            mapping["Ebs"]["VolumeId"]
+            for mapping in raw.get("BlockDeviceMappings", [])
+            if "Ebs" in mapping
+        ),
     )
 
 

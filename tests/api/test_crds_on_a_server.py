@@ -142,7 +142,6 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
         [_MANUAL],
         f"waves[].tasks[].type: Manual {_NOT_SUPPORTED}: only type Route53 is",
     ),
-    ("recoveryplan.yaml", "spec.objectives.rto", "4h", f"objectives.rto {_NOT_SUPPORTED}"),
     ("recoveryplan.yaml", "spec.launch", {"layers": []}, f"launch {_NOT_SUPPORTED}"),
     (
         "recoveryplan.yaml",
@@ -156,7 +155,6 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
         "Failback",
         f"operation: Failback {_NOT_SUPPORTED}: it comes with a later version",
     ),
-    ("failover.yaml", "spec.dryRun", "Plan", f"dryRun: Plan {_NOT_SUPPORTED}: dry runs"),
     ("failover.yaml", "spec.parameters", {"a": "b"}, f"parameters {_NOT_SUPPORTED}"),
     ("failover.yaml", "spec.priority", 0, f"priority {_NOT_SUPPORTED}"),
     ("targetaccounts.yaml", "spec.allow.destructive", "Allowed", f"Allowed {_NOT_SUPPORTED}"),

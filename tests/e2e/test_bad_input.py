@@ -88,7 +88,6 @@ def test_the_api_server_refuses_a_malformed_plan(desk: Any, spec: dict[str, Any]
         ("Teleport", {}, 'Unsupported value: "Teleport"'),
         ("Failback", {}, "it comes with a later version"),
         ("Failover", {"then": [{"operation": "Cleanup"}]}, "chains of runs"),
-        ("Failover", {"dryRun": "Plan"}, "dry runs"),
         ("Failover", {"startBefore": "tomorrow"}, "spec.startBefore"),
         ("Failover", {"wait": True}, 'unknown field "spec.wait"'),
     ],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning import explicit, waves
+from leeward.planning import explicit
 from leeward.planning.estate_checks import tasks_left_out
 from leeward.planning.freeze import freeze
 from leeward.planning.request import Request
@@ -15,19 +15,6 @@ from leeward.planning.task_rules import find_cycle
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
-
-FENCING = {
-    "Failover": ("Fence", "Instantiate", "Activate"),
-    "Test": ("Instantiate", "Activate"),
-}
-
-
-@pytest.fixture
-def fencing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version in which a Failover begins with Fence."""
-    monkeypatch.setattr(waves, "PHASES", FENCING)
-    for module in ("explicit", "freeze"):
-        monkeypatch.setattr(f"leeward.planning.{module}.PHASES", FENCING)
 
 
 def groups(name: str = "groups", *given: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -77,7 +64,6 @@ def test_groups_are_sized_in_the_recovery_region(build: Build) -> None:
     assert spec.to_api()["autoScaling"]["groups"] == [{"name": "front", "desired": 2}]
 
 
-@pytest.mark.usefixtures("fencing")
 def test_groups_are_fenced_in_the_primary_region(build: Build) -> None:
     spec = frozen(build, groups("empty", {"name": "front"}, recoveryPhase="Fence"))["empty"]
     assert (spec.recovery_phase, spec.region, spec.source_region) == (
@@ -86,7 +72,6 @@ def test_groups_are_fenced_in_the_primary_region(build: Build) -> None:
     assert spec.resources[0].arn.startswith("arn:aws:autoscaling:us-east-1:")
 
 
-@pytest.mark.usefixtures("fencing")
 @pytest.mark.parametrize(
     ("phase", "region", "where"),
     [
@@ -189,20 +174,19 @@ def test_two_switches_that_each_have_followers_do_not_wait_in_a_circle(build: Bu
     assert find_cycle(edges) is None
 
 
-@pytest.mark.usefixtures("fencing")
 def test_fencing_waits_for_nothing_but_what_the_plan_says(build: Build) -> None:
     tasks = [
         document("drain", recoveryPhase="Fence"),
         groups("empty", {"name": "front"}, recoveryPhase="Fence", dependsOn=["drain"]),
         person("look", recoveryPhase="Activate", dependsOn=["empty"]),
     ]
-    plan = build.plan(waves=[{"name": "data", "tasks": tasks}])
+    waves = [{"name": "data", "tasks": tasks}]
+    plan = build.plan(waves=waves, fence={"servers": "Stop"})
     inventories = [build.inventory(build.server())]
-    phases = {"drs": ("Fence", "Instantiate", "Activate")}
-    found = freeze(build.execution(), plan, build.accounts(), inventories, phases=phases)
+    found = freeze(build.execution(), plan, build.accounts(), inventories)
     edges = {task.name: task.spec.depends_on for task in found.tasks}
     assert edges == {
-        "shop-1-w1-fence-drs-111111111111-use2-0": [],
+        "shop-1-w1-fence-ec2-111111111111-use1-0": [],
         "shop-1-w1-fence-drain": [],
         "shop-1-w1-fence-empty": ["shop-1-w1-fence-drain"],
         "shop-1-w1-instantiate-drs-111111111111-use2-0": [],
@@ -214,7 +198,6 @@ def test_fencing_waits_for_nothing_but_what_the_plan_says(build: Build) -> None:
     }
 
 
-@pytest.mark.usefixtures("fencing")
 def test_a_test_has_no_fencing_and_edges_to_it_are_gone(build: Build) -> None:
     tasks = [
         groups("empty", {"name": "front"}, recoveryPhase="Fence", successors=["look"]),

@@ -15,10 +15,10 @@ from leeward.api.plan import Approvers, Gate, RecoveryPlan, RecoveryPlanSpec
 from leeward.planning import task_rules
 from leeward.planning.durations import parse
 from leeward.planning.explicit import run_accounts
-from leeward.planning.freeze import ceilings, gate_name
+from leeward.planning.planned_gates import ceilings, gate_name
 from leeward.planning.problem import Accounts, Problem, Rule, repeated
 
-__all__ = ["GATE_NAME", "RULES", "Problem", "problems_of"]
+__all__ = ["GATE_NAME", "RULES", "problems_of"]
 
 GATE_NAME: Final = 40
 """Longest name of a gate: it is part of an annotation's key."""
@@ -183,6 +183,10 @@ def _durations(spec: RecoveryPlanSpec) -> Iterator[tuple[str, str | None]]:
     yield "spec.discovery.interval", spec.discovery.interval
     yield "spec.approval.timeout", spec.approval.timeout
     yield "spec.objectives.rpo", spec.objectives.rpo
+    yield "spec.objectives.rto", spec.objectives.rto
+    yield "spec.fence.timeLimit", spec.fence.time_limit
+    if spec.notifications:
+        yield "spec.notifications.reminderInterval", spec.notifications.reminder_interval
     for wave in spec.waves:
         yield f"taskTimeout of wave {wave.name}", wave.task_timeout
         for gate in wave.gates:

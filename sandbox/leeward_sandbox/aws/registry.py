@@ -11,6 +11,7 @@ from leeward_sandbox.aws.estates import Estate, seed
 from leeward_sandbox.aws.gateway import Gateway
 from leeward_sandbox.aws.identity import Identities
 from leeward_sandbox.aws.launch_templates import LaunchTemplateVersions
+from leeward_sandbox.aws.messaging import EventLimits, SnsLimits
 from leeward_sandbox.aws.quotas import DrsQuotas
 from leeward_sandbox.aws.resource_explorer import ResourceExplorerBackend
 from leeward_sandbox.aws.route53 import Route53Changes
@@ -40,6 +41,8 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
         states,
         LaunchTemplateVersions(world),
         DrsQuotas(_enforced(settings.quotas)),
+        SnsLimits(),
+        EventLimits(),
         *(AutomationTags(backend) for backend in own if isinstance(backend, AutomationBackend)),
     ]
 
