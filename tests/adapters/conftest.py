@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from leeward_adapters.aws import Account, Aws, AwsScope
-from leeward_adapters.base import Adapter, Call, Observed, Phase, Seen, State, Step, Target
+from leeward_adapters.base import UNDO, Adapter, Call, Observed, Phase, Seen, State, Step, Target
 from leeward_adapters.registry import adapter
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.clock import Clock
@@ -199,7 +199,10 @@ class Task:
     def undo(self) -> str:
         """What undoing the whole task does."""
         scope = self.sandbox.scope(self.region)
-        return self.adapter.undo(scope, self.step, "call-undo", self.targets)
+        reference = self.adapter.undo(scope, self.step, "call-undo", self.targets)
+        call = Call("call-undo", UNDO, datetime.now(UTC), in_doubt=False, reference=reference)
+        self.calls = dict.fromkeys((t.id for t in self.targets), call)
+        return reference
 
     def next_attempt(self) -> None:
         """What `retry` does to a task."""
