@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup cluster demo test lint bench docs generate clean
+.PHONY: help setup cluster demo test test-crash lint bench docs generate clean
 
 help: ## What can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## The Python environment, from the lock file
 
@@ -28,6 +28,9 @@ demo: cluster ## One failover of 44 servers in 4 accounts, live
 
 test: cluster ## The whole suite
 	@$(BIN)/python -m pytest
+
+test-crash: cluster ## A run for every moment at which the operator can die (half an hour)
+	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash --log-cli-level=INFO
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -24,6 +24,9 @@ from botocore.credentials import (
 )
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from leeward_adapters.base import ErrorClass
+from leeward_adapters.errors import EXPIRED, classify
+
 T = TypeVar("T")
 
 SESSION_SECONDS = 3600
@@ -68,15 +71,19 @@ class Aws:
     Args:
         base_region: Region whose STS is asked for role sessions; not the one that may be failing.
         endpoint_url: endpoint for every service; None: as botocore finds it.
+        read_timeout: seconds that one call may take to be answered.
     """
 
-    def __init__(self, base_region: str, *, endpoint_url: str | None = None) -> None:
+    def __init__(
+        self, base_region: str, *, endpoint_url: str | None = None, read_timeout: int = 60
+    ) -> None:
         self._base_region = base_region
         self._endpoint_url = endpoint_url
+        self._read_timeout = read_timeout
         self._lock = threading.RLock()
         self._base = botocore.session.Session()
         self._sessions: dict[Hashable, botocore.session.Session] = {}
-        self._clients: dict[Hashable, Any] = {}
+        self._clients: dict[tuple[Hashable, str, str, bool], Any] = {}
         self._notes: dict[Hashable, tuple[float, Any]] = {}
 
     def scope(self, account: Account, region: str, *, recovery: bool = False) -> AwsScope:
@@ -108,11 +115,31 @@ class Aws:
             if key not in self._clients:
                 session = self._session(identity, account, role)
                 client = session.create_client(
-                    service, region, config=_config(once), endpoint_url=self._endpoint_url
+                    service, region, config=self._config(once), endpoint_url=self._endpoint_url
                 )
                 client.meta.events.register("after-call", _naming(_place(account, role, region)))
+                client.meta.events.register("after-call", self._renewing(identity, session))
                 self._clients[key] = client
             return self._clients[key]
+
+    def _renewing(
+        self, identity: Hashable, session: botocore.session.Session
+    ) -> Callable[..., None]:
+        """An event handler that has the role assumed anew when AWS calls its session expired.
+
+        botocore believes the expiry that it was told, by this machine's clock. Where AWS sees it
+        otherwise, the same credentials would be sent, in vain, until that time.
+        """
+
+        def renew(parsed: Any, **_: Any) -> None:
+            if parsed.get("Error", {}).get("Code") not in EXPIRED:
+                return
+            with self._lock:
+                if self._sessions.get(identity) is session:
+                    del self._sessions[identity]
+                    self._clients = {k: c for k, c in self._clients.items() if k[0] != identity}
+
+        return renew
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer if it is younger than `seconds`. Errors are not kept."""
@@ -169,10 +196,20 @@ class Aws:
             return self._base.create_client(
                 service,
                 self._base_region,
-                config=_config(once=False),
+                config=self._config(once=False),
                 endpoint_url=self._endpoint_url,
                 **credentials,
             )
+
+    def _config(self, once: bool) -> Config:
+        # `standard`, not `adaptive`: the latter sleeps inside the thread that called.
+        return Config(
+            connect_timeout=5,
+            read_timeout=self._read_timeout,
+            max_pool_connections=32,
+            retries={"mode": "standard", "total_max_attempts": 1 if once else 3},
+            user_agent_extra="leeward",
+        )
 
 
 class AwsScope:
@@ -241,17 +278,6 @@ def _identity(account: Account, role: str) -> Hashable:
     return (account.id, role, account.external_id, account.session_name, tags)
 
 
-def _config(once: bool) -> Config:
-    # `standard`, not `adaptive`: the latter sleeps inside the thread that called.
-    return Config(
-        connect_timeout=5,
-        read_timeout=60,
-        max_pool_connections=32,
-        retries={"mode": "standard", "total_max_attempts": 1 if once else 3},
-        user_agent_extra="leeward",
-    )
-
-
 def _place(account: Account, role: str, region: str) -> str:
     named = f"{account.id} ({account.name})" if account.name else account.id
     return f"account {named}, {region}, {role or 'own credentials'}"
@@ -271,6 +297,13 @@ def _naming(place: str) -> Callable[..., None]:
 def _not_assumed(error: ClientError, account: Account, role: str, region: str) -> ClientError:
     """The same error, saying which role of which account, and what to look at."""
     answer: Any = {**error.response, "Error": dict(error.response.get("Error", {}))}
+    what = (
+        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
+        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in {region}"
+    )
+    if classify(error).kind in {ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT}:
+        answer["Error"]["Message"] = f"{what} for now; it is tried again"
+        return ClientError(answer, error.operation_name)
     external = (
         f"demand exactly the external id '{account.external_id}'"
         if account.external_id
@@ -278,9 +311,6 @@ def _not_assumed(error: ClientError, account: Account, role: str, region: str) -
     )
     rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
     answer["Error"]["Message"] = (
-        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
-        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in "
-        f"{region}. Its trust policy must allow {rights} to the identity named above and "
-        f"{external}"
+        f"{what}. Its trust policy must allow {rights} to the identity named above and {external}"
     )
     return ClientError(answer, error.operation_name)

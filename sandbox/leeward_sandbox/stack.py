@@ -178,15 +178,15 @@ class Stack:
     def start_operator(self, env: Mapping[str, str] | None = None, *, name: str = OPERATOR) -> int:
         """Start the operator and return its pid; `name` tells replicas apart.
 
-        It runs as the service account leeward/leeward-system and as the hub account's
-        administrator. `LEEWARD_*` variables of this process are passed on; `env` is added last.
+        It runs as the service account leeward/leeward-system, or as whoever the KUBECONFIG in
+        `env` says, and as the hub account's administrator. `LEEWARD_*` variables of this process
+        are passed on; `env` is added last.
 
         Raises:
             ClusterError: one of that name runs already.
 
         """
-        account = {"name": SERVICE_ACCOUNT, "namespace": OPERATOR_NAMESPACE}
-        self.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+        given = env or {}
         environment = {
             **self._operator_settings(name),
             **_without_clouds(os.environ),
@@ -195,12 +195,18 @@ class Stack:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "KUBECONFIG": str(self.cluster.token(OPERATOR_NAMESPACE, SERVICE_ACCOUNT)),
             "PYTHONUNBUFFERED": "1",
-            **(env or {}),
+            "KUBECONFIG": given.get("KUBECONFIG") or str(self.operator_kubeconfig()),
+            **given,
         }
         command = [sys.executable, "-m", "leeward.cli.main", "operator"]
         return self._processes.start(name, command, environment)
+
+    def operator_kubeconfig(self) -> Path:
+        """The kubeconfig of the operator's service account, which is made if it is not there."""
+        account = {"name": SERVICE_ACCOUNT, "namespace": OPERATOR_NAMESPACE}
+        self.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+        return self.cluster.token(OPERATOR_NAMESPACE, SERVICE_ACCOUNT)
 
     def _operator_settings(self, name: str) -> dict[str, str]:
         """Settings that fit a clock that runs faster: what AWS takes minutes for takes seconds.

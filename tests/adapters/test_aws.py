@@ -65,6 +65,35 @@ def test_a_wrong_external_id_says_which_role_account_and_region(sandbox: Any) ->
     assert "sts:TagSession" in said
 
 
+def test_a_session_that_aws_calls_expired_is_replaced(sandbox: Any) -> None:
+    """botocore would send the same credentials for most of an hour, until its own clock agrees."""
+    sandbox.client("drs").describe_jobs(filters={})
+    sandbox.client("ec2").describe_instances()
+    assert sandbox.control.backend("sts", {"expire": "*"})["expired"] >= 1
+
+    with pytest.raises(ClientError) as expired:
+        sandbox.client("drs").describe_jobs(filters={})
+
+    assert classify(expired.value).kind is ErrorClass.TRANSIENT
+    sandbox.client("drs").describe_jobs(filters={})
+    sandbox.client("ec2").describe_instances()
+    assert len(sandbox.calls("AssumeRole")) == 2
+
+
+def test_an_sts_that_does_not_answer_is_not_taken_for_a_wrong_trust_policy(sandbox: Any) -> None:
+    sandbox.control.add_fault(
+        service="sts", operation="AssumeRole", action="error", code="ServiceUnavailable"
+    )
+
+    with pytest.raises(ClientError) as away:
+        sandbox.client("drs").describe_jobs(filters={})
+
+    said = str(away.value)
+    assert f"role/LeewardRecovery of account {sandbox.account} (tiny)" in said
+    assert "through STS in us-east-2 for now; it is tried again" in said
+    assert "trust policy" not in said
+
+
 def test_an_empty_external_id_is_not_sent(sandbox: Any) -> None:
     nobody = sandbox.reached(external_id="")
 

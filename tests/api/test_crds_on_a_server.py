@@ -142,6 +142,12 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
         [_MANUAL],
         f"waves[].tasks[].type: Manual {_NOT_SUPPORTED}: only type Route53 is",
     ),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"emails": ["ops@example.com"]},
+        f"notifications.emails {_NOT_SUPPORTED}: subscribe the addresses to one of snsTopicArns",
+    ),
     ("recoveryplan.yaml", "spec.launch", {"layers": []}, f"launch {_NOT_SUPPORTED}"),
     (
         "recoveryplan.yaml",
@@ -174,6 +180,24 @@ _BAD: list[tuple[str, str, Any, str]] = [
     ("recoveryplan.yaml", "spec.waves.0.name", "Data", "spec.waves[0].name"),
     ("recoveryplan.yaml", "spec.customer", ..., "spec.customer: Required value"),
     ("recoveryplan.yaml", "spec.approval.timeout", "0s", "must be longer than 0s"),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"snsTopicArns": ["ops@example.com"]},
+        "spec.notifications.snsTopicArns[0]",
+    ),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"reminderInterval": "500ms"},
+        "reminderInterval must be at least 1s",
+    ),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"tasks": [{"name": "web", "mode": "Override"}]},
+        "mode Override needs topics",
+    ),
     ("recoveryplan.yaml", "spec.approval.timeout", "30", "spec.approval.timeout"),
     (
         "recoveryplan.yaml",

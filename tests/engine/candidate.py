@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kubernetes.aio import client, config
 
+from leeward.engine.clock import SteadyClock
 from leeward.engine.kube import Kube
 from leeward.engine.lease import Lease
 
@@ -22,7 +23,8 @@ async def lead(kubeconfig: Path, name: str, identity: str, duration: float, floo
     configuration = client.Configuration()
     await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     kube = Kube(configuration)
-    lease = Lease(kube, "leeward-system", name, identity, duration=duration)
+    now = SteadyClock()
+    lease = Lease(kube, "leeward-system", name, identity, duration=duration, now=now)
 
     async def highest() -> int:
         return floor

@@ -201,6 +201,28 @@ def test_a_leader_that_stood_still_ends_itself_when_it_wakes(start: Start) -> No
     assert second.says() == "may act"
 
 
+@pytest.mark.parametrize("year", [1990, 2190])
+def test_another_holders_lease_is_judged_by_how_long_it_was_seen_whatever_its_clock_said(
+    cluster: Cluster, name: str, start: Start, year: int
+) -> None:
+    cluster.apply(
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "holderIdentity": "another",
+                "leaseDurationSeconds": 3,
+                "renewTime": f"{year}-01-01T00:00:00.000000Z",
+            },
+        }
+    )
+    seen = time.monotonic()
+    candidate = start("a")
+    assert candidate.says() == "1"
+    assert time.monotonic() - seen >= 3
+
+
 def test_a_restarted_container_leads_at_once_and_its_predecessor_ends_itself(
     start: Start,
 ) -> None:

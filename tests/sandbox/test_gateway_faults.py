@@ -36,6 +36,20 @@ def test_an_error_before_the_effect_leaves_nothing_behind(aws: Any) -> None:
     assert names(ssm) == ["/a"]
 
 
+def test_a_storm_hits_every_second_call_until_it_is_over(aws: Any) -> None:
+    ssm = aws.client("ssm")
+    aws.control.add_fault(
+        operation="PutParameter", action="error", code="ThrottlingException", every=2, times=2
+    )
+    refused = []
+    for number in range(1, 8):
+        try:
+            put(ssm, f"/{number}")
+        except ClientError:
+            refused.append(number)
+    assert refused == [2, 4]
+
+
 def test_an_error_after_the_effect_was_committed_all_the_same(aws: Any) -> None:
     ssm = aws.client("ssm")
     aws.control.add_fault(

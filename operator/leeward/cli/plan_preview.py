@@ -17,7 +17,7 @@ from leeward.api.task import DRTask
 from leeward.cli import preview_view
 from leeward.cli.failures import Failure, Refused
 from leeward.cli.kinds import ACCOUNT, INVENTORY, PLAN, TASK
-from leeward.planning.freeze import run_accounts
+from leeward.planning.explicit import run_accounts
 from leeward.planning.preview import preview
 from leeward.planning.waves import PHASES
 from leeward_adapters import registry

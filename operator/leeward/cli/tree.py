@@ -42,6 +42,28 @@ def open_gates(execution: Object) -> list[Object]:
     return [g for g in gates if g["state"] == "Waiting" or g["state"] in late]
 
 
+def asks_for_loss(gate: Object) -> bool:
+    """Whether a gate asks people to accept that data may be lost, and nobody has yet."""
+    return bool(gate.get("dataLoss") == "Question")
+
+
+def found_previous_run(execution: Object) -> bool:
+    """Whether the run waits because AWS holds what another execution of its name left."""
+    waiting = outcome.condition(execution, "WaitingForDecision")
+    return (waiting.get("status"), waiting.get("reason")) == ("True", "PreviousRunFound")
+
+
+def broken_by(execution: Object) -> str:
+    """Who broke the run's glass; empty: nobody."""
+    return str(((execution.get("status") or {}).get("breakGlass") or {}).get("user") or "")
+
+
+def mode(execution: Object) -> str:
+    """The run's mode, as it is now."""
+    switched = (execution.get("status") or {}).get("unplanned")
+    return "Unplanned" if switched else str(execution["spec"].get("mode") or "Planned")
+
+
 def state_word(execution: Object) -> str:
     """The run's state for people."""
     return str((execution.get("status") or {}).get("state") or "Pending")
@@ -81,7 +103,10 @@ class _Run:
         yield Pair("Plan", spec["planRef"]["name"])
         dry = ", dry run" if spec.get("dryRun") == "Plan" else ""
         yield Pair("Operation", f"{spec['operation']}{dry}")
-        yield Pair("Mode", spec.get("mode") or "Planned")
+        yield Pair("Mode", mode(self._execution))
+        if who := broken_by(self._execution):
+            why = run["breakGlass"].get("comment") or "no reason given"
+            yield Pair("Glass", clean(f"broken by {who}: {why}"), "waiting")
         look = self._look()
         yield Pair("Status", look.text, look.tone)
         yield Pair("Message", message(self._execution))
@@ -122,7 +147,11 @@ class _Run:
         for gate in gates:
             yield from self._gate_pairs(gate)
         if outcome.holds(self._execution, "WaitingForDecision"):
-            if not gates:
+            if found_previous_run(self._execution):
+                yield self._command("Decide: adopt", "adopt", f"drx {self._name}")
+                delete = f"kubectl delete drx {self._name} -n {self._namespace}"
+                yield Pair("or delete", delete)
+            elif not gates:
                 selector = f"drt -l leeward.dev/execution={self._name}"
                 yield self._command("Decide: retry", "retry", selector)
                 yield self._command("or skip", "skip", selector)
@@ -142,6 +171,9 @@ class _Run:
         for finding in gate.get("findings") or []:
             if finding not in (self._status.get("findings") or []):
                 yield Pair("  finding", clean(finding), "waiting")
+        if asks_for_loss(gate):
+            what = f"drx {self._name} {gate['name']}"
+            yield self._command("  accept loss", "accept-data-loss", what, ' -m "WHY"')
         yield self._command("  approve", "approve", f"drx {self._name} {gate['name']}")
         yield self._command("  reject", "reject", f"drx {self._name} {gate['name']}", ' -m "WHY"')
 
@@ -227,7 +259,8 @@ def _answers(gate: Object) -> str:
         why = f": {last['comment']}" if last.get("comment") else ""
         return clean(f"rejected by {last['user']}{why}")
     given = f"{len(set(people))} of {gate['required']} approvals"
-    return clean(given + (f": {', '.join(dict.fromkeys(people))}" if people else ""))
+    given += f": {', '.join(dict.fromkeys(people))}" if people else ""
+    return clean(given + ("; data loss not accepted" if asks_for_loss(gate) else ""))
 
 
 def _approvers(gate: Object) -> str:

@@ -10,11 +10,11 @@ import asyncio
 from datetime import timedelta
 
 from leeward.api.common import PREFIX
-from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord, WaveProgress
+from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord
 from leeward.api.marks import unsupported
 from leeward.api.plan import RecoveryPlan
-from leeward.api.plan_record import ActiveExecution
-from leeward.api.task import DRTask, ExecutionRef
+from leeward.api.task import DRTask
+from leeward.engine.claims import Claims
 from leeward.engine.context import Context
 from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of
@@ -36,8 +36,11 @@ from leeward.planning.digests import digest
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
+from leeward.planning.run_checks import SETTLING
 from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
+from leeward_adapters import registry
+from leeward_adapters.base import Phase
 
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
@@ -48,6 +51,7 @@ class Beginner:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._claims = Claims(context)
         self._beginning = asyncio.Lock()
 
     async def begin(self, run: Held[DRExecution]) -> tuple[Held[DRExecution], float]:
@@ -62,9 +66,7 @@ class Beginner:
             )
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
         if waiting := self._waits_for(plan.model, execution):
-            outcome = Outcome("Preflight", "WaitingForDiscovery", waiting)
-            status = compose(execution, [], outcome, self._c.now())
-            return await put_status(self._c.kube, run, status), 1.0
+            return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
         # One at a time: of two runs that begin together, the second must see the first's servers.
         async with self._beginning:
             return await self._start(run, plan)
@@ -75,24 +77,39 @@ class Beginner:
         execution = run.model
         accounts = await accounts_of(self._c.kube, plan.model)
         inventories = await inventories_of(self._c.kube, plan.model)
-        elsewhere = await self._live_elsewhere(execution, plan.model)
+        elsewhere = await self._claims.held_elsewhere(execution, plan.model)
+        previous = await self._claims.continued(execution)
         if execution.spec.dry_run == "Plan":
             models = [i.model for i in inventories]
-            return await end_dry_run(self._c, run, plan.model, accounts, models, elsewhere), 0
+            ended = await end_dry_run(
+                self._c, run, plan.model, accounts, models, elsewhere, previous
+            )
+            return ended, 0
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
-            now=self._c.now(), live_elsewhere=elsewhere,
+            now=self._c.now(), live_elsewhere=elsewhere, previous=previous,
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]
             message = "; ".join(p.message for p in verdict.refusals)
             state = "Expired" if first.reason == "Expired" else "Failed"
             return await self._refuse(run, state, first.reason, message), 0
-        if busy := await self._claim(plan, execution):
+        if unsettled := await self._claims.settled(execution):
+            return await self._wait(run, SETTLING, unsettled), 1.0
+        if busy := await self._claims.take(plan, execution):
             return await self._refuse(run, "Failed", "PlanBusy", busy), 0
-        frozen = freeze(execution, plan.model, accounts, [i.model for i in inventories])
+        frozen = freeze(
+            execution, plan.model, accounts, [i.model for i in inventories],
+            leading=_leading(execution),
+        )  # fmt: skip
+        arns = frozenset(r.arn for t in frozen.tasks for r in t.spec.resources)
+        await self._claims.clear_drills(execution, arns)
         tasks = await self._create_tasks(run, frozen)
         return await self._recorded(run, plan.model, frozen, tasks, verdict.findings), 0
+
+    async def _wait(self, run: Held[DRExecution], reason: str, message: str) -> Held[DRExecution]:
+        status = compose(run.model, [], Outcome("Preflight", reason, message), self._c.now())
+        return await put_status(self._c.kube, run, status)
 
     async def _plan(self, execution: DRExecution) -> Held[RecoveryPlan] | None:
         try:
@@ -113,54 +130,6 @@ class Beginner:
         if self._c.now() - created > DISCOVERY_PATIENCE:
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
-
-    async def _live_elsewhere(self, execution: DRExecution, plan: RecoveryPlan) -> dict[str, str]:
-        """By ARN: the other live run that holds the resource, in whatever namespace.
-
-        The run that holds the plan itself is left to `_claim`. One that has its verdict holds
-        nothing any more, even if its tasks still have to be laid to rest.
-        """
-        active = plan.status.active_execution
-        own = {execution.metadata.uid, active.uid if active else ""}
-        lives: dict[str, bool] = {}
-        held: dict[str, str] = {}
-        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
-            holder, namespace = task.model.spec.execution_ref, task.model.metadata.namespace
-            if holder.uid in own:
-                continue
-            if holder.uid not in lives:
-                lives[holder.uid] = await self._lives(holder, namespace)
-            if lives[holder.uid]:
-                name = f"{namespace}/{holder.name}"
-                held |= {resource.arn: name for resource in task.model.spec.resources}
-        return held
-
-    async def _claim(self, plan: Held[RecoveryPlan], execution: DRExecution) -> str:
-        """Take the plan for this run by compare-and-set; why not, or an empty string."""
-        active = plan.model.status.active_execution
-        uid = execution.metadata.uid
-        if active is not None and active.uid == uid:
-            return ""
-        if active is not None and await self._lives(active, execution.metadata.namespace):
-            return (
-                f"plan {plan.model.metadata.name} is already run by execution {active.name}; "
-                "wait for it, or cancel it, then create another execution"
-            )
-        mine = ActiveExecution(name=execution.metadata.name, uid=uid)
-        status = plan.model.status.model_copy(update={"active_execution": mine})
-        await put_status(self._c.kube, plan, status)
-        return ""
-
-    async def _lives(self, holder: ActiveExecution | ExecutionRef, namespace: str) -> bool:
-        """Whether that execution, and not a later one of its name, has no verdict yet."""
-        try:
-            other = await read(self._c.kube, DRExecution, namespace, holder.name)
-        except ApiError as error:
-            if error.status == 404:
-                return False
-            raise
-        same = other.model.metadata.uid == holder.uid
-        return same and other.model.status.completion_time is None
 
     async def _create_tasks(self, run: Held[DRExecution], frozen: Frozen) -> list[Held[DRTask]]:
         """The frozen tasks as objects; what an earlier, unrecorded freeze left is removed."""
@@ -226,10 +195,8 @@ class Beginner:
                 "plan_digest": frozen.digest,
                 "start_time": render_time(now),
                 "tasks": records,
-                "waves": [
-                    WaveProgress(name=w.name, ordinal=n, state="NotStarted")
-                    for n, w in enumerate(plan.spec.waves, 1)
-                ],
+                "waves": list(frozen.waves),
+                "parallelism": plan.spec.parallelism,
                 "frozen_gates": [g.frozen() for g in frozen.gates],
                 "objectives": frozen_objectives(plan, frozen, run.model.spec.operation),
                 "findings": [f[:1024] for f in findings[:30]],
@@ -239,7 +206,7 @@ class Beginner:
         outcome = Outcome(
             "Running", "Started",
             f"{run.model.spec.operation} of plan {plan.metadata.name}: {len(tasks)} tasks, "
-            f"{total} resource steps in {len(plan.spec.waves)} waves",
+            f"{total} resource steps in {len(frozen.waves)} waves",
         )  # fmt: skip
         execution = run.model.model_copy(update={"status": status})
         models = [t.model for t in tasks]
@@ -266,3 +233,18 @@ class Beginner:
     async def _emit(self, run: Held[DRExecution], status: DRExecutionStatus, level: Level) -> None:
         last = status.events[-1]
         await self._c.recorder.emit(run.raw, last.reason, last.message, level, last.time)
+
+
+def _leading(execution: DRExecution) -> set[str]:
+    """Technologies whose Instantiate may run ahead of its wave in this run.
+
+    It must be inert. Where it fixes the recovery point, what people still write on the side that
+    is left would be lost: that is accepted in an outage and in a drill alone.
+    """
+    lossless = execution.spec.mode == "Planned" and execution.spec.operation != "Test"
+    found = set()
+    for kind in registry.kinds():
+        traits = registry.adapter(kind).phases.get(Phase.INSTANTIATE)
+        if traits and traits.inert and not (lossless and traits.fixes_recovery_point):
+            found.add(kind)
+    return found

@@ -17,8 +17,8 @@ from leeward.engine.events import Level
 from leeward.engine.objects import Held, put_status
 from leeward.planning.preview import preview
 from leeward.planning.preview_size import fitted
+from leeward.planning.problem import Problem
 from leeward.planning.record import Outcome, compose
-from leeward.planning.rules import Problem
 from leeward.planning.wording import clip, counted
 from leeward_adapters import registry
 
@@ -30,15 +30,18 @@ async def end_dry_run(
     accounts: Mapping[str, TargetAccount],
     inventories: Sequence[RecoveryInventory],
     live_elsewhere: Mapping[str, str],
+    previous: DRExecution | None,
 ) -> Held[DRExecution]:
     """The run with its preview and its verdict. The plan is not taken, no task written.
 
-    `live_elsewhere` gives, by ARN, the other live run that holds a resource.
+    `live_elsewhere` gives, by ARN, the other live run that holds a resource; `previous` is the
+    run that this one would continue.
     """
     execution, now = run.model, context.now()
     try:
         whole, verdict = preview(
-            execution, plan, accounts, inventories, now=now, live_elsewhere=live_elsewhere,
+            execution, plan, accounts, inventories,
+            now=now, live_elsewhere=live_elsewhere, previous=previous,
             permissions=lambda technology: registry.adapter(technology).permissions,
         )  # fmt: skip
         outcome = _outcome(execution, whole, verdict.refusals)

@@ -17,8 +17,9 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from leeward.engine.clock import elapsed
 from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
 
 log = logging.getLogger(__name__)
@@ -27,16 +28,22 @@ FENCED_EXIT = 75
 """Exit status of a process that ended itself because its Lease ran out (EX_TEMPFAIL)."""
 
 
-def _clock() -> float:
-    """Seconds that go on while the machine is suspended and never step."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class Lease:
-    """A coordination.k8s.io/v1 Lease; durations in seconds."""
+    """A coordination.k8s.io/v1 Lease; durations in seconds.
+
+    `now` is the clock by which `since` is given, and by which intents are timed: no validity
+    depends on it.
+    """
 
     def __init__(
-        self, kube: Kube, namespace: str, name: str, identity: str, *, duration: float
+        self,
+        kube: Kube,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        duration: float,
+        now: Callable[[], datetime],
     ) -> None:
         self._kube = kube
         self._base = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
@@ -44,6 +51,7 @@ class Lease:
         self._name = name
         self._identity = identity
         self._duration = duration
+        self._now = now
         self._every = duration / 7.5
         self._margin = duration / 5
         self._valid_until = 0.0
@@ -51,12 +59,12 @@ class Lease:
         self._renewal: asyncio.Task[None] | None = None
         self.epoch = 0
         """Epoch of this leadership; 0 while not leading."""
-        self.since = datetime.now(UTC)
+        self.since = now()
         """When this leadership began."""
 
     def assert_valid(self) -> None:
         """End the process unless the Lease is still ours: called right before every effect."""
-        if self.epoch == 0 or _clock() >= self._valid_until - self._margin:
+        if self.epoch == 0 or elapsed() >= self._valid_until - self._margin:
             self.fence("the Lease was not valid right before an effect")
 
     def fence(self, why: str) -> None:
@@ -72,7 +80,7 @@ class Lease:
         """
         while not await self._tried(highest_epoch):  # noqa: ASYNC110 - the API has no event
             await asyncio.sleep(self._every)
-        self.since = datetime.now(UTC)
+        self.since = self._now()
         log.info("leading as %s, epoch %d", self._identity, self.epoch)
         threading.Thread(target=self._watchdog, name="lease-watchdog", daemon=True).start()
         self._renewal = asyncio.create_task(self._renew(), name="lease-renewal")
@@ -97,13 +105,13 @@ class Lease:
         if spec.get("holderIdentity", "") in ("", self._identity):
             return False
         if self._seen[0] != version:
-            self._seen = (version, _clock())
-        return _clock() - self._seen[1] < float(spec.get("leaseDurationSeconds", self._duration))
+            self._seen = (version, elapsed())
+        return elapsed() - self._seen[1] < float(spec.get("leaseDurationSeconds", self._duration))
 
     async def _write(self, lease: Object, epoch: int) -> None:
         """Hold the Lease for another `duration`, counted from before the request is sent."""
-        before = _clock()
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        before = elapsed()
+        now = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = lease.get("spec", {}) | {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": max(1, round(self._duration)),
@@ -134,7 +142,7 @@ class Lease:
 
     def _watchdog(self) -> None:
         while self.epoch:
-            if _clock() >= self._valid_until - self._margin:
+            if elapsed() >= self._valid_until - self._margin:
                 self.fence("the Lease could not be renewed in time")
             time.sleep(min(0.2, self._margin / 4))
 

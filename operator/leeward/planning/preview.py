@@ -22,12 +22,14 @@ from leeward.api.preview import (
 )
 from leeward.planning import gates
 from leeward.planning.durations import parse, render
+from leeward.planning.fencing import FENCE
 from leeward.planning.forecast import Forecast, StageForecast, forecast
-from leeward.planning.freeze import Frozen, FrozenTask, PlannedGate, freeze
+from leeward.planning.freeze import Frozen, FrozenTask, freeze
+from leeward.planning.planned_gates import PlannedGate
 from leeward.planning.preflight import Preflight, preflight
 from leeward.planning.run_times import at_start
 from leeward.planning.step import needs_no_look
-from leeward.planning.waves import Stage, closes
+from leeward.planning.waves import PHASES, Stage, closes
 from leeward.planning.wording import clip, some
 
 _NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate", "UnsupportedOperation"})
@@ -47,14 +49,16 @@ def preview(
     now: datetime,
     live_elsewhere: Mapping[str, str],
     permissions: Permissions,
+    previous: DRExecution | None = None,
 ) -> tuple[Preview, Preflight]:
     """What the run would do now, and what preflight says of it.
 
     The arguments are those of `preflight`. A plan that breaks its rules has no tasks to show.
     """
     verdict = preflight(
-        execution, plan, accounts, inventories, now=now, live_elsewhere=live_elsewhere
-    )
+        execution, plan, accounts, inventories,
+        now=now, live_elsewhere=live_elsewhere, previous=previous,
+    )  # fmt: skip
     refusals = [clip(f"{p.reason}: {p.message}", 1024) for p in verdict.refusals[:_MOST_REFUSALS]]
     said = Preview(refusals=refusals, findings=list(verdict.findings))
     if any(problem.reason in _NO_TASKS for problem in verdict.refusals):
@@ -69,7 +73,7 @@ def preview(
         "duration": render(foreseen.duration),
         "objectives": objectives,
         "stages": [_stage(stage) for stage in foreseen.stages],
-        "gates": [_gate(execution, gate, verdict, now) for gate in _asked(frozen, foreseen)],
+        "gates": [_gate(execution, gate, verdict, now) for gate in _asked(execution, frozen)],
         "access": [*_access(frozen.tasks, accounts, permissions)],
         "findings": [*_beside(execution, plan, frozen, foreseen), *said.findings],
     }
@@ -82,7 +86,7 @@ def _resources(frozen: Frozen) -> int:
         {
             (t.spec.wave, t.spec.technology, r.arn, r.id)
             for t in frozen.tasks
-            if not closes(t.spec.recovery_phase)
+            if t.spec.recovery_phase != FENCE and not closes(t.spec.recovery_phase)
             for r in t.spec.resources
         }
     )
@@ -138,10 +142,15 @@ def _stage(stage: StageForecast) -> PreviewStage:
     )
 
 
-def _asked(frozen: Frozen, foreseen: Forecast) -> list[PlannedGate]:
-    """The gates that the run would ask: one before a phase without tasks is passed over."""
-    places = {(stage.wave, stage.phase) for stage in foreseen.stages}
-    return [gate for gate in frozen.gates if (gate.wave, gate.before) in places]
+def _asked(execution: DRExecution, frozen: Frozen) -> list[PlannedGate]:
+    """The gates that the run would ask: those with a phase behind them that has tasks."""
+    behind = {(t.spec.wave, t.spec.recovery_phase) for t in frozen.tasks}
+    inside = PHASES[execution.spec.operation]
+
+    def stands_before(gate: PlannedGate) -> tuple[str, ...]:
+        return inside[inside.index(gate.before) :] if gate.before in inside else (gate.before,)
+
+    return [g for g in frozen.gates if any((g.wave, p) in behind for p in stands_before(g))]
 
 
 def _gate(
@@ -152,6 +161,7 @@ def _gate(
         execution.model_copy(update={"status": told}),
         gate.frozen(),
         Stage(gate.wave, gate.ordinal, gate.before, ()),
+        (),
         guard="",
         now=now,
     )

@@ -11,7 +11,7 @@ from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.planning.durations import parse, parse_iso8601, render
 from leeward.planning.inventory import Located
-from leeward.planning.rules import Problem
+from leeward.planning.problem import Problem
 from leeward.planning.taxonomy import RPO, minutes
 from leeward.planning.times import parse_time
 

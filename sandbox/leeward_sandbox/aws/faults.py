@@ -31,7 +31,8 @@ class Rule(BaseModel):
 
     `params` is a subset: each path (members joined by dots, lists looked through) must lead to
     the value. `nth` is the number of the one matching call that is hit, from 1; `times` how many
-    matching calls are. A rule with neither hits every matching call.
+    matching calls are; with `every`, only each such one is. A rule with none of them hits every
+    matching call.
 
     An effect `before` keeps the call from the backend (an error, a dropped connection) or only
     makes it wait (hold, delay); `after` the call was done, whatever came of it, and its answer is
@@ -47,6 +48,7 @@ class Rule(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     nth: int | None = Field(default=None, ge=1)
     times: int | None = Field(default=None, ge=1)
+    every: int = Field(default=1, ge=1)
     action: Literal["error", "drop", "hold", "delay"]
     when: Literal["before", "after"] = "before"
     code: str = "InternalFailure"
@@ -58,6 +60,8 @@ class Rule(BaseModel):
     def _sensible(self) -> Rule:
         if self.nth is not None and self.times is not None:
             raise ValueError("a rule has nth or times, not both")
+        if self.nth is not None and self.every != 1:
+            raise ValueError("a rule has nth or every, not both")
         if self.action == "delay" and self.seconds == 0:
             raise ValueError("a delay needs its seconds (virtual)")
         return self
@@ -152,6 +156,8 @@ class Faults:
                 state.seen += 1
                 spent = rule.times is not None and state.hits >= rule.times
                 if spent or (rule.nth is not None and rule.nth != state.seen):
+                    continue
+                if state.seen % rule.every:
                     continue
                 state.hits += 1
                 hitting.append(identifier)

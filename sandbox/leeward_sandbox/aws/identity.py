@@ -13,7 +13,7 @@ import secrets
 import string
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
@@ -112,6 +112,18 @@ class Identities:
         """The newest session with that assumed-role ARN."""
         with self._lock:
             return self._by_principal.get(principal)
+
+    def expire(self) -> int:
+        """End every session that still runs, and return how many there were.
+
+        Their holders believe them good for as long as they were told: as where a clock is wrong.
+        """
+        with self._lock:
+            now = self._now()
+            running = [s for s in self._sessions.values() if s.expiration > now]
+            for session in running:
+                self._sessions[session.access_key] = replace(session, expiration=now)
+            return len(running)
 
     def issue(self, role_arn: str, role_id: str, session_name: str, seconds: int) -> Session:
         """Start a session of a role that lasts `seconds` of real time."""
