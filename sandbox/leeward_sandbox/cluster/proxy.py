@@ -47,9 +47,9 @@ class Write:
     """Plural, with the subresource where there is one: `drtasks/status`."""
     namespace: str
     name: str
-    """Of the object; empty for a deletion of many."""
+    """Of the object; empty for a deletion of many, and where a body that is not JSON has it."""
     body: Any
-    """As JSON; None where there is none."""
+    """As JSON; None where it is none: kubectl, for one, sends protobuf for kinds that it knows."""
 
 
 @dataclass(eq=False, slots=True)
