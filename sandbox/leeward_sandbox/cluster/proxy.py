@@ -235,8 +235,8 @@ class ApiProxy:
         async with session.request(
             request.method, url, headers=headers, data=body or None, allow_redirects=False
         ) as answer:
-            if stop is not None:  # an answer means that it took effect, or was refused
-                await answer.read()
+            # That there is an answer means that it took effect, or was refused.
+            if stop is not None and stop.side == "after":
                 await self._stand(stop)
             return await self._answer(request, answer)
 
