@@ -56,6 +56,7 @@ _CLOCKS: Final = timedelta(minutes=5)
 """As far as the operator's clock may be ahead of AWS's."""
 _MESSAGE: Final = 500
 """Characters of SSM's own message, so that the remedy behind it is not cut off."""
+_INSTEAD: Final = "only its author knows what a document did; run one that takes it back"
 _TOKENS: Final = uuid.UUID("0b7a3c52-8d1e-5f64-9a0b-3e2f7c6d5a41")
 _MISSING: Final = frozenset({"InvalidDocument", "InvalidDocumentVersion"})
 
@@ -74,7 +75,7 @@ class Automation:
     kind: ClassVar[str] = "automation"
     phases: ClassVar[Mapping[Phase, PhaseTraits]] = dict.fromkeys(
         (Phase.FENCE, Phase.INSTANTIATE, Phase.ACTIVATE),
-        PhaseTraits(inert=False, irreversible=True),
+        PhaseTraits(inert=False, irreversible=True, instead=_INSTEAD),
     )
     # SSM takes a client token, but a lost answer is looked up all the same: a later batch of the
     # same task has another token, and would start the document a second time.
@@ -137,10 +138,7 @@ class Automation:
     def undo(self, scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
         """Nothing is known of what the document did."""
         names = ", ".join(target.id for target in batch)
-        raise IrreversibleError(
-            f"what the automation of {names} did in {place(scope)} cannot be undone from here: "
-            "run a document that takes it back"
-        )
+        raise IrreversibleError(f"automation of {names} in {place(scope)}: {_INSTEAD}")
 
 
 def _seen(scope: Scope, step: Step, target: Target) -> Seen:

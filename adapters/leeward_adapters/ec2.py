@@ -129,7 +129,7 @@ def fencing(
             message = f"instance {instance.id} is stopped"
             return Seen(State.DONE, reason=adopted, message=message, reference=instance.id)
         case "running":
-            return _running(instance, call, pre_state, where)
+            return _running(instance, call, where)
     # One that is still starting cannot be stopped yet (IncorrectInstanceState).
     message = f"instance {instance.id} is {instance.state}"
     return Seen(State.RUNNING, message=message, reference=instance.id)
@@ -305,22 +305,20 @@ def _stopped(instance: Instance, call: Call | None, where: str) -> Seen:
     )
 
 
-def _running(instance: Instance, call: Call | None, pre_state: str, where: str) -> Seen:
+def _running(instance: Instance, call: Call | None, where: str) -> Seen:
     """To be stopped; or failed, where somebody started it again after EC2 had agreed to stop it.
 
-    A start gives an instance a new launch time. It is compared with the one that was noted, so
-    that two clocks that differ are not taken for a start.
+    A start gives an instance a new launch time, by EC2's clock. If the operator's is ahead, a
+    start soon after the stop goes unnoticed, and the instance is simply stopped again.
     """
-    launched = instance.launched.isoformat() if instance.launched else ""
-    noted = json.loads(pre_state)["launched"] if pre_state else launched
-    asked = call if call is not None and call.action == STOP and not call.in_doubt else None
-    if asked and instance.launched and instance.launched > asked.at and launched != noted:
+    agreed = call is not None and call.action == STOP and not call.in_doubt
+    if call and agreed and instance.launched and instance.launched > call.at:
         return Seen(
             State.FAILED,
             reason="Restarted",
             message=f"instance {instance.id} in {where} was stopped and runs again since "
-            f"{launched}: something starts it (a schedule, an Auto Scaling group, a person). Stop "
-            "that first, then retry",
+            f"{instance.launched}: something starts it (a schedule, an Auto Scaling group, a "
+            "person). Stop that first, then retry",
             reference=instance.id,
         )
     return Seen(
@@ -328,9 +326,7 @@ def _running(instance: Instance, call: Call | None, pre_state: str, where: str) 
         action=STOP,
         message=f"instance {instance.id} runs",
         reference=instance.id,
-        pre_state=json.dumps(
-            {"instanceId": instance.id, "state": instance.state, "launched": launched}
-        ),
+        pre_state=json.dumps({"instanceId": instance.id, "state": instance.state}),
     )
 
 

@@ -226,7 +226,7 @@ def test_a_test_runs_no_document_and_nothing_is_undone(documents: Any, make_task
 
     assert task.run()["drain"].reason == "NotInATest"
     assert executions(documents) == []
-    assert all(traits.irreversible for traits in task.adapter.phases.values())
+    assert all(t.irreversible and t.instead for t in task.adapter.phases.values())
     with pytest.raises(IrreversibleError, match="automation of drain"):
         task.undo()
 

@@ -78,6 +78,7 @@ def test_groups_are_emptied_and_put_back(groups: Any, make_task: Any) -> None:
     }  # fmt: skip
     task.undo()
     assert {name: described(groups, PRIMARY, name) for name in before} == before
+    assert {n: seen.pre_state for n, seen in task.observe().targets.items()} == task.pre_states
 
 
 @pytest.mark.aws
@@ -110,6 +111,7 @@ def test_groups_are_sized_where_the_estate_goes(groups: Any, make_task: Any) -> 
     assert described(groups, RECOVERY) == {
         "sizes": (0, 0, 4), "instances": 0, "suspended": {"Launch", "Terminate"}
     }  # fmt: skip
+    assert {n: seen.pre_state for n, seen in task.observe().targets.items()} == task.pre_states
 
 
 @pytest.mark.aws

@@ -50,6 +50,7 @@ def test_instances_are_stopped_and_undo_starts_them_again(sandbox: Any, make_tas
     assert len(task.sent) == 1
     task.undo()
     sandbox.control.advance(60)
+    assert task.seen(first).pre_state == task.pre_states[first]
     found = instances(sandbox)
     assert [found[i]["State"]["Name"] for i in (first, second)] == ["running", "stopped"]
 
@@ -118,9 +119,8 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BEFORE, AFTER = NOW - timedelta(days=9), NOW + timedelta(minutes=3)
 STOPPED = Call("call-1", "stop", NOW, in_doubt=False)
 LOST = Call("call-1", "stop", NOW, in_doubt=True)
-NOTED = json.dumps({"instanceId": "i-1", "state": "running", "launched": BEFORE.isoformat()})
-# What the operator's clock calls later is the same start as before.
-SKEWED = json.dumps({"instanceId": "i-1", "state": "running", "launched": AFTER.isoformat()})
+TAKEN_BACK = Call("call-2", "undo", NOW, in_doubt=False)
+NOTED = json.dumps({"instanceId": "i-1", "state": "running"})
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ SKEWED = json.dumps({"instanceId": "i-1", "state": "running", "launched": AFTER.
         (Instance("i-1", "running", launched=AFTER), STOPPED, NOTED, State.FAILED, "Restarted"),
         (Instance("i-1", "running", launched=AFTER), LOST, NOTED, State.NEEDED, ""),
         (Instance("i-1", "running", launched=AFTER), None, NOTED, State.NEEDED, ""),
-        (Instance("i-1", "running", launched=AFTER), STOPPED, SKEWED, State.NEEDED, ""),
+        (Instance("i-1", "running", launched=AFTER), TAKEN_BACK, NOTED, State.NEEDED, ""),
         (Instance("i-1", "running"), STOPPED, NOTED, State.NEEDED, ""),
     ],
 )

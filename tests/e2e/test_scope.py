@@ -92,3 +92,24 @@ def drill_network(lab: Any) -> dict[str, Any]:
         "subnetId": subnet["SubnetId"],
         "securityGroupIds": [group["GroupId"]],
     }
+
+
+def test_an_execution_that_aws_knows_from_before_waits_until_people_adopt_it(lab: Any) -> None:
+    """The cluster forgot the run, as after a restore of an old backup; AWS did not."""
+    lab.ready_plan(**ONE_WAVE)
+    name = lab.start()
+    lab.until_condition("drx", name, "Succeeded")
+    lab.until("it is closed", lambda: not lab.get("drx", name)["metadata"].get("finalizers"))
+    lab.kubectl("delete", "drx", name)
+    lab.kubectl("delete", "rp", lab.application)
+    lab.ready_plan(**ONE_WAVE)
+    with lab.untouched():
+        assert lab.start() == name
+        run = lab.until_condition("drx", name, "WaitingForDecision")
+    assert lab.reason(run, "WaitingForDecision") == "PreviousRunFound"
+    for part in ("drsjob-", "2 resources", ACCOUNT, 'leeward.dev/adopt="YOU"', "cancel"):
+        assert part in run["status"]["message"]
+    lab.annotate("drx", name, "adopt", "admin: the cluster was restored", user="admin")
+    run = lab.until_condition("drx", name, "Succeeded")
+    assert run["status"]["adopted"]
+    assert lab.launches() == Counter(dict.fromkeys(lab.servers(1), 1)), "nothing twice"

@@ -16,11 +16,6 @@ from leeward.planning.task_rules import find_cycle
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
 
-FENCING = {
-    "Failover": ("Fence", "Instantiate", "Activate"),
-    "Test": ("Instantiate", "Activate"),
-}
-
 
 def groups(name: str = "groups", *given: dict[str, Any], **more: Any) -> dict[str, Any]:
     found = list(given) or [{"name": "front", "desired": 2}]
@@ -185,11 +180,13 @@ def test_fencing_waits_for_nothing_but_what_the_plan_says(build: Build) -> None:
         groups("empty", {"name": "front"}, recoveryPhase="Fence", dependsOn=["drain"]),
         person("look", recoveryPhase="Activate", dependsOn=["empty"]),
     ]
-    plan = build.plan(waves=[{"name": "data", "tasks": tasks}])
+    waves = [{"name": "data", "tasks": tasks}]
+    plan = build.plan(waves=waves, fence={"servers": "Stop"})
     inventories = [build.inventory(build.server())]
     found = freeze(build.execution(), plan, build.accounts(), inventories)
     edges = {task.name: task.spec.depends_on for task in found.tasks}
     assert edges == {
+        "shop-1-w1-fence-ec2-111111111111-use1-0": [],
         "shop-1-w1-fence-drain": [],
         "shop-1-w1-fence-empty": ["shop-1-w1-fence-drain"],
         "shop-1-w1-instantiate-drs-111111111111-use2-0": [],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import select
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,18 @@ class Client:
         assert process.returncode == 0, err
         return out
 
+    def begins_to_make(self, name: str, *flags: str) -> subprocess.Popen[str]:
+        """kubectl create of a ConfigMap; from a file, because without one it sends protobuf."""
+        file = self.kubeconfig.with_name(f"{name}.json")
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+        file.write_text(json.dumps({**body, "data": {"name": name}}))
+        return self.begins("create", "-f", str(file), *flags)
+
+    def makes(self, name: str, *flags: str) -> None:
+        """The same, to its good end."""
+        _, err = (process := self.begins_to_make(name, *flags)).communicate(timeout=PATIENCE)
+        assert process.returncode == 0, err
+
     def exists(self, name: str) -> bool:
         """Whether the API server has the ConfigMap."""
         found = self.cluster.kubectl("-n", "orders", "get", "cm", name, check=False)
@@ -88,8 +101,8 @@ def creates(name: str) -> Callable[[Write], bool]:
 
 
 def test_writes_are_seen_by_what_they_are_and_dry_runs_are_none(client: Client) -> None:
-    client.does("create", "configmap", "seen", "--from-literal=a=1")
-    client.does("create", "configmap", "tried", "--dry-run=server")
+    client.makes("seen")
+    client.makes("tried", "--dry-run=server")
     client.does("label", "configmap", "seen", "b=2")
     client.does("delete", "configmap", "seen")
     seen = [(w.method, w.resource, w.namespace, w.name) for w in client.proxy.writes()]
@@ -99,7 +112,7 @@ def test_writes_are_seen_by_what_they_are_and_dry_runs_are_none(client: Client) 
         ("DELETE", "configmaps", "orders", "seen"),
     ]
     first, *later = client.proxy.writes()
-    assert first.body["data"] == {"a": "1"}
+    assert first.body["data"] == {"name": "seen"}
     assert client.proxy.writes(since=first.number) == later
 
 
@@ -109,7 +122,7 @@ def test_a_write_that_is_dropped_has_no_answer_and_took_effect_only_after(
 ) -> None:
     name = f"dropped-{side}"
     with client.proxy.stop_at(creates(name), 1, side) as stop:
-        process = client.begins("create", "configmap", name)
+        process = client.begins_to_make(name)
         assert stop.wait(PATIENCE)
         assert client.exists(name) is done
         client.proxy.drop()
@@ -123,7 +136,7 @@ def test_a_write_that_is_dropped_has_no_answer_and_took_effect_only_after(
 def test_a_write_that_goes_on_is_as_if_nothing_had_been(client: Client, side: Any) -> None:
     name = f"goes-on-{side}"
     with client.proxy.stop_at(creates(name), 1, side) as stop:
-        process = client.begins("create", "configmap", name)
+        process = client.begins_to_make(name)
         assert stop.wait(PATIENCE)
         client.proxy.go_on()
         assert process.communicate(timeout=PATIENCE)[0] == f"configmap/{name} created\n"
@@ -132,9 +145,9 @@ def test_a_write_that_goes_on_is_as_if_nothing_had_been(client: Client, side: An
 
 def test_while_it_stands_nothing_passes_and_what_comes_later_does(client: Client) -> None:
     with client.proxy.stop_at(creates("first"), 1, "before") as stop:
-        first = client.begins("create", "configmap", "first")
+        first = client.begins_to_make("first")
         assert stop.wait(PATIENCE)
-        second = client.begins("create", "configmap", "second")
+        second = client.begins_to_make("second")
         reader = client.begins("get", "configmaps")
         client.exists("second")  # as long as kubectl takes, beside the proxy
         assert [p.poll() for p in (second, reader)] == [None, None]
@@ -143,25 +156,25 @@ def test_while_it_stands_nothing_passes_and_what_comes_later_does(client: Client
             process.communicate(timeout=PATIENCE)
             assert process.returncode != 0
     assert not client.exists("first")
-    client.does("create", "configmap", "third")
+    client.makes("third")
 
 
 def test_the_nth_write_that_is_wanted_is_the_one(client: Client) -> None:
     with client.proxy.stop_at(lambda w: w.name.startswith("nth-"), 2, "after") as stop:
-        client.does("create", "configmap", "nth-1")
-        client.does("create", "configmap", "other")
+        client.makes("nth-1")
+        client.makes("other")
         assert not stop.reached
-        process = client.begins("create", "configmap", "nth-2")
+        process = client.begins_to_make("nth-2")
         assert stop.wait(PATIENCE)
     process.communicate(timeout=PATIENCE)
     assert process.returncode != 0  # the end of the context drops it
-    client.does("create", "configmap", "nth-3")
+    client.makes("nth-3")
 
 
 def test_answers_are_lost_and_nothing_else_is_held_up(client: Client) -> None:
     with client.proxy.lose_answers(lambda w: w.name.startswith("lost-"), every=2):
-        client.does("create", "configmap", "lost-1")
-        process = client.begins("create", "configmap", "lost-2")
+        client.makes("lost-1")
+        process = client.begins_to_make("lost-2")
         process.communicate(timeout=PATIENCE)
         assert process.returncode != 0
         assert client.exists("lost-2")
@@ -169,18 +182,16 @@ def test_answers_are_lost_and_nothing_else_is_held_up(client: Client) -> None:
 
 
 def test_a_watch_streams_through_and_ends_with_its_client(client: Client) -> None:
-    watch = client.begins("get", "configmaps", "--watch-only", "-o", "json")
+    watch = client.begins("get", "configmaps", "--watch-only", "-o", "name")
+    assert watch.stdout is not None
     try:
-        assert watch.stdout is not None
-        os.set_blocking(watch.stdout.fileno(), False)
-        text, number, end = "", 0, time.monotonic() + PATIENCE
         # It shows what happens after it began, so that something must happen until it does.
-        while '"Config' not in text:
-            assert time.monotonic() < end, "the watch shows nothing"
-            number += 1
-            client.does("create", "configmap", f"watched-{number}")
-            text += watch.stdout.read() or ""
-        assert json.JSONDecoder().raw_decode(text)[0]["kind"] == "ConfigMap"
+        for number in itertools.count(1):
+            client.makes(f"watched-{number}")
+            if select.select([watch.stdout], [], [], 1)[0]:
+                break
+            assert number < PATIENCE, "the watch shows nothing"
+        assert watch.stdout.readline().startswith("configmap/watched-")
     finally:
         watch.kill()
         watch.communicate()

@@ -92,6 +92,26 @@ def test_service_quotas_tells_what_the_estates_drs_enforces(
     assert quotas.get_aws_default_service_quota(**asked)["Quota"]["Value"] == 100
 
 
+def test_a_launch_template_version_is_made_once_for_a_client_token(estate: Any) -> None:
+    drs, ec2 = (estate.client(service, region=RECOVERY) for service in ("drs", "ec2"))
+    template = drs.get_launch_configuration(**only_server(drs))["ec2LaunchTemplateID"]
+
+    def make(instance_type: str = "m5.large") -> int:
+        made = ec2.create_launch_template_version(
+            LaunchTemplateId=template,
+            SourceVersion="1",
+            ClientToken="token",
+            LaunchTemplateData={"InstanceType": instance_type},
+        )
+        return int(made["LaunchTemplateVersion"]["VersionNumber"])
+
+    assert (make(), make()) == (2, 2)
+    with pytest.raises(ClientError, match="IdempotentParameterMismatch"):
+        make("m5.xlarge")
+    versions = ec2.describe_launch_template_versions(LaunchTemplateId=template)
+    assert len(versions["LaunchTemplateVersions"]) == 2
+
+
 def _instances(ec2: Any) -> list[dict[str, Any]]:
     pages = ec2.get_paginator("describe_instances").paginate()
     return [one for page in pages for group in page["Reservations"] for one in group["Instances"]]

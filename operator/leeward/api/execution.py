@@ -318,6 +318,8 @@ class DRExecutionStatus(Model):
     """Whether a person paused the run."""
     cancelling: bool = False
     """Whether a person cancelled it: nothing new starts, what runs is followed to its end."""
+    adopted: bool = False
+    """Whether a person let it go on although AWS knows an earlier run of its name."""
     unplanned: bool = False
     """Whether a person made a Planned run go on as an Unplanned one."""
     break_glass: BreakGlass | None = None

@@ -92,6 +92,9 @@ class CommandTaker:
             case "pause" | "resume":
                 paused = command.verb == "pause"
                 return self._journalled(run.status, command, "done", {"paused": paused})
+            case "adopt":
+                result = "what AWS shows of the earlier run counts as done"
+                return self._journalled(run.status, command, result, {"adopted": True})
             case "unplanned":
                 result = "the run no longer waits for the side that is left"
                 return self._journalled(run.status, command, result, {"unplanned": True})

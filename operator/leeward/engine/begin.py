@@ -1,7 +1,7 @@
 """The beginning of a run: preflight, the plan's claim, the freeze.
 
-Nothing here calls AWS. Until the frozen tasks are recorded in the execution's status, a crash
-leaves only DRTasks that no record names; they are removed and the freeze is made anew.
+Nothing here changes anything in AWS. Until the frozen tasks are recorded in the execution's status,
+a crash leaves only DRTasks that no record names; they are removed and the freeze is made anew.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
+from leeward.engine.previous import PreviousRuns
 from leeward.planning.digests import digest
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
@@ -40,6 +41,7 @@ from leeward.planning.record import Outcome, compose
 from leeward.planning.run_checks import SETTLING
 from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
+from leeward.planning.wording import clip
 
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
@@ -51,6 +53,7 @@ class Beginner:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._claims = Claims(context)
+        self._earlier = PreviousRuns(context)
         self._beginning = asyncio.Lock()
 
     async def begin(self, run: Held[DRExecution]) -> tuple[Held[DRExecution], float]:
@@ -93,18 +96,37 @@ class Beginner:
             message = "; ".join(p.message for p in verdict.refusals)
             state = "Expired" if first.reason == "Expired" else "Failed"
             return await self._refuse(run, state, first.reason, message), 0
-        if unsettled := await self._claims.settled(execution):
-            return await self._wait(run, SETTLING, unsettled), 1.0
-        if busy := await self._claims.take(plan, execution):
-            return await self._refuse(run, "Failed", "PlanBusy", busy), 0
         frozen = freeze(
             execution, plan.model, accounts, [i.model for i in inventories],
             leading=leading(execution),
         )  # fmt: skip
+        if unsettled := await self._claims.settled(execution):
+            return await self._wait(run, SETTLING, unsettled), 1.0
+        if earlier := await self._earlier.found(execution, accounts, frozen.tasks):
+            return await self._ask(run, earlier), 30.0
+        if busy := await self._claims.take(plan, execution):
+            return await self._refuse(run, "Failed", "PlanBusy", busy), 0
         arns = frozenset(r.arn for t in frozen.tasks for r in t.spec.resources)
         await self._claims.clear_drills(execution, arns)
         tasks = await self._create_tasks(run, frozen)
         return await self._recorded(run, plan.model, frozen, tasks, verdict.findings), 0
+
+    async def _ask(self, run: Held[DRExecution], earlier: str) -> Held[DRExecution]:
+        """Let people decide whether this is that earlier run again."""
+        metadata = run.model.metadata
+        annotate = f"kubectl annotate drx {metadata.name} -n {metadata.namespace}"
+        message = (
+            f"AWS knows an earlier run of this name: {clip(earlier, 500)}. Nothing was touched. If "
+            f'this one is to go on from there: {annotate} leeward.dev/adopt="YOU" ; else: '
+            f'{annotate} leeward.dev/cancel="YOU"'
+        )
+        outcome = Outcome("WaitingForDecision", "PreviousRunFound", message)
+        status = compose(run.model, [], outcome, self._c.now())
+        before = run.model.status.events
+        run = await put_status(self._c.kube, run, status)
+        if status.events != before:
+            await self._emit(run, status, "Warning")
+        return run
 
     async def _wait(self, run: Held[DRExecution], reason: str, message: str) -> Held[DRExecution]:
         status = compose(run.model, [], Outcome("Preflight", reason, message), self._c.now())

@@ -86,7 +86,8 @@ class RunReconciler:
             return await self._finisher.close(run)
         run = await self._adopt(run)
         if not run.model.status.tasks:
-            if run.model.metadata.deletion_timestamp:
+            run = await self._commands.take(run)
+            if self._cancelling(run.model):
                 return await self._never_begun(run)
             run, delay = await self._beginner.begin(run)
             return delay
@@ -108,7 +109,9 @@ class RunReconciler:
         return run
 
     async def _never_begun(self, run: Held[DRExecution]) -> float:
-        outcome = Outcome("Cancelled", Reason.CANCELLED, "deleted before it began")
+        how = "deleted" if run.model.metadata.deletion_timestamp else "cancelled by a person"
+        message = f"{how} before it began; nothing was touched"
+        outcome = Outcome("Cancelled", Reason.CANCELLED, message)
         await self._write(run, [], outcome)
         return 0
 

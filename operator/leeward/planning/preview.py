@@ -101,7 +101,7 @@ def _beside(
     """Findings that preflight has not."""
     target = plan.spec.objectives.rto
     if left := [t.spec.task or t.name for t in frozen.tasks if needs_no_look(t.spec)]:
-        yield f"NotInATest: a Test never touches production's DNS names: {some(left)}"
+        yield f"NotInATest: a Test never touches production, and leaves out: {some(left)}"
     active = plan.status.active_execution
     if active is not None and active.uid != execution.metadata.uid:
         yield (

@@ -47,9 +47,9 @@ class Write:
     """Plural, with the subresource where there is one: `drtasks/status`."""
     namespace: str
     name: str
-    """Of the object; empty for a deletion of many."""
+    """Of the object; empty for a deletion of many, and where a body that is not JSON has it."""
     body: Any
-    """As JSON; None where there is none."""
+    """As JSON; None where it is none: kubectl, for one, sends protobuf for kinds that it knows."""
 
 
 @dataclass(eq=False, slots=True)
@@ -235,8 +235,8 @@ class ApiProxy:
         async with session.request(
             request.method, url, headers=headers, data=body or None, allow_redirects=False
         ) as answer:
-            if stop is not None:  # an answer means that it took effect, or was refused
-                await answer.read()
+            # That there is an answer means that it took effect, or was refused.
+            if stop is not None and stop.side == "after":
                 await self._stand(stop)
             return await self._answer(request, answer)
 

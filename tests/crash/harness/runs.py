@@ -138,6 +138,8 @@ class Run(ABC):
             return True  # the API server is away
         if condition(body, "Succeeded") == "False":
             raise AssertionError(f"{self.name} failed: {body['status']['message']}")
+        if condition(body, "WaitingForDecision") == "True":
+            raise AssertionError(f"{self.name} does not go on: {body['status']['message']}")
         if condition(body, "Succeeded") == "True":
             return not self._is_closed(body)
         self._answer(body)
@@ -165,9 +167,10 @@ class Run(ABC):
             return
 
     def clear(self) -> None:
-        """Take the run's objects away: what an operator must look at grows with them."""
-        self.bench.kubectl(
-            "delete", f"drx/{self.name}", f"rp/{self.application.name}", "--wait=false"
+        """Take the run's objects away, if it is over: what an operator looks at grows with them."""
+        ours = f"drx/{self.name}", f"rp/{self.application.name}"
+        self.bench.cluster.kubectl(
+            "-n", NAMESPACE, "delete", *ours, "--wait=false", "--ignore-not-found", check=False
         )
 
     # --- what it must come to
