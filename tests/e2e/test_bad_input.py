@@ -72,7 +72,11 @@ def test_a_plan_that_finds_nothing_is_not_run(desk: Any) -> None:
         ),
         ({"accounts": []}, "spec.accounts"),
         ({"waves": [{"name": "a", "wait": "1h"}]}, 'unknown field "spec.waves[0].wait"'),
-        ({"waves": [{"name": "a", "prewarm": "WhenInert"}]}, "strictly one after the other"),
+        (
+            {"waves": [{"name": "a", "gates": [{"before": "Replicate"}]}]},
+            "the Replicate phase comes with a later version",
+        ),
+        ({"waves": [{"name": "a", "tolerance": {"minSuccess": "most"}}]}, "minSuccess"),
         ({"approval": {"timeout": "soon"}}, "spec.approval.timeout"),
     ],
 )

@@ -113,3 +113,30 @@ def test_an_execution_that_aws_knows_from_before_waits_until_people_adopt_it(lab
     run = lab.until_condition("drx", name, "Succeeded")
     assert run["status"]["adopted"]
     assert lab.launches() == Counter(dict.fromkeys(lab.servers(1), 1)), "nothing twice"
+
+
+def test_runs_of_different_plans_go_on_at_once_unless_they_share_a_server(lab: Any) -> None:
+    """Two plans of one application: one of its first account, one of its second."""
+    plans = {}
+    for number, (account, wave) in enumerate((("east-a", 1), ("east-b", 2)), 1):
+        body = lab.plan_body(accounts=[{"name": account}], waves=[{"name": "only", "number": wave}])
+        body["metadata"]["name"] = plans[number] = f"{lab.application}-{account}"
+        lab.apply(body)
+        lab.until_condition("rp", plans[number], "Ready")
+    both = lab.plan_body(waves=[{"name": "data"}, {"name": "web"}])
+    lab.apply(both)
+    lab.until_condition("rp", lab.application, "Ready")
+    lab.control.scale(0)
+    names = {n: f"{plan}-1" for n, plan in plans.items()}
+    for number, name in names.items():
+        body = lab.run_body(name)
+        body["spec"]["planRef"]["name"] = plans[number]
+        lab.apply(body)
+    lab.until("both launch", lambda: len(lab.launches()) == 4)
+    refused = lab.until_condition("drx", lab.start(), "Succeeded", "False")
+    assert lab.reason(refused, "Succeeded") == "ResourcesBusy"
+    assert f"orders/{names[1]}" in refused["status"]["message"]
+    lab.control.scale(240)
+    for name in names.values():
+        lab.until_condition("drx", name, "Succeeded")
+    assert lab.launches() == Counter(dict.fromkeys([*lab.servers(1), *lab.servers(2)], 1))
