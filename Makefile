@@ -29,7 +29,7 @@ demo: cluster ## One failover of 44 servers in 4 accounts, live
 test: cluster ## The whole suite
 	@$(BIN)/python -m pytest
 
-test-crash: cluster ## A run for every moment at which the operator can die (half an hour)
+test-crash: cluster ## A run for every moment at which the operator can die (half an hour or more)
 	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash --log-cli-level=INFO
 
 lint: $(STAMP) ## Style, types and the direction of imports

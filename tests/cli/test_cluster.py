@@ -440,12 +440,16 @@ def test_tasks_are_marked_done_undone_and_relaunched(scene: Scene) -> None:
 
 def test_a_selector_finds_the_tasks_that_a_command_means(scene: Scene) -> None:
     scene.start()
-    states = ("Failed", "Complete", "InProgress", "NotStarted")
+    states = ("Failed", "Complete", "InProgress", "NotStarted", "PendingApproval")
     tasks = {state: scene.task(f"drs-a-{n}", state) for n, state in enumerate(states)}
     rested = scene.task("drs-a-9", "Failed")
     scene.end(rested)
     selector = f"leeward.dev/execution={scene.name}"
-    for verb, meant in (("mark-done", {"Failed"}), ("undo", {"Failed", "Complete"})):
+    for verb, meant in (
+        ("mark-done", {"Failed", "PendingApproval"}),
+        ("undo", {"Failed", "Complete"}),
+        ("skip", {"Failed"}),
+    ):
         done = _leeward(scene, "on-duty", verb, "drt", "-l", selector)
         assert done.exit_code == 0, done.output
         given = {s for s, t in tasks.items() if f"drt orders/{t}: {verb} given" in done.stdout}

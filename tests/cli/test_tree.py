@@ -181,6 +181,14 @@ def previous_run(story: Story) -> None:
     del story.status["startTime"]
 
 
+def manual_task(story: Story) -> None:
+    what = "waits for a person: call the network team; then mark it done"
+    story.is_("WaitingForDecision", what, "ManualTask")
+    story.wave("app", "InProgress", 12, startTime=story.ago(minutes=8.5))
+    kind = {"task": "call", "technology": "manual", "message": what}
+    story.task(1, "Activate", ["InProgress"], "PendingApproval", **kind)
+
+
 def not_taken_up(story: Story) -> None:
     story.status.clear()
 
@@ -216,7 +224,7 @@ def large(story: Story) -> None:
 
 
 STORIES = (running, waiting_gate, failed_server, paused, succeeded, within_tolerance, rejected,
-           data_loss, previous_run, not_taken_up, large)  # fmt: skip
+           data_loss, previous_run, manual_task, not_taken_up, large)  # fmt: skip
 
 
 @pytest.mark.parametrize("tell", STORIES, ids=lambda tell: tell.__name__)

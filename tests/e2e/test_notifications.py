@@ -163,9 +163,9 @@ def test_a_failure_is_told_to_its_people_and_settled_by_the_command_in_the_messa
     }
     entries = [
         entry
-        for call in lab.control.calls(service="events", operation="PutEvents", account=HUB)
+        for call in lab.control.calls(service="events", operation="PutEvents")
         for entry in call["params"]["Entries"]
-        if entry["EventBusName"] == bus
+        if entry["EventBusName"] == bus and call["account"] == HUB
     ]
     assert Counter(e["DetailType"] for e in entries) == {
         "ExecutionStarted": 1,

@@ -213,7 +213,8 @@ def test_what_happens_during_a_pass_leads_to_another(connect: Connect, name: str
 
             async def answer(number: int) -> float:
                 if number == 1:
-                    supervisor.notify(made)
+                    change = {"data": {"asked": "something"}}
+                    supervisor.notify(await kube.patch(f"{PATH}/{name}", change))
                 return 3600
 
             passes = Passes(answer)

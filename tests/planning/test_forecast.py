@@ -32,13 +32,15 @@ def foreseen(
     servers: Sequence[dict[str, Any]],
     operation: str = "Failover",
     history: Sequence[HistoryEntry] = (),
+    mode: str = "Planned",
     **plan: Any,
 ) -> Forecast:
     frozen = freeze(
-        build.execution(operation=operation), build.plan(**plan), build.accounts(),
+        build.execution(operation=operation, mode=mode), build.plan(**plan), build.accounts(),
         [build.inventory(*part, part=n) for n, part in enumerate(chunks(servers, PART))],
+        leading={"drs"},
     )  # fmt: skip
-    return forecast(operation, frozen.tasks, history)
+    return forecast(operation, frozen, history)
 
 
 def ran(operation: str, number: int, **seconds: int) -> HistoryEntry:
@@ -86,7 +88,8 @@ def test_a_task_is_split_where_a_quota_leaves_room_for_a_part_of_it(build: Build
     first, *others = frozen.tasks[:5]
     small = first.spec.model_copy(update={"resources": first.spec.resources[:60]})
     more = replace(first, name="more")
-    seen = forecast("Failover", [replace(first, spec=small), *others, more], [])
+    tasks = (replace(first, spec=small), *others, more)
+    seen = forecast("Failover", replace(frozen, tasks=tasks), [])
     # 60 and 4 x 100 servers at once, 40 more within the quota of 500, the other 60 a round later.
     assert seen.jobs == 7
     assert seconds(seen.duration) == round(560 * CALL + 2 * LAUNCH + SEEN)
@@ -101,7 +104,7 @@ def test_accounts_launch_side_by_side(build: Build) -> None:
         build.inventory(build.server(900, accountId=other), account="dr", accountId=other),
     ]
     frozen = freeze(build.execution(), plan, accounts, inventories)
-    stage = forecast("Failover", frozen.tasks, []).stages[0]
+    stage = forecast("Failover", frozen, []).stages[0]
     assert stage.jobs == {("drs", "prod", "us-east-2"): 3, ("drs", "dr", "us-east-2"): 1}
     assert seconds(stage.duration) == round(300 * CALL + LAUNCH + SEEN)
     assert stage.dominated_by == "3 drs jobs in prod (111111111111, us-east-2)"
@@ -204,6 +207,52 @@ def test_a_wave_that_a_test_leaves_alone_takes_no_time_whatever_it_took(build: B
     assert seen.wave("dns") == timedelta()
 
 
-def test_nothing_takes_no_time() -> None:
-    seen = forecast("Failover", [], [])
+# --- what is not in its turn -------------------------------------------------------------------
+
+STOP = {"servers": "Stop"}
+FENCED = FIGURES["ec2", "Fence"].seconds + SEEN
+
+
+def test_a_planned_run_waits_for_its_fencing(build: Build) -> None:
+    fence, launch, _ = foreseen(build, [build.server(1)], fence=STOP).stages
+    assert (fence.phase, seconds(fence.duration)) == ("Fence", FENCED)
+    assert launch.start == fence.end
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("2m", FENCED), ("20s", 20)])
+def test_an_unplanned_run_fences_beside_its_launches(
+    build: Build, limit: str, expected: float
+) -> None:
+    servers = [build.server(1), build.server(2, wave="web")]
+    seen = foreseen(build, servers, mode="Unplanned", fence=STOP | {"timeLimit": limit})
+    stages = {(s.wave, s.phase): s for s in seen.stages}
+    for wave in ("data", "web"):
+        assert seconds(stages[wave, "Fence"].duration) == expected
+        assert stages[wave, "Fence"].start == stages[wave, "Instantiate"].start
+    assert stages["web", "Fence"].start == stages["data", "Activate"].end
+    without = foreseen(build, servers, mode="Unplanned")
+    assert seen.recovered_after == without.recovered_after
+
+
+def test_what_is_prewarmed_begins_with_the_run(build: Build) -> None:
+    servers = [build.server(1), build.server(2, wave="web")]
+    waves = [{"name": "data"}, {"name": "web", "prewarm": "WhenInert"}]
+    seen = foreseen(build, servers, waves=waves)
+    launch = next(s for s in seen.stages if (s.wave, s.phase) == ("web", "Instantiate"))
+    assert launch.start == timedelta()
+    assert seconds(seen.wave("web")) == START
+    gate = {"gates": [{"before": "Instantiate"}]}
+    held = foreseen(build, servers, waves=[waves[0], waves[1] | gate])
+    assert held.recovered_after > seen.recovered_after
+
+
+def test_what_people_do_takes_no_time_of_the_run(build: Build) -> None:
+    call = {"name": "call", "type": "Manual", "manual": {"instructions": "Call the bank."}}
+    waves = [{"name": "data", "tasks": [call]}]
+    seen = foreseen(build, [build.server(1)], waves=waves)
+    assert seen.recovered_after == foreseen(build, [build.server(1)]).recovered_after
+
+
+def test_nothing_takes_no_time(build: Build) -> None:
+    seen = foreseen(build, [])
     assert (seen.duration, seen.recovered_after, seen.jobs) == (timedelta(), timedelta(), 0)

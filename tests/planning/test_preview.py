@@ -67,6 +67,7 @@ class Case:
         return preview(
             self.build.execution(**self.execution), self.build.plan(**self.plan), self.accounts,
             self.inventories, now=self.build.now, live_elsewhere=self.live, permissions=permissions,
+            leading=(),
         )[0]  # fmt: skip
 
 
@@ -143,6 +144,16 @@ def test_automatic_approval_passes_gates_but_not_those_that_lose_data(case: Case
     ]  # fmt: skip
 
 
+def test_a_gate_before_servers_that_lag_asks_for_their_loss(case: Case) -> None:
+    case.plan["objectives"] = {"rpo": "15m"}
+    assert {g.data_loss for g in case.shown().gates} == {"None"}
+    late = case.build.server(500, accountId=OTHER, wave="web", attributes={"lag": "PT1H"})
+    case.inventories[1] = case.build.inventory(late, account="dr", accountId=OTHER)
+    assert [(g.name, g.data_loss) for g in case.shown().gates] == [
+        ("wave-data", "None"), ("wave-web", "Question")
+    ]  # fmt: skip
+
+
 def test_roles_are_shown_with_what_they_must_allow(case: Case) -> None:
     shown = {(a.role, *a.accounts): a for a in case.shown().access}
     assert list(shown) == [
@@ -156,6 +167,26 @@ def test_roles_are_shown_with_what_they_must_allow(case: Case) -> None:
     recovery = shown["Recovery", "prod", "dr"]
     assert recovery.uses == ["drs Activate", "drs Instantiate", "drs Read"]
     assert recovery.role_arns == [f"arn:aws:iam::{i}:role/leeward" for i in ("111111111111", OTHER)]
+
+
+def test_a_task_of_people_needs_no_rights(case: Case) -> None:
+    call = {"name": "call", "type": "Manual", "manual": {"instructions": "Call the bank."}}
+    case.plan["waves"][0]["tasks"] = [call]
+    shown = case.shown()
+    assert ("manual", "prod") in {(w.technology, w.account) for s in shown.stages for w in s.work}
+    assert not [u for a in shown.access for u in a.uses if u.startswith("manual")]
+
+
+def test_fencing_is_shown_with_the_rights_that_it_needs(case: Case) -> None:
+    case.plan["fence"] = {"servers": "Stop"}
+    shown = case.shown()
+    fence = next(s for s in shown.stages if s.recovery_phase == "Fence")
+    assert [(w.technology, w.region, w.resources) for w in fence.work] == [
+        ("ec2", "us-east-1", 120)
+    ]  # fmt: skip
+    allowed = next(a for a in shown.access if a.role == "Recovery" and "prod" in a.accounts)
+    assert permissions("ec2")["Fence"] <= set(allowed.actions)
+    assert shown.resources == 122
 
 
 def test_a_test_asks_no_rights_for_dns_and_says_that_it_leaves_it_alone(case: Case) -> None:

@@ -247,6 +247,16 @@ def test_people_who_let_it_wait_can_miss_the_plans_target() -> None:
     assert story.record.rto == "Missed"
 
 
+def test_what_people_do_with_a_wave_afterwards_changes_no_time() -> None:
+    story = run("1h").passed(100, "Running", "web", data=100)
+    story.states["data"] = "InProgress"  # some of it is launched anew
+    story.passed(150, "Running", "web")
+    story.states.clear()
+    story.passed(400, "Succeeded", None, data=350, web=400)
+    assert whole(story.wave("data").recovered_after) == 100
+    assert whole(story.wave("web").actual) == 300
+
+
 def test_a_wave_that_was_left_out_neither_keeps_nor_misses_its_target() -> None:
     story = run("1h", web="1m")
     story.states["web"] = "Skipped"

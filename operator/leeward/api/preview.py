@@ -74,6 +74,8 @@ class PreviewGate(Model):
     """Who may; empty: whoever has the verb `approve` on the plan."""
     four_eyes: Literal["Required", "Off"]
     """Required: the requester's own approval does not count."""
+    data_loss: Literal["None", "Question"] = "None"
+    """Question: beyond the approvals somebody must accept the loss of data."""
     timeout: Span
     """How long it would wait."""
     on_timeout: OnTrouble

@@ -17,6 +17,7 @@ from leeward.api.task import DRTask
 from leeward.cli import preview_view
 from leeward.cli.failures import Failure, Refused
 from leeward.cli.kinds import ACCOUNT, INVENTORY, PLAN, TASK
+from leeward.engine.leading import leading
 from leeward.planning.explicit import run_accounts
 from leeward.planning.preview import preview
 from leeward.planning.waves import PHASES
@@ -52,6 +53,7 @@ def look(api: Api, name: str, operation: str, mode: str) -> Preview:
             execution, plan, _accounts(api, plan), inventories,
             now=datetime.now(UTC), live_elsewhere=_live_elsewhere(api, plan),
             permissions=lambda technology: registry.adapter(technology).permissions,
+            leading=leading(execution),
         )  # fmt: skip
     except registry.AdapterError as error:
         raise Failure(f"{error}; install here what the operator has") from error

@@ -186,6 +186,8 @@ def _conditions(gate: Object) -> str:
     people += [f"group {name}" for name in listed.get("groups") or []]
     who = some(people) if people else "anybody with the verb approve on the plan"
     tail = ", not the requester" if gate.get("fourEyes") == "Required" else ""
+    if gate.get("dataLoss") == "Question":
+        tail += ", and somebody who accepts the loss of data"
     patience = f"within {gate['timeout']}, then {gate['onTimeout']}"
     return clean(f"{counted(gate['required'], 'approval')} of {who}{tail}; {patience}")
 

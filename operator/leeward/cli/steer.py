@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MESSAGE_HELP = "A comment for the record: why, or what was checked."
-_MEANT: Final = {"undo": ("Complete", "Failed")}
+_MEANT: Final = {"mark-done": ("Failed", "PendingApproval"), "undo": ("Complete", "Failed")}
 """States of the tasks that a command means when a selector finds them; else the failed ones."""
 
 

@@ -49,8 +49,13 @@ def asks_for_loss(gate: Object) -> bool:
 
 def found_previous_run(execution: Object) -> bool:
     """Whether the run waits because AWS holds what another execution of its name left."""
+    return _decision(execution) == "PreviousRunFound"
+
+
+def _decision(execution: Object) -> str:
+    """Why the run waits for a decision; empty: it does not."""
     waiting = outcome.condition(execution, "WaitingForDecision")
-    return (waiting.get("status"), waiting.get("reason")) == ("True", "PreviousRunFound")
+    return str(waiting.get("reason")) if waiting.get("status") == "True" else ""
 
 
 def broken_by(execution: Object) -> str:
@@ -147,12 +152,14 @@ class _Run:
         for gate in gates:
             yield from self._gate_pairs(gate)
         if outcome.holds(self._execution, "WaitingForDecision"):
+            selector = f"drt -l leeward.dev/execution={self._name}"
             if found_previous_run(self._execution):
                 yield self._command("Decide: adopt", "adopt", f"drx {self._name}")
                 delete = f"kubectl delete drx {self._name} -n {self._namespace}"
                 yield Pair("or delete", delete)
+            elif _decision(self._execution) == "ManualTask":
+                yield self._command("When done", "mark-done", selector, ' -m "WHAT"')
             elif not gates:
-                selector = f"drt -l leeward.dev/execution={self._name}"
                 yield self._command("Decide: retry", "retry", selector)
                 yield self._command("or skip", "skip", selector)
             yield self._command("or cancel", "cancel", f"drx {self._name}", ' -m "WHY"')

@@ -20,6 +20,7 @@ from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
+from leeward.engine.leading import leading
 from leeward.engine.objects import (
     EXECUTION_LABEL,
     LIVE_LABEL,
@@ -41,8 +42,6 @@ from leeward.planning.run_checks import SETTLING
 from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip
-from leeward_adapters import registry
-from leeward_adapters.base import Phase
 
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
@@ -99,7 +98,7 @@ class Beginner:
             return await self._refuse(run, state, first.reason, message), 0
         frozen = freeze(
             execution, plan.model, accounts, [i.model for i in inventories],
-            leading=_leading(execution),
+            leading=leading(execution),
         )  # fmt: skip
         if unsettled := await self._claims.settled(execution):
             return await self._wait(run, SETTLING, unsettled), 1.0
@@ -255,18 +254,3 @@ class Beginner:
     async def _emit(self, run: Held[DRExecution], status: DRExecutionStatus, level: Level) -> None:
         last = status.events[-1]
         await self._c.recorder.emit(run.raw, last.reason, last.message, level, last.time)
-
-
-def _leading(execution: DRExecution) -> set[str]:
-    """Technologies whose Instantiate may run ahead of its wave in this run.
-
-    It must be inert. Where it fixes the recovery point, what people still write on the side that
-    is left would be lost: that is accepted in an outage and in a drill alone.
-    """
-    lossless = execution.spec.mode == "Planned" and execution.spec.operation != "Test"
-    found = set()
-    for kind in registry.kinds():
-        traits = registry.adapter(kind).phases.get(Phase.INSTANTIATE)
-        if traits and traits.inert and not (lossless and traits.fixes_recovery_point):
-            found.add(kind)
-    return found

@@ -14,6 +14,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.preview import Preview
 from leeward.engine.context import Context
 from leeward.engine.events import Level
+from leeward.engine.leading import leading
 from leeward.engine.objects import Held, put_status
 from leeward.planning.preview import preview
 from leeward.planning.preview_size import fitted
@@ -43,6 +44,7 @@ async def end_dry_run(
             execution, plan, accounts, inventories,
             now=now, live_elsewhere=live_elsewhere, previous=previous,
             permissions=lambda technology: registry.adapter(technology).permissions,
+            leading=leading(execution),
         )  # fmt: skip
         outcome = _outcome(execution, whole, verdict.refusals)
     except registry.AdapterError as error:

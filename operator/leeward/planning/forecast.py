@@ -1,14 +1,15 @@
 """How long a run will take: its frozen tasks, packed as AWS's quotas want it, laid end to end.
 
-Waves and phases follow each other strictly, and tasks of a phase run side by side but for
-`dependsOn`. Waiting for people is left out. Where earlier runs of the plan left their times, a wave
-takes what it took then; else general figures say it, each with its source.
+Waves and phases follow each other, and tasks of a phase run side by side but for `dependsOn`. The
+fencing of an Unplanned run goes on beside its launches, and what may run ahead of its wave begins
+with the run. Waiting for people is left out. Where earlier runs of the plan left their times, a
+wave takes what it took then; else general figures say it, each with its source.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from graphlib import TopologicalSorter
@@ -19,7 +20,10 @@ from typing import Final, Literal
 from leeward.api.common import RecoveryPhase
 from leeward.api.plan_record import HistoryEntry
 from leeward.api.task import DRTaskSpec
-from leeward.planning.freeze import FrozenTask
+from leeward.planning.durations import parse
+from leeward.planning.fencing import FENCE
+from leeward.planning.freeze import Frozen, FrozenTask
+from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.protection import has_instance
 from leeward.planning.step import needs_no_look
 from leeward.planning.waves import closes
@@ -65,6 +69,11 @@ FIGURES: Final[Mapping[tuple[str, str], Figure]] = {
     ("drs", "Activate"): Figure(140),
     # A TERMINATE job takes 30 to 120 s; the slowest of many servers counts.
     ("drs", "Cleanup"): Figure(120),
+    # StopInstances as the sandbox times it; systems with much to save take minutes.
+    ("ec2", "Fence"): Figure(30),
+    # New instances boot and pass the group's health checks (EC2 Auto Scaling User Guide: a grace
+    # period of 300 s is the console's default).
+    ("autoscaling", "Activate"): Figure(300),
     # "Changes generally propagate to all Route 53 name servers within 60 seconds" (API reference,
     # ChangeResourceRecordSets).
     ("route53", "Activate"): Figure(60),
@@ -109,7 +118,7 @@ class Forecast:
     @property
     def recovered_after(self) -> timedelta:
         """Until the last wave is complete."""
-        return max((s.end for s in self.stages if not closes(s.phase)), default=timedelta())
+        return max(self._ends().values(), default=timedelta())
 
     @property
     def jobs(self) -> int:
@@ -117,9 +126,21 @@ class Forecast:
         return sum(sum(stage.jobs.values()) for stage in self.stages)
 
     def wave(self, name: str) -> timedelta | None:
-        """How long the wave takes; None: it has nothing to do."""
-        mine = [s.duration for s in self.stages if s.wave == name and not closes(s.phase)]
-        return sum(mine, timedelta()) if mine else None
+        """From the end of the waves before it to its own; None: it has nothing to do."""
+        ends = self._ends()
+        if name not in ends:
+            return None
+        before = list(ends)[: list(ends).index(name)]
+        begun = max((ends[wave] for wave in before), default=timedelta())
+        return max(ends[name] - begun, timedelta())
+
+    def _ends(self) -> dict[str, timedelta]:
+        """By wave, in their order: when it is complete."""
+        ends: dict[str, timedelta] = {}
+        for stage in self.stages:
+            if not closes(stage.phase):
+                ends[stage.wave] = max(ends.get(stage.wave, timedelta()), stage.end)
+        return ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,45 +150,59 @@ class _Model:
     wave: str
     phase: RecoveryPhase
     tasks: tuple[FrozenTask, ...]
+    place: Literal["InTurn", "Ahead", "Beside"]
     seconds: float
     dominated_by: str
     jobs: Mapping[Unit, int]
 
 
-def forecast(
-    operation: str, tasks: Sequence[FrozenTask], history: Sequence[HistoryEntry]
-) -> Forecast:
-    """The run of `tasks`, which are in the order in which their stages run.
+def forecast(operation: str, frozen: Frozen, history: Sequence[HistoryEntry]) -> Forecast:
+    """The frozen run as it is expected.
 
     `history` are the plan's earlier runs: the newest successful ones of the same operation count,
-    or of another where there are none, because a drill launches as a failover does.
+    or of another where there are none, because a drill launches as a failover does. What runs
+    ahead is taken to find room for its jobs.
     """
-    grouped = groupby(tasks, key=lambda task: (task.spec.wave, task.spec.recovery_phase))
-    models = [_stage(wave, phase, tuple(group)) for (wave, phase), group in grouped]
+    grouped = groupby(frozen.tasks, key=lambda task: (task.spec.wave, task.spec.recovery_phase))
+    gated = {(gate.wave, gate.before) for gate in frozen.gates}
+    models = [_stage(wave, phase, tuple(group), gated) for (wave, phase), group in grouped]
     took = _history(operation, history)
     sums: dict[str, float] = {}
     for model in models:
-        if not closes(model.phase):
+        if model.place == "InTurn" and not closes(model.phase):
             sums[model.wave] = sums.get(model.wave, 0.0) + model.seconds
     stages: list[StageForecast] = []
-    start = timedelta()
+    clock = timedelta()
     for model in models:
-        counts = not closes(model.phase) and sums[model.wave] > 0
-        known = took.get(model.wave) if counts else None
+        known = None
+        if model.place == "InTurn" and not closes(model.phase) and sums[model.wave]:
+            known = took.get(model.wave)
         seconds = model.seconds if known is None else known * model.seconds / sums[model.wave]
         stage = StageForecast(
             wave=model.wave,
             phase=model.phase,
             tasks=model.tasks,
-            start=start,
+            start=timedelta() if model.place == "Ahead" else clock,
             duration=timedelta(seconds=round(seconds)),
             dominated_by=model.dominated_by,
             basis="Figures" if known is None else "History",
             jobs=model.jobs,
         )
         stages.append(stage)
-        start = stage.end
+        clock = clock if model.place == "Beside" else max(clock, stage.end)
     return Forecast(tuple(stages))
+
+
+def _place(
+    phase: str, tasks: Sequence[FrozenTask], gated: Collection[tuple[str, str]]
+) -> Literal["InTurn", "Ahead", "Beside"]:
+    """Where a stage has its place: in its turn, with the run's start, or beside what follows it."""
+    spec = tasks[0].spec
+    if phase == FENCE and spec.mode == "Unplanned":
+        return "Beside"
+    held = {(spec.wave, FENCE), (spec.wave, "Instantiate")} & set(gated)
+    leads = phase == "Instantiate" and all(task.spec.start == "Ahead" for task in tasks)
+    return "Ahead" if leads and not held else "InTurn"
 
 
 def _history(operation: str, entries: Sequence[HistoryEntry]) -> dict[str, float]:
@@ -181,7 +216,12 @@ def _history(operation: str, entries: Sequence[HistoryEntry]) -> dict[str, float
     return {wave: float(median(seconds)) for wave, seconds in found.items()}
 
 
-def _stage(wave: str, phase: RecoveryPhase, tasks: tuple[FrozenTask, ...]) -> _Model:
+def _stage(
+    wave: str,
+    phase: RecoveryPhase,
+    tasks: tuple[FrozenTask, ...],
+    gated: Collection[tuple[str, str]],
+) -> _Model:
     own, jobs = _durations(tasks)
     ends: dict[str, float] = {}
     chains: dict[str, tuple[str, ...]] = {}
@@ -194,7 +234,11 @@ def _stage(wave: str, phase: RecoveryPhase, tasks: tuple[FrozenTask, ...]) -> _M
     slowest = max(ends, key=lambda name: ends[name])
     chain = [_words(specs[name], jobs) for name in chains[slowest] if own[name]]
     words = clip(", then ".join(chain), 256)
-    return _Model(wave, phase, tasks, ends[slowest], words, jobs)
+    place = _place(phase, tasks, gated)
+    seconds = ends[slowest]
+    if place == "Beside" and (limit := specs[slowest].fence_limit):
+        seconds = min(seconds, parse(limit).total_seconds())
+    return _Model(wave, phase, tasks, place, seconds, words, jobs)
 
 
 def _durations(tasks: Sequence[FrozenTask]) -> tuple[dict[str, float], dict[Unit, int]]:
@@ -204,8 +248,8 @@ def _durations(tasks: Sequence[FrozenTask]) -> tuple[dict[str, float], dict[Unit
     launches: dict[Unit, list[FrozenTask]] = {}
     for task in tasks:
         spec = task.spec
-        if needs_no_look(spec):
-            seconds[task.name] = 0.0
+        if needs_no_look(spec) or spec.technology == MANUAL:
+            seconds[task.name] = 0.0  # left out, or people's time
         elif (spec.technology, spec.recovery_phase) == ("drs", "Instantiate"):
             launches.setdefault(_unit(spec), []).append(task)
         else:

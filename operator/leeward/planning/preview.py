@@ -5,7 +5,7 @@ A dry run writes it into its status (`preview_size` makes it fit), the command l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal
 
@@ -25,6 +25,7 @@ from leeward.planning.durations import parse, render
 from leeward.planning.fencing import FENCE
 from leeward.planning.forecast import Forecast, StageForecast, forecast
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
+from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.planned_gates import PlannedGate
 from leeward.planning.preflight import Preflight, preflight
 from leeward.planning.run_times import at_start
@@ -49,11 +50,13 @@ def preview(
     now: datetime,
     live_elsewhere: Mapping[str, str],
     permissions: Permissions,
+    leading: Collection[str],
     previous: DRExecution | None = None,
 ) -> tuple[Preview, Preflight]:
     """What the run would do now, and what preflight says of it.
 
-    The arguments are those of `preflight`. A plan that breaks its rules has no tasks to show.
+    The arguments are those of `preflight` and `freeze`. A plan that breaks its rules has no tasks
+    to show.
     """
     verdict = preflight(
         execution, plan, accounts, inventories,
@@ -63,9 +66,9 @@ def preview(
     said = Preview(refusals=refusals, findings=list(verdict.findings))
     if any(problem.reason in _NO_TASKS for problem in verdict.refusals):
         return said, verdict
-    frozen = freeze(execution, plan, accounts, inventories)
-    foreseen = forecast(execution.spec.operation, frozen.tasks, plan.status.history)
-    objectives = at_start(plan.spec, [task.spec for task in frozen.tasks], foreseen)
+    frozen = freeze(execution, plan, accounts, inventories, leading=leading)
+    foreseen = forecast(execution.spec.operation, frozen, plan.status.history)
+    objectives = at_start(plan.spec, frozen, foreseen)
     update = {
         "tasks": len(frozen.tasks),
         "resources": _resources(frozen),
@@ -176,6 +179,7 @@ def _gate(
         required=gate.required,
         approvers=gate.approvers,
         four_eyes=gate.four_eyes,
+        data_loss=gate.data_loss,
         timeout=gate.timeout,
         on_timeout=gate.on_timeout,
     )
@@ -189,7 +193,8 @@ def _access(
     The read role looks, the recovery role looks and acts.
     """
     phases: dict[str, set[tuple[str, str]]] = {}
-    for task in (t for t in tasks if not needs_no_look(t.spec)):
+    asking = (t for t in tasks if not needs_no_look(t.spec) and t.spec.technology != MANUAL)
+    for task in asking:
         phases.setdefault(task.spec.account, set()).add(
             (task.spec.technology, task.spec.recovery_phase)
         )

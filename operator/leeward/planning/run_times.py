@@ -40,19 +40,16 @@ _REMEMBERED: Final = 5
 
 def frozen_objectives(plan: RecoveryPlan, frozen: Frozen, operation: str) -> RunObjectives:
     """What a run sets out with."""
-    foreseen = forecast(operation, frozen.tasks, plan.status.history)
-    return at_start(plan.spec, [task.spec for task in frozen.tasks], foreseen)
+    return at_start(plan.spec, frozen, forecast(operation, frozen, plan.status.history))
 
 
-def at_start(
-    plan: RecoveryPlanSpec, tasks: Sequence[DRTaskSpec], foreseen: Forecast
-) -> RunObjectives:
+def at_start(plan: RecoveryPlanSpec, frozen: Frozen, foreseen: Forecast) -> RunObjectives:
     """The promises beside the estimate and the lag.
 
-    Lag and targets are those that the frozen `tasks` carry; the tag `dr:rpo-target` of a resource
+    Lag and targets are those that the frozen tasks carry; the tag `dr:rpo-target` of a resource
     replaces the plan's objective.
     """
-    objective = span(plan.objectives.rpo)
+    objective, tasks = span(plan.objectives.rpo), [task.spec for task in frozen.tasks]
     return RunObjectives(
         rpo_target=plan.objectives.rpo,
         rto_target=plan.objectives.rto,
@@ -60,7 +57,7 @@ def at_start(
         estimated=render(foreseen.recovered_after) if foreseen.stages else None,
         waves=[
             _wave(wave.name, [t for t in tasks if t.wave == wave.name], objective, foreseen)
-            for wave in plan.waves
+            for wave in frozen.waves
         ],
     )
 
@@ -147,6 +144,8 @@ def _completed(
     progress = {wave.name: wave for wave in waves}
     for known in record.waves:
         ended = _ended(progress.get(known.name))
+        if known.recovered_after:  # what people do with the wave afterwards changes nothing
+            ended = start + parse(known.recovered_after)
         times.append(_with_end(known, record.waiting, begun, start, ended) if ended else known)
         begun = max(begun, ended or begun)
     record = record.model_copy(update={"waves": times})
