@@ -15,6 +15,8 @@ from typing import Any
 
 from recovery import BATCH, Recovery
 
+from leeward_sandbox.aws.ec2_states import STOPPING
+
 Call = Mapping[str, Any]
 _PER_SERVER = "UpdateLaunchConfiguration"
 _BATCHED = frozenset({"StartRecovery", "StartInstances"})
@@ -41,16 +43,21 @@ def fewest(calls: Sequence[Call], done: Recovery, poll: float) -> int:
         for c in calls
         if c["mutating"] and not c["error"] and c["operation"] not in {*_BATCHED, _PER_SERVER}
     )
-    return servers.total() + len(_BATCHED) * batches + others + polls(done, poll)
+    return servers.total() + len(_BATCHED) * batches + others + polls(calls, done, poll)
 
 
-def polls(done: Recovery, poll: float) -> int:
-    """One for each interval in which DRS or EC2 of an account was waited for."""
-    waits: defaultdict[tuple[str, str], list[tuple[datetime, datetime]]] = defaultdict(list)
+def polls(calls: Iterable[Call], done: Recovery, poll: float) -> int:
+    """One for each interval in which a service of an account and Region was waited for."""
+    waits: defaultdict[tuple[str, ...], list[tuple[datetime, datetime]]] = defaultdict(list)
     for launch in done.launches:
         waits["drs", launch.account].append((launch.asked, launch.ended))
     for start in done.starts:
         waits["ec2", start.account].append((start.asked, start.ended))
+    for call in calls:
+        if call["operation"] == "StopInstances" and not call["error"]:
+            asked = datetime.fromisoformat(call["virtual_at"])
+            where = ("ec2", call["account"], call["region"])
+            waits[where].append((asked, asked + STOPPING))
     return sum(
         math.ceil((end - begin).total_seconds() / poll)
         for spans in waits.values()

@@ -114,7 +114,7 @@ def figures(site: Site, run: Run) -> list[Figure]:
 
 def _counts(site: Site, run: Run) -> list[Figure]:
     least = aws_calls.fewest(run.calls, run.done, site.poll)
-    waiting = aws_calls.polls(run.done, site.poll)
+    waiting = aws_calls.polls(run.calls, run.done, site.poll)
     note = f"{len(run.calls)} of at least {least} ({waiting} polls): {aws_calls.split(run.calls)}"
     tasks = [w for w in run.writes if w.resource == "drtasks"]
     per = len(run.writes) / run.transitions

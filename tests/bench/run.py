@@ -1,9 +1,9 @@
 """`make bench`: what the operator costs and how near it comes to what AWS itself takes.
 
 Figures are ratios within one run, so that machines can be compared; nothing is asserted. The
-environment variable BENCH chooses the parts: one or more of `inprocess`, `reference`, `approval`,
-`large`, `idle`, with commas between, or `all`; without it, the first three. BENCH_SCALE sets how
-much faster AWS's clock runs than the wall's in `reference`.
+environment variable BENCH chooses the parts: one or more of `inprocess`, `reference`, `trs-design`,
+`approval`, `large`, `idle`, with commas between, or `all`; without it, the first four. BENCH_SCALE
+sets how much faster AWS's clock runs than the wall's in `reference` and `trs-design`.
 """
 
 from __future__ import annotations
@@ -23,21 +23,31 @@ from testbed import site
 
 SCALE = 10.0
 """Slow enough that a reaction of 0.1 s counts as 1 s beside AWS's minutes."""
-DEFAULT = ("inprocess", "reference", "approval")
+DEFAULT = ("inprocess", "reference", "trs-design", "approval")
 
 
 def _reference() -> list[Figure]:
-    scale = float(os.environ.get("BENCH_SCALE") or SCALE)
-    with site("reference", scale=scale, operator={}) as place:
-        found = reference.figures(place, reference.run(place, reference.manifests()))
-    with site("reference", scale=scale) as place:
-        found += trs_design.figures(place)
-    return [Figure("AWS's clock beside the wall's", f"{scale:g}"), *found]
+    with site("reference", scale=_scale(), operator={}) as place:
+        return [_clock(), *reference.figures(place, reference.run(place, reference.manifests()))]
+
+
+def _trs_design() -> list[Figure]:
+    with site("reference", scale=_scale()) as place:
+        return [_clock(), *trs_design.figures(place)]
+
+
+def _scale() -> float:
+    return float(os.environ.get("BENCH_SCALE") or SCALE)
+
+
+def _clock() -> Figure:
+    return Figure("AWS's clock beside the wall's", f"{_scale():g}")
 
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "inprocess": inprocess.figures,
     "reference": _reference,
+    "trs-design": _trs_design,
     "approval": approval.figures,
     "large": large.figures,
     "idle": idle.figures,

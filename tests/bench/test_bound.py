@@ -61,14 +61,21 @@ def test_bound_and_losses_make_up_the_makespan() -> None:
 
 def test_waits_for_one_service_of_one_account_are_polled_together() -> None:
     together = Recovery([launch("s-1", 0, 60), launch("s-2", 30, 90)], [])
-    assert polls(together, 15) == 6
+    assert polls([], together, 15) == 6
     elsewhere = Recovery([*together.launches, launch("s-3", 0, 61, account="b")], [])
-    assert polls(elsewhere, 15) == 6 + 5
+    assert polls([], elsewhere, 15) == 6 + 5
 
 
 def test_each_server_is_prepared_and_each_batch_launched_and_started_once() -> None:
     calls = [
-        {"operation": operation, "mutating": mutating, "error": None}
+        {
+            "operation": operation,
+            "mutating": mutating,
+            "error": None,
+            "account": "a",
+            "region": "us-east-1",
+            "virtual_at": NOON.isoformat(),
+        }
         for operation, mutating in [
             ("UpdateLaunchConfiguration", True),
             ("StartRecovery", True),
@@ -78,4 +85,4 @@ def test_each_server_is_prepared_and_each_batch_launched_and_started_once() -> N
         ]
     ]
     servers = [launch(f"s-{n}", 0, 15) for n in range(101)]
-    assert fewest(calls, Recovery(servers, []), 15) == 101 + 2 + 2 + 1 + 1
+    assert fewest(calls, Recovery(servers, []), 15) == 101 + 2 + 2 + 1 + (1 + 2)
