@@ -8,7 +8,14 @@ import pytest
 from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, PreState
 from leeward.planning.commands import Command
-from leeward.planning.steering import Ground, after_relaunch, left_out, paused_for, steer
+from leeward.planning.steering import (
+    Ground,
+    after_relaunch,
+    left_out,
+    paused_for,
+    steer,
+    without,
+)
 from leeward.planning.times import render_time
 from leeward_adapters.base import PhaseTraits
 
@@ -388,3 +395,13 @@ def test_what_was_left_out_of_one_phase_is_left_out_of_the_next() -> None:
 def test_what_was_left_out_elsewhere_is_not_left_out_here(other: dict[str, Any]) -> None:
     before, after = task("Instantiate", SKIPPED), task("Activate", **other)
     assert left_out(after, [before, after]) == []
+
+
+def test_a_task_begins_without_what_was_left_out_of_it_and_of_earlier_phases() -> None:
+    (gone,) = left_out(task("Activate"), [task("Instantiate", SKIPPED), task("Activate")])
+    ahead, _ = given(DRTaskStatus(), command("skip", "b"))
+    begins = {r.id: r.state for r in without(ahead.resources, [gone])}
+    assert begins == {"a": "Skipped", "b": "Skipped"}
+    assert [r.id for r in without([], [gone])] == ["a"]
+    done = status("Retry", a="Complete", b="NotStarted").resources
+    assert without(done, [gone]) == done

@@ -25,7 +25,7 @@ from leeward.planning.blind import decide_blind
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.manual import decide_manual
 from leeward.planning.record import compose_task
-from leeward.planning.steering import paused_for
+from leeward.planning.steering import paused_for, without
 from leeward.planning.step import FINAL_STATES, StepDecision, StepInput, decide, needs_no_look
 from leeward.planning.step_requests import relaunched
 from leeward.planning.step_types import failed
@@ -110,14 +110,13 @@ class TaskRunner:
         self, task: Held[DRTask], left_out: Sequence[TaskResourceStatus]
     ) -> Held[DRTask]:
         now, status = self._c.now(), task.model.status
-        known = {r.id for r in status.resources}
         changed = status.model_copy(
             update={
                 "state": "InProgress",
                 "start_time": render_time(now),
                 "epoch": self._c.lease.epoch,
                 "message": "looking at AWS",
-                "resources": [*status.resources, *(r for r in left_out if r.id not in known)],
+                "resources": without(status.resources, left_out),
             }
         )
         return await put_status(self._c.kube, task, compose_task(task.model, changed, now))

@@ -318,6 +318,16 @@ def _without(rid: str, state: str, phase: str) -> TaskResourceStatus:
     return TaskResourceStatus(id=rid, state="Skipped", reason="LeftOut", message=message)
 
 
+def without(
+    resources: Sequence[TaskResourceStatus], left_out: Sequence[TaskResourceStatus]
+) -> list[TaskResourceStatus]:
+    """`resources` of a task that begins, with those left out of it that it has not begun."""
+    gone = {r.id: r for r in left_out}
+    known = {r.id for r in resources}
+    begins = [gone.get(r.id, r) if r.state == "NotStarted" else r for r in resources]
+    return [*begins, *(r for r in left_out if r.id not in known)]
+
+
 def _earlier(task: DRTask) -> tuple[str, ...]:
     """Phases of the same wave that come before the task's; none for a clean-up."""
     phases, phase = PHASES.get(task.spec.operation, ()), task.spec.recovery_phase
