@@ -34,7 +34,8 @@ def running_at_home(lab: Any, account: str) -> int:
 
 
 def test_1_full_failover_of_all_waves(lab: Any) -> None:
-    plan = lab.ready_plan(**STOP)
+    waves = [{"name": "data"}, {"name": "web", "gates": [{"before": "Fence"}]}]
+    plan = lab.ready_plan(**STOP, waves=waves)
     assert plan["status"]["location"] == "Primary"
     assert [running_at_home(lab, a) for a in ACCOUNTS.values()] == [2, 2]
     name = lab.start()
