@@ -38,7 +38,7 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: cluster ## Speed and memory, as ratios within one run
+bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,large,idle or all)
 	@$(BIN)/python tests/bench/run.py
 
 generate: $(STAMP) ## Generated files: CRDs and policies

@@ -71,11 +71,15 @@ class Aws:
     Args:
         base_region: Region whose STS is asked for role sessions; not the one that may be failing.
         endpoint_url: endpoint for every service; None: as botocore finds it.
+        read_timeout: seconds that one call may take to be answered.
     """
 
-    def __init__(self, base_region: str, *, endpoint_url: str | None = None) -> None:
+    def __init__(
+        self, base_region: str, *, endpoint_url: str | None = None, read_timeout: int = 60
+    ) -> None:
         self._base_region = base_region
         self._endpoint_url = endpoint_url
+        self._read_timeout = read_timeout
         self._lock = threading.RLock()
         self._base = botocore.session.Session()
         self._sessions: dict[Hashable, botocore.session.Session] = {}
@@ -111,7 +115,7 @@ class Aws:
             if key not in self._clients:
                 session = self._session(identity, account, role)
                 client = session.create_client(
-                    service, region, config=_config(once), endpoint_url=self._endpoint_url
+                    service, region, config=self._config(once), endpoint_url=self._endpoint_url
                 )
                 client.meta.events.register("after-call", _naming(_place(account, role, region)))
                 client.meta.events.register("after-call", self._renewing(identity, session))
@@ -192,10 +196,20 @@ class Aws:
             return self._base.create_client(
                 service,
                 self._base_region,
-                config=_config(once=False),
+                config=self._config(once=False),
                 endpoint_url=self._endpoint_url,
                 **credentials,
             )
+
+    def _config(self, once: bool) -> Config:
+        # `standard`, not `adaptive`: the latter sleeps inside the thread that called.
+        return Config(
+            connect_timeout=5,
+            read_timeout=self._read_timeout,
+            max_pool_connections=32,
+            retries={"mode": "standard", "total_max_attempts": 1 if once else 3},
+            user_agent_extra="leeward",
+        )
 
 
 class AwsScope:
@@ -262,17 +276,6 @@ def _identity(account: Account, role: str) -> Hashable:
         return (account.id, "")
     tags = tuple(sorted(account.session_tags.items()))
     return (account.id, role, account.external_id, account.session_name, tags)
-
-
-def _config(once: bool) -> Config:
-    # `standard`, not `adaptive`: the latter sleeps inside the thread that called.
-    return Config(
-        connect_timeout=5,
-        read_timeout=60,
-        max_pool_connections=32,
-        retries={"mode": "standard", "total_max_attempts": 1 if once else 3},
-        user_agent_extra="leeward",
-    )
 
 
 def _place(account: Account, role: str, region: str) -> str:

@@ -15,6 +15,11 @@ The engine's loop for a task is
 
 so an adapter never sleeps, never retries and never catches an AWS error to make it go away:
 `botocore` errors travel to the engine, which classifies them (`leeward_adapters.errors`).
+
+A person may have a step taken back. The same loop then calls undo() as the action `undo`, and
+observe() is the proof: the target is back when it says NEEDED with the `pre_state` that was
+recorded before the step first acted. So a `pre_state` holds nothing that changes by itself, and
+undo() sets it as a whole, whatever the target is like now.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 
@@ -117,6 +122,9 @@ class Step:
     Absent: this task never asked AWS for anything about it in this attempt."""
     pre_states: Mapping[str, str] = field(default_factory=dict)
     """By target id: `Seen.pre_state` as it was before this task first acted."""
+    relaunch: frozenset[str] = frozenset()
+    """Ids of targets that a person wants to be made anew, in place of what is there. Only in
+    phases whose traits say `relaunch`; what is replaced must first be kept (a snapshot)."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The technology's block of the task's spec (camelCase, as in the API), such as
     `drillNetwork` or `route53`."""
@@ -145,7 +153,8 @@ class Seen:
     reference: str = ""
     """What AWS calls it: a job, a recovery instance, a change."""
     pre_state: str = ""
-    """For NEEDED: JSON of how the target is now, enough to undo the action."""
+    """For NEEDED: JSON of how the target is now, enough to undo the action, and the same for as
+    long as the target is like that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +207,28 @@ class PhaseTraits:
     """Nothing written afterwards on the losing side is recovered."""
     irreversible: bool = False
     """undo() cannot bring it back."""
+    instead: str = ""
+    """For an irreversible phase: why it is, and what a person can do instead."""
+    relaunch: bool = False
+    """observe() and verify() honour `Step.relaunch`."""
+
+
+UNDO: Final = "undo"
+"""The action, in the journal and in `Step.calls`, that stands for Adapter.undo()."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Something that AWS did for an earlier run."""
+
+    reference: str
+    """What AWS calls it, such as a job id."""
+    uid: str
+    """Uid of the execution that asked for it."""
+    at: str
+    """When, in AWS's words (RFC 3339)."""
+    targets: tuple[str, ...]
+    """Ids of the resources that it is about."""
 
 
 class Scope(Protocol):
@@ -267,11 +298,31 @@ class Adapter(Protocol):
         ...
 
     def undo(self, scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
-        """Bring targets back to `step.pre_states`.
+        """Bring targets back to `step.pre_states`; the answer is AWS's reference, as of act().
 
+        It sets what was recorded as a whole, so that it may be repeated.
         Raises `IrreversibleError` where the phase's traits say so.
         """
         ...
+
+
+@runtime_checkable
+class Traceable(Protocol):
+    """An adapter whose service can be asked for the work of runs of which nothing is recorded.
+
+    Optional: not every service tags what it does.
+    """
+
+    def earlier(
+        self, scope: Scope, hub: str, namespace: str, execution: str, uid: str
+    ) -> Sequence[Earlier]:
+        """What an execution of that name asked for under another uid than `uid`. Read-only."""
+        ...
+
+
+def actions_of(adapter: Adapter) -> dict[str, ActionTraits]:
+    """Every action that the engine may carry out with the adapter: its own, and `undo`."""
+    return {UNDO: ActionTraits(repeatable=True, restores=True), **adapter.actions}
 
 
 class IrreversibleError(Exception):

@@ -173,6 +173,7 @@ def _attributes(
     known = {
         "originInstanceId": origin,
         "originRegion": cloud.get("originRegion", ""),
+        "originAccountId": cloud.get("originAccountID", ""),
         "replicationState": replication.get("dataReplicationState", ""),
         "lag": replication.get("lagDuration", ""),
         "lastSeen": raw.get("lifeCycle", {}).get("lastSeenByServiceDateTime", ""),

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from leeward_adapters import drs_instances, drs_launch, drs_servers, drs_templates, ec2
+from leeward_adapters import (
+    drs_instances,
+    drs_jobs,
+    drs_launch,
+    drs_relaunch,
+    drs_servers,
+    drs_templates,
+    ec2,
+)
 from leeward_adapters.base import (
     ActionTraits,
+    Earlier,
     Finding,
+    IrreversibleError,
     Observed,
     Phase,
     PhaseTraits,
@@ -19,6 +29,7 @@ from leeward_adapters.base import (
 from leeward_adapters.drs_instances import TERMINATE
 from leeward_adapters.drs_jobs import BATCH
 from leeward_adapters.drs_launch import LAUNCH
+from leeward_adapters.drs_relaunch import RELAUNCH, SNAPSHOT
 from leeward_adapters.drs_templates import PREPARE, RESTORE
 from leeward_adapters.ec2 import START
 
@@ -31,7 +42,8 @@ class Drs:
     `Activate` starts them and waits for EC2's status checks; `Cleanup` ends what a Test launched.
 
     * A recovery instance that is not a drill's is never launched over: a Failover adopts it, a
-      Test is refused.
+      Test is refused. Only where a person asks for that server is it replaced, after its volumes
+      are in snapshots.
     * A Test launches into the drill network of `settings["drillNetwork"]` by a launch template
       version of its own, and puts the template back when the launch is over. A Failover puts it
       back before it launches.
@@ -41,16 +53,27 @@ class Drs:
     kind: ClassVar[str] = "drs"
     phases: ClassVar[Mapping[Phase, PhaseTraits]] = {
         # Launched stopped: nothing runs, nobody is served. But what is launched is the newest
-        # point in time of now. A Test's instances are ended by undo(), a Failover's stay.
-        Phase.INSTANTIATE: PhaseTraits(inert=True, fixes_recovery_point=True, irreversible=True),
+        # point in time of now.
+        Phase.INSTANTIATE: PhaseTraits(
+            inert=True,
+            fixes_recovery_point=True,
+            irreversible=True,
+            instead=drs_launch.IRREVERSIBLE,
+            relaunch=True,
+        ),
         Phase.ACTIVATE: PhaseTraits(inert=False),
-        Phase.CLEANUP: PhaseTraits(inert=False, irreversible=True),
+        Phase.CLEANUP: PhaseTraits(
+            inert=False, irreversible=True, instead=drs_instances.IRREVERSIBLE
+        ),
     }
     # In the order in which they are to be done: a template is put back before anything new.
     actions: ClassVar[Mapping[str, ActionTraits]] = {
         RESTORE: ActionTraits(repeatable=True, batch=BATCH, restores=True),
         PREPARE: ActionTraits(repeatable=True, batch=BATCH),
         LAUNCH: ActionTraits(repeatable=False, batch=BATCH),
+        # One server, so that AWS's answer is about the whole batch.
+        SNAPSHOT: ActionTraits(repeatable=False, batch=1),
+        RELAUNCH: ActionTraits(repeatable=False, batch=BATCH),
         START: ActionTraits(repeatable=True, batch=BATCH),
         TERMINATE: ActionTraits(repeatable=True, batch=BATCH),
     }
@@ -89,6 +112,7 @@ class Drs:
                 "ec2:CreateNetworkInterfacePermission",
                 "ec2:CreateSecurityGroup",
                 "ec2:CreateSnapshot",
+                "ec2:CreateSnapshots",
                 "ec2:CreateTags",
                 "ec2:CreateVolume",
                 "ec2:DeleteLaunchTemplateVersions",
@@ -139,7 +163,8 @@ class Drs:
     def observe(self, scope: Scope, step: Step) -> Observed:
         """What DRS and EC2 show of each server."""
         if step.phase is Phase.INSTANTIATE:
-            return drs_launch.observe(scope, step)
+            look = drs_relaunch.observe if step.relaunch else drs_launch.observe
+            return look(scope, step)
         if step.phase is Phase.ACTIVATE:
             return drs_instances.observe_activate(scope, step)
         if step.phase is Phase.CLEANUP:
@@ -155,6 +180,10 @@ class Drs:
                 return drs_templates.restore(scope, batch)
             case drs_launch.LAUNCH:
                 return drs_launch.launch(scope, step, call, batch)
+            case drs_relaunch.SNAPSHOT:
+                return drs_relaunch.snapshot(scope, step, call, batch)
+            case drs_relaunch.RELAUNCH:
+                return drs_relaunch.relaunch(scope, step, call, batch)
             case ec2.START:
                 return drs_instances.start(scope, step, batch)
             case drs_instances.TERMINATE:
@@ -167,18 +196,23 @@ class Drs:
         Started and ended: what observe() looks at is the proof already.
         """
         if step.phase is Phase.INSTANTIATE:
-            return drs_launch.verify(scope, step)
+            prove = drs_relaunch.verify if step.relaunch else drs_launch.verify
+            return prove(scope, step)
         return self.observe(scope, step)
 
     def undo(self, scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
-        """Stop what was started; end what a Test launched.
+        """Stop what Activate started.
 
         Raises:
-            IrreversibleError: instances that a Failover launched, or that Cleanup ended.
+            IrreversibleError: instances that were launched, or that Cleanup ended.
         """
         if step.phase is Phase.ACTIVATE:
             ec2.stop(scope, ec2.were_stopped(step.pre_states, batch))
             return ""
-        if step.phase is Phase.INSTANTIATE:
-            return drs_launch.undo(scope, step, batch)
-        return drs_instances.undo_cleanup(scope)
+        raise IrreversibleError(f"{ec2.place(scope)}: {self.phases[step.phase].instead}")
+
+    def earlier(
+        self, scope: Scope, hub: str, namespace: str, execution: str, uid: str
+    ) -> Sequence[Earlier]:
+        """Launch jobs that carry the tags of such a run (a TERMINATE job takes no tags)."""
+        return drs_jobs.earlier(scope.client("drs"), hub, namespace, execution, uid)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from leeward_adapters import drs_jobs, drs_templates, ec2
 from leeward_adapters.base import (
-    IrreversibleError,
     Observed,
     Scope,
     Seen,
@@ -21,6 +20,10 @@ from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
 TERMINATE: Final = "terminate"
+IRREVERSIBLE: Final = (
+    "drill instances that were ended are gone, as they were meant to be; run the Test again if "
+    "they are needed"
+)
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
 
 
@@ -213,15 +216,3 @@ def terminate(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
         return ""
     answer = scope.client("drs", once=True).terminate_recovery_instances(recoveryInstanceIDs=ids)
     return str(answer.get("job", {}).get("jobID", ""))
-
-
-def undo_cleanup(scope: Scope) -> NoReturn:
-    """Always raises: ended instances are gone, and a drill's were meant to go.
-
-    Raises:
-        IrreversibleError: always.
-    """
-    raise IrreversibleError(
-        f"drill instances that were ended in {place(scope)} are gone; run the Test again if they "
-        "are needed"
-    )

@@ -13,13 +13,15 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters.base import Call, Scope, Step
+from leeward_adapters.base import Call, Earlier, Scope, Step
 from leeward_adapters.ec2 import place
 
 TASK_TAG: Final = "leeward:task"
 CALL_TAG: Final = "leeward:call"
 EXECUTION_TAG: Final = "leeward:execution"
 EXECUTION_UID_TAG: Final = "leeward:execution-uid"
+NAMESPACE_TAG: Final = "leeward:namespace"
+HUB_TAG: Final = "leeward:hub"
 
 CLOCK_SKEW: Final = timedelta(minutes=2)
 """How far AWS's clock may be behind the operator's."""
@@ -108,6 +110,25 @@ def answers(part: Part, call: Call | None) -> bool:
     return call is not None and part.tags.get(CALL_TAG) == call.id
 
 
+def earlier(drs: Any, hub: str, namespace: str, execution: str, uid: str) -> list[Earlier]:
+    """Launch jobs of an execution of that name under another uid, newest first.
+
+    DescribeJobs filters by no tag, so that all jobs that DRS still has are listed.
+    """
+    of_name = {HUB_TAG: hub, NAMESPACE_TAG: namespace, EXECUTION_TAG: execution}
+    return [
+        Earlier(
+            reference=job["jobID"],
+            uid=job["tags"].get(EXECUTION_UID_TAG, ""),
+            at=job.get("creationDateTime", ""),
+            targets=tuple(s["sourceServerID"] for s in job.get("participatingServers", [])),
+        )
+        for job in _jobs(drs, {})
+        if of_name.items() <= job.get("tags", {}).items()
+        and job["tags"].get(EXECUTION_UID_TAG) != uid
+    ]
+
+
 def capacity(scope: Scope, parts: Sequence[Part]) -> Capacity:
     """Head-room below both quotas; jobs of others, and TERMINATE jobs, count too."""
     jobs = {part.job for part in parts if part.active}
@@ -153,10 +174,14 @@ def describe(part: Part, step: Step) -> str:
     return f"in {part.type} job {part.job} {whose} ({part.status}): waiting for its end"
 
 
-def _parts(drs: Any, filters: Mapping[str, Any]) -> list[Part]:
+def _jobs(drs: Any, filters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Jobs as DRS describes them, newest first."""
     pages = drs.get_paginator("describe_jobs").paginate(filters=filters)
     jobs = [job for page in pages for job in page.get("items", [])]
-    jobs.sort(key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
+    return sorted(jobs, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
+
+
+def _parts(drs: Any, filters: Mapping[str, Any]) -> list[Part]:
     return [
         Part(
             job=job["jobID"],
@@ -166,7 +191,7 @@ def _parts(drs: Any, filters: Mapping[str, Any]) -> list[Part]:
             tags=job.get("tags", {}),
             server=server.get("sourceServerID", ""),
         )
-        for job in jobs
+        for job in _jobs(drs, filters)
         for server in job.get("participatingServers", [])
     ]
 

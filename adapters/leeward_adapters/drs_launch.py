@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_templates, ec2
-from leeward_adapters.base import IrreversibleError, Observed, Scope, Seen, State, Step, Target
+from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_jobs import CALL_TAG, Part
 from leeward_adapters.drs_templates import PREPARE, Network
 from leeward_adapters.ec2 import place
 
 LAUNCH: Final = "launch"
+IRREVERSIBLE: Final = (
+    "what DRS launched stays. A Failover's recovery instances may hold the only good copy, and "
+    "serve nobody while they are stopped; when they are surely not needed, end them by "
+    "TerminateRecoveryInstances in the DRS console (their launch disposition is STOPPED since this "
+    "run). A Test's are ended by its clean-up"
+)
 
 
 @dataclass(slots=True)
@@ -45,6 +51,11 @@ def launch(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
     the id of the batch as a tag, by which observe() finds it again.
     """
     drs_templates.ensure(scope, step, call, batch)
+    return start_recovery(scope, step, call, batch)
+
+
+def start_recovery(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
+    """The call itself. It ends the recovery instances that the servers have."""
     answer = scope.client("drs", once=True).start_recovery(
         sourceServers=[{"sourceServerID": target.id} for target in batch],
         isDrill=step.drill,
@@ -66,22 +77,6 @@ def verify(scope: Scope, step: Step) -> Observed:
     machines = ec2.describe(scope.client("ec2"), ids) if ids else {}
     proved = {s: _proved(scope, observed.targets[s], chosen[s], network, machines) for s in done}
     return Observed({**observed.targets, **proved}, observed.capacity, observed.capacity_reason)
-
-
-def undo(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
-    """End a drill's instances; a Failover's stay.
-
-    Raises:
-        IrreversibleError: the step is not a Test's.
-    """
-    if step.drill:
-        return drs_instances.terminate(scope, step, batch)
-    raise IrreversibleError(
-        f"the recovery instances that DRS launched in {place(scope)} stay, because they may hold "
-        "the only good copy. While they are stopped they serve nobody. When they are surely not "
-        "needed, end them by TerminateRecoveryInstances in the DRS console; their launch "
-        "disposition is STOPPED since this run"
-    )
 
 
 def _never(scope: Scope, step: Step, target: Target) -> Seen | None:
@@ -252,6 +247,16 @@ def _proved(
     if instance is None:
         message = f"{seen.message}; DRS in {place(scope)} does not list its recovery instance yet"
         return Seen(State.RUNNING, message=message, reference=seen.reference)
+    if (not_there := unsettled(scope, instance)) is not None:
+        return not_there
+    if network is not None:
+        return _in_network(scope, instance, network, machines.get(instance.id))
+    message = f"recovery instance {instance.id} is {instance.state.lower()}"
+    return Seen(State.DONE, reason=seen.reason, message=message, reference=instance.id)
+
+
+def unsettled(scope: Scope, instance: RecoveryInstance) -> Seen | None:
+    """What is said of an instance that is neither stopped nor running; None: it is."""
     if not instance.live:
         return Seen(
             State.FAILED,
@@ -260,13 +265,10 @@ def _proved(
             "somebody ended it; retry launches the server again",
             reference=instance.id,
         )
-    if instance.state not in {"STOPPED", "RUNNING"}:
-        message = f"recovery instance {instance.id} is {instance.state}"
-        return Seen(State.RUNNING, message=message, reference=instance.id)
-    if network is not None:
-        return _in_network(scope, instance, network, machines.get(instance.id))
-    message = f"recovery instance {instance.id} is {instance.state.lower()}"
-    return Seen(State.DONE, reason=seen.reason, message=message, reference=instance.id)
+    if instance.state in {"STOPPED", "RUNNING"}:
+        return None
+    message = f"recovery instance {instance.id} is {instance.state}"
+    return Seen(State.RUNNING, message=message, reference=instance.id)
 
 
 def _in_network(

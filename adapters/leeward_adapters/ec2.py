@@ -1,10 +1,11 @@
-"""Amazon EC2: instances that wait stopped in the recovery Region (pilot light) and are started."""
+"""Amazon EC2: instances are stopped where they must write no more, and started where they serve."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from leeward_adapters.base import (
@@ -22,6 +23,7 @@ from leeward_adapters.base import (
 )
 
 START: Final = "start"
+STOP: Final = "stop"
 # What a person's own StopInstances leaves behind; anything else under a Client. or Server. code
 # says that EC2 itself put the instance back (a key that may not be used, no capacity).
 _STOPPED_ON_PURPOSE: Final = frozenset(
@@ -42,6 +44,10 @@ class Instance:
     checks: tuple[str, ...] = ()
     """Results of system and instance status check, of a running instance: `ok`,
     `initializing`, `impaired`, `insufficient-data`, `not-applicable`."""
+    launched: datetime | None = None
+    """When it was last started, by EC2's clock."""
+    volumes: tuple[str, ...] = ()
+    """Ids of its EBS volumes."""
 
 
 def describe(ec2: Any, ids: Iterable[str]) -> dict[str, Instance]:
@@ -68,9 +74,7 @@ def describe_checked(ec2: Any, ids: Iterable[str]) -> dict[str, Instance]:
         for raw in ec2.describe_instance_status(InstanceIds=chunk)["InstanceStatuses"]:
             instance = found[raw["InstanceId"]]
             checks = tuple(raw.get(k, {}).get("Status", "") for k in _CHECKS)
-            found[instance.id] = Instance(
-                instance.id, instance.state, instance.subnet, checks=checks
-            )
+            found[instance.id] = replace(instance, checks=checks)
     return found
 
 
@@ -103,6 +107,34 @@ def activation(instance: Instance, call: Call | None, where: str) -> Seen:
     )
 
 
+def fencing(
+    instance_id: str, instance: Instance | None, call: Call | None, pre_state: str, where: str
+) -> Seen:
+    """How far an instance is on the way to being stopped.
+
+    Args:
+        instance_id: the instance that is meant.
+        instance: what EC2 says of it; None: EC2 knows no such instance.
+        call: the newest batch that the instance was part of.
+        pre_state: what was noted before this task first stopped it; empty: it never did.
+        where: account and Region, for the message.
+    """
+    if instance is None or instance.state == "terminated":
+        # What does not exist cannot write.
+        message = f"there is no instance {instance_id} in {where} any more"
+        return Seen(State.DONE, reason="InstanceGone", message=message, reference=instance_id)
+    match instance.state:
+        case "stopped":
+            adopted = "" if call or pre_state else "Adopted"
+            message = f"instance {instance.id} is stopped"
+            return Seen(State.DONE, reason=adopted, message=message, reference=instance.id)
+        case "running":
+            return _running(instance, call, where)
+    # One that is still starting cannot be stopped yet (IncorrectInstanceState).
+    message = f"instance {instance.id} is {instance.state}"
+    return Seen(State.RUNNING, message=message, reference=instance.id)
+
+
 def start(scope: Scope, ids: Sequence[str]) -> None:
     """StartInstances; an instance that runs already stays as it is."""
     if ids:
@@ -117,23 +149,35 @@ def stop(scope: Scope, ids: Sequence[str]) -> None:
 
 def were_stopped(pre_states: Mapping[str, str], batch: Sequence[Target]) -> list[str]:
     """Ids of the batch's instances that were stopped before the step first acted."""
+    return _were("stopped", pre_states, batch)
+
+
+def _were(wanted: str, pre_states: Mapping[str, str], batch: Sequence[Target]) -> list[str]:
     states = (json.loads(pre_states[t.id]) for t in batch if pre_states.get(t.id))
-    return [state["instanceId"] for state in states if state["state"] == "stopped"]
+    return [state["instanceId"] for state in states if state["state"] == wanted]
 
 
 class Ec2:
-    """Instances in the recovery Region that are kept stopped until they are needed.
+    """Instances that are stopped on the losing side, or wait stopped on the recovered one.
 
-    A target's id is the instance id, in the account and Region of the scope. `Activate` starts
-    it and waits until EC2's system and instance status checks both pass. A Test is refused: the
-    instance is production's own standby, not a copy that a drill may use.
+    A target's id is the instance id, in the account and Region of the scope. `Fence` stops it, so
+    that it writes no more; one that EC2 does not know any more is fenced as well. `Activate`
+    starts it and waits until EC2's system and instance status checks both pass. A Test is
+    refused: the instance is production's own, not a copy that a drill may use.
     """
 
     kind: ClassVar[str] = "ec2"
-    phases: ClassVar[Mapping[Phase, PhaseTraits]] = {Phase.ACTIVATE: PhaseTraits(inert=False)}
-    actions: ClassVar[Mapping[str, ActionTraits]] = {START: ActionTraits(repeatable=True)}
+    phases: ClassVar[Mapping[Phase, PhaseTraits]] = {
+        Phase.FENCE: PhaseTraits(inert=False),
+        Phase.ACTIVATE: PhaseTraits(inert=False),
+    }
+    actions: ClassVar[Mapping[str, ActionTraits]] = {
+        STOP: ActionTraits(repeatable=True),
+        START: ActionTraits(repeatable=True),
+    }
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
         "Read": frozenset({"ec2:DescribeInstances", "ec2:DescribeInstanceStatus"}),
+        "Fence": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
         "Activate": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
     }
 
@@ -147,35 +191,49 @@ class Ec2:
         ]
 
     def observe(self, scope: Scope, step: Step) -> Observed:
-        """State of each instance, and its status checks."""
+        """State of each instance; in Activate its status checks too."""
         if step.drill:
             seen = Seen(
                 State.REFUSED,
                 reason="NotInATest",
-                message="a standby instance of production is not started in a Test; leave it out",
+                message="an instance of production is neither started nor stopped in a Test; "
+                "leave it out",
             )
             return Observed({t.id: seen for t in step.targets})
-        found = describe_checked(scope.client("ec2"), (t.id for t in step.targets))
-        return Observed({t.id: self._seen(scope, found.get(t.id), t, step) for t in step.targets})
+        ec2, ids = scope.client("ec2"), [t.id for t in step.targets]
+        if step.phase is Phase.FENCE:
+            found = describe(ec2, ids)
+            return Observed({t: _fenced(t, found.get(t), scope, step) for t in ids})
+        found = describe_checked(ec2, ids)
+        return Observed({t: _activated(t, found.get(t), scope, step) for t in ids})
 
     def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
-        """Start the instances."""
-        start(scope, [t.id for t in batch])
+        """Start or stop the instances."""
+        {START: start, STOP: stop}[action](scope, [t.id for t in batch])
         return ""
 
     def verify(self, scope: Scope, step: Step) -> Observed:
-        """The status checks are the proof; observe() has looked at them."""
+        """EC2's states and status checks are the proof; observe() has looked at them."""
         return self.observe(scope, step)
 
     def undo(self, scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
-        """Stop those that were stopped before."""
-        stop(scope, were_stopped(step.pre_states, batch))
+        """Start those that ran before they were fenced; stop those that were started."""
+        if step.phase is Phase.FENCE:
+            start(scope, _were("running", step.pre_states, batch))
+        else:
+            stop(scope, were_stopped(step.pre_states, batch))
         return ""
 
-    def _seen(self, scope: Scope, instance: Instance | None, target: Target, step: Step) -> Seen:
-        if instance is None:
-            return Seen(State.REFUSED, reason="InstanceMissing", message=_missing(target.id, scope))
-        return activation(instance, step.calls.get(target.id), place(scope))
+
+def _fenced(target: str, instance: Instance | None, scope: Scope, step: Step) -> Seen:
+    pre_state = step.pre_states.get(target, "")
+    return fencing(target, instance, step.calls.get(target), pre_state, place(scope))
+
+
+def _activated(target: str, instance: Instance | None, scope: Scope, step: Step) -> Seen:
+    if instance is None:
+        return Seen(State.REFUSED, reason="InstanceMissing", message=_missing(target, scope))
+    return activation(instance, step.calls.get(target), place(scope))
 
 
 def place(scope: Scope) -> str:
@@ -198,6 +256,12 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
         subnet=raw.get("SubnetId", ""),
         reason_code=reason.get("Code", ""),
         reason=reason.get("Message", ""),
+        launched=raw.get("LaunchTime"),
+        volumes=tuple(
+            mapping["Ebs"]["VolumeId"]
+            for mapping in raw.get("BlockDeviceMappings", [])
+            if "Ebs" in mapping
+        ),
     )
 
 
@@ -236,6 +300,31 @@ def _stopped(instance: Instance, call: Call | None, where: str) -> Seen:
         State.NEEDED,
         action=START,
         message=f"instance {instance.id} is stopped",
+        reference=instance.id,
+        pre_state=json.dumps({"instanceId": instance.id, "state": instance.state}),
+    )
+
+
+def _running(instance: Instance, call: Call | None, where: str) -> Seen:
+    """To be stopped; or failed, where somebody started it again after EC2 had agreed to stop it.
+
+    A start gives an instance a new launch time, by EC2's clock. If the operator's is ahead, a
+    start soon after the stop goes unnoticed, and the instance is simply stopped again.
+    """
+    agreed = call is not None and call.action == STOP and not call.in_doubt
+    if call and agreed and instance.launched and instance.launched > call.at:
+        return Seen(
+            State.FAILED,
+            reason="Restarted",
+            message=f"instance {instance.id} in {where} was stopped and runs again since "
+            f"{instance.launched}: something starts it (a schedule, an Auto Scaling group, a "
+            "person). Stop that first, then retry",
+            reference=instance.id,
+        )
+    return Seen(
+        State.NEEDED,
+        action=STOP,
+        message=f"instance {instance.id} runs",
         reference=instance.id,
         pre_state=json.dumps({"instanceId": instance.id, "state": instance.state}),
     )

@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
-from leeward_adapters.base import ErrorClass
+from leeward_adapters.base import ErrorClass, IrreversibleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,26 @@ THROTTLES: Final = frozenset(
         "PriorRequestNotComplete",
         "APICallRateForCustomerExceeded",
         "APICallRateForCustomerExceededFault",
+        "KMSThrottling",
     }
 )
 QUOTAS: Final = frozenset(
-    {"ServiceQuotaExceededException", "LimitExceededException", "VcpuLimitExceeded"}
+    {
+        "ServiceQuotaExceededException",
+        "LimitExceededException",
+        "VcpuLimitExceeded",
+        "AutomationExecutionLimitExceededException",
+    }
 )
 CONFLICTS: Final = frozenset(
-    {"ConflictException", "ResourceInUseException", "IncorrectInstanceState", "IncorrectState"}
+    {
+        "ConflictException",
+        "ResourceInUseException",
+        "IncorrectInstanceState",
+        "IncorrectState",
+        "ScalingActivityInProgress",
+        "ResourceContention",
+    }
 )
 DENIALS: Final = frozenset(
     {
@@ -71,7 +84,7 @@ EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExp
 
 
 def classify(error: Exception) -> Fault:
-    """Class of an error that a botocore client raised.
+    """Class of an error that a botocore client, or an adapter's undo(), raised.
 
     An HTTP 5xx or a lost connection is IN_DOUBT: the call may have taken effect. What never left
     this process (bad parameters, no credentials, no route) is not.
@@ -84,6 +97,8 @@ def classify(error: Exception) -> Fault:
         return Fault(ErrorClass.DENIED, type(error).__name__, str(error))
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return Fault(ErrorClass.TRANSIENT, type(error).__name__, str(error))
+    if isinstance(error, IrreversibleError):
+        return Fault(ErrorClass.FINAL, "Irreversible", str(error))
     if isinstance(error, BotoCoreError):
         return Fault(ErrorClass.IN_DOUBT, type(error).__name__, str(error))
     raise error

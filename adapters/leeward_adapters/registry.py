@@ -18,6 +18,8 @@ from leeward_adapters.base import Adapter
 GROUP: Final = "leeward.adapters"
 
 BUILT_IN: Final = {
+    "automation": "leeward_adapters.automation:Automation",
+    "autoscaling": "leeward_adapters.autoscaling:Autoscaling",
     "drs": "leeward_adapters.drs:Drs",
     "ec2": "leeward_adapters.ec2:Ec2",
     "route53": "leeward_adapters.route53:Route53",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from botocore.exceptions import ClientError
 
 from leeward_adapters.base import (
+    UNDO,
     ActionTraits,
     Finding,
     Observed,
@@ -161,6 +162,10 @@ class Route53:
         key = _parse(target.id)
         current = look.found[key]
         call = step.calls.get(target.id)
+        if call is not None and call.action == UNDO and call.reference:
+            seen = _of_change(scope, call.reference, statuses)
+            if seen.state is State.RUNNING:
+                return seen
         if _canonical(look.wanted[key]) == _canonical(current):
             if call is None:
                 return Seen(State.DONE, reason="Adopted", message="it was as wanted already")

@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 
 from leeward_adapters.aws import Account, Aws, AwsScope
-from leeward_adapters.base import Adapter, Call, Observed, Phase, Seen, State, Step, Target
+from leeward_adapters.base import (
+    UNDO,
+    Adapter,
+    Call,
+    Observed,
+    Phase,
+    Seen,
+    State,
+    Step,
+    Target,
+    actions_of,
+)
 from leeward_adapters.registry import adapter
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.clock import Clock
@@ -111,12 +122,15 @@ class Task:
     operation: str
     targets: tuple[Target, ...]
     settings: dict[str, Any]
+    region: str = RECOVERY
     execution: str = "orders-1"
     token: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     calls: dict[str, Call] = field(default_factory=dict)
     pre_states: dict[str, str] = field(default_factory=dict)
     sent: list[tuple[str, list[str]]] = field(default_factory=list)
+    relaunch: frozenset[str] = frozenset()
+    namespace: str = "orders"
 
     @property
     def step(self) -> Step:
@@ -129,9 +143,11 @@ class Task:
             targets=self.targets,
             calls=dict(self.calls),
             pre_states=dict(self.pre_states),
+            relaunch=self.relaunch,
             settings=self.settings,
             tags={
                 "leeward:hub": "sandbox",
+                "leeward:namespace": self.namespace,
                 "leeward:execution": self.execution,
                 "leeward:execution-uid": f"uid-of-{self.execution}",
                 "leeward:operation": self.operation,
@@ -141,7 +157,7 @@ class Task:
         )
 
     def observe(self) -> Observed:
-        return self.adapter.observe(self.sandbox.scope(), self.step)
+        return self.adapter.observe(self.sandbox.scope(self.region), self.step)
 
     def seen(self, target: str) -> Seen:
         return self.observe().targets[target]
@@ -153,7 +169,7 @@ class Task:
         call = Call(f"call-{uuid.uuid4()}", action, datetime.now(UTC), in_doubt=True)
         self._note(batch, call)
         self.sent.append((action, [t.id for t in batch]))
-        reference = self.adapter.act(self.sandbox.scope(), now, action, call.id, batch)
+        reference = self.adapter.act(self.sandbox.scope(self.region), now, action, call.id, batch)
         self._note(batch, replace(call, in_doubt=False, reference=reference))
         return reference
 
@@ -161,10 +177,11 @@ class Task:
         """The newest batch, but nothing hides one that is not repeatable."""
         for target in batch:
             known = self.calls.get(target.id)
+            traits = actions_of(self.adapter)
             if (
                 known is None
-                or self.adapter.actions[known.action].repeatable
-                or not self.adapter.actions[call.action].repeatable
+                or traits[known.action].repeatable
+                or not traits[call.action].repeatable
             ):
                 self.calls[target.id] = call
 
@@ -177,9 +194,9 @@ class Task:
                 wanted.setdefault(seen.action, []).append(target)
                 if seen.pre_state:
                     self.pre_states.setdefault(target, seen.pre_state)
-        for action in self.adapter.actions:
+        for action, traits in self.adapter.actions.items():
             if action in wanted:
-                self.act(action, wanted[action])
+                self.act(action, wanted[action][: traits.batch])
                 return observed
         self.sandbox.control.advance(60)
         return observed
@@ -190,7 +207,7 @@ class Task:
         for _ in range(passes):
             observed = self.advance_once()
             if all(s.state in final | {State.DONE} for s in observed.targets.values()):
-                proof = self.adapter.verify(self.sandbox.scope(), self.step).targets
+                proof = self.adapter.verify(self.sandbox.scope(self.region), self.step).targets
                 if all(s.state in final | {State.DONE} for s in proof.values()):
                     return dict(proof)
         raise AssertionError(f"not through after {passes} passes: {self.observe().targets}")
@@ -199,9 +216,35 @@ class Task:
         """What `retry` does to a task."""
         self.calls.clear()
 
+    def launch_anew(self, *ids: str) -> None:
+        """What `relaunch` does to a task."""
+        self.next_attempt()
+        self.relaunch = frozenset(ids)
+        for target in ids:
+            self.pre_states.pop(target, None)
+
+    def undo(self, ids: Sequence[str] | None = None) -> None:
+        """What `undo` does: undo() as a batch of the journal, then time goes by."""
+        self.next_attempt()
+        batch = [t for t in self.targets if ids is None or t.id in ids]
+        call = Call(f"call-{uuid.uuid4()}", UNDO, datetime.now(UTC), in_doubt=True)
+        reference = self.adapter.undo(self.sandbox.scope(self.region), self.step, call.id, batch)
+        self._note(batch, replace(call, in_doubt=False, reference=reference))
+
+    def is_back(self, target: str) -> bool:
+        """The proof of an undo, as the engine's planning takes it."""
+        seen = self.seen(target)
+        return seen.state is State.NEEDED and seen.pre_state == self.pre_states[target]
+
 
 MakeSandbox = Callable[..., Sandbox]
 MakeTask = Callable[..., Task]
+
+
+@pytest.fixture
+def new_account() -> Callable[[], str]:
+    """Makes account ids that no other test has."""
+    return lambda: str(next(_accounts))
 
 
 @pytest.fixture

@@ -35,20 +35,40 @@ def test_recovery_instances_are_started_and_checked(
 
 
 @pytest.mark.aws
-def test_undo_stops_what_was_stopped_before(sandbox: Any, make_task: Any) -> None:
-    servers = sandbox.servers()
-    launched = make_task(sandbox, servers).run()
-    task = make_task(sandbox, servers, phase=Phase.ACTIVATE)
+@pytest.mark.parametrize("operation", ["Failover", "Test"])
+def test_undo_stops_what_was_stopped_before_and_that_can_be_seen(
+    sandbox: Any, make_task: Any, operation: str
+) -> None:
+    first, second = sandbox.servers()
+    launched = make_task(sandbox, [first, second], operation=operation).run()
+    task = make_task(sandbox, [first, second], operation=operation, phase=Phase.ACTIVATE)
     task.run()
+    assert not task.is_back(first)
 
-    task.adapter.undo(sandbox.scope(), task.step, "call-x", task.targets)
+    task.undo([first])
+    assert task.seen(first).state is State.RUNNING
     sandbox.control.advance(120)
 
-    answer = sandbox.client("ec2").describe_instances(
-        InstanceIds=[seen.reference for seen in launched.values()]
-    )
-    states = {i["State"]["Name"] for r in answer["Reservations"] for i in r["Instances"]}
-    assert states == {"stopped"}
+    assert task.is_back(first)
+    assert not task.is_back(second)
+    ids = {server: seen.reference for server, seen in launched.items()}
+    answer = sandbox.client("ec2").describe_instances(InstanceIds=list(ids.values()))
+    machines = [i for r in answer["Reservations"] for i in r["Instances"]]
+    states = {i["InstanceId"]: i["State"]["Name"] for i in machines}
+    assert states == {ids[first]: "stopped", ids[second]: "running"}
+
+
+@pytest.mark.aws
+def test_what_was_undone_is_started_again_by_a_new_attempt(sandbox: Any, make_task: Any) -> None:
+    servers = sandbox.servers()
+    make_task(sandbox, servers).run()
+    task = make_task(sandbox, servers, phase=Phase.ACTIVATE)
+    task.run()
+    task.undo()
+    sandbox.control.advance(120)
+    task.next_attempt()
+
+    assert {seen.state for seen in task.run().values()} == {State.DONE}
 
 
 @pytest.mark.aws
@@ -96,7 +116,7 @@ def test_standby_instances_are_started_by_the_ec2_adapter(sandbox: Any, make_tas
     proof = task.run()
     assert proof[standby].state is State.DONE
     assert (proof[absent].state, proof[absent].reason) == (State.REFUSED, "InstanceMissing")
-    task.adapter.undo(sandbox.scope(), task.step, "call-x", task.targets)
+    task.undo()
     assert sandbox.calls("StopInstances")[-1]["params"]["InstanceIds"] == [standby]
 
 

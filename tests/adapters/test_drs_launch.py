@@ -328,26 +328,18 @@ def test_an_instance_that_vanished_is_launched_again_by_a_new_attempt(
     assert proof[server].reference != first
 
 
-def test_undoing_a_failovers_launch_is_refused_with_what_a_person_can_do(
-    sandbox: Any, make_task: Any
+@pytest.mark.parametrize("operation", ["Failover", "Test"])
+def test_undoing_a_launch_is_refused_with_what_a_person_can_do(
+    sandbox: Any, make_task: Any, operation: str
 ) -> None:
-
-    task = make_task(sandbox, sandbox.servers())
+    task = make_task(sandbox, sandbox.servers(), operation=operation)
     task.run()
 
-    with pytest.raises(IrreversibleError, match="TerminateRecoveryInstances"):
-        task.adapter.undo(sandbox.scope(), task.step, "call-x", task.targets)
+    with pytest.raises(IrreversibleError, match="TerminateRecoveryInstances") as refused:
+        task.undo()
+    assert classify(refused.value).kind is ErrorClass.FINAL
+    assert task.adapter.phases[Phase.INSTANTIATE].instead in str(refused.value)
     assert sandbox.calls("TerminateRecoveryInstances") == []
-
-
-def test_undoing_a_tests_launch_ends_its_instances(sandbox: Any, make_task: Any) -> None:
-    task = make_task(sandbox, sandbox.servers(), operation="Test")
-    task.run()
-
-    task.adapter.undo(sandbox.scope(), task.step, "call-x", task.targets)
-    sandbox.control.advance(600)
-
-    assert sandbox.client("drs").describe_recovery_instances(filters={})["items"] == []
 
 
 def test_a_phase_that_drs_lacks_is_an_error(sandbox: Any, make_task: Any) -> None:

@@ -50,7 +50,7 @@ def test_an_adapter_is_made_once() -> None:
 
 
 def test_an_unknown_kind_is_refused_by_name() -> None:
-    with pytest.raises(AdapterError, match="no adapter 'vmware'; known: drs, ec2, route53"):
+    with pytest.raises(AdapterError, match=r"no adapter 'vmware'; known: .*drs, ec2.*, route53"):
         adapter("vmware")
 
 

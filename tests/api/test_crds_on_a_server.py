@@ -95,7 +95,7 @@ def test_explain_shows_our_descriptions(cluster: Cluster) -> None:
     text = " ".join(_until(explain, lambda text: "FIELDS" in text).split())
     assert "The order of recovery." in text
     assert "Name of the wave, part of the names of its gate and tasks." in text
-    assert "Not supported by this version: every resource is critical." in text
+    assert "Not supported by this version: actions." in text
 
 
 def test_defaults_of_scalars_are_filled_in(cluster: Cluster) -> None:
@@ -110,19 +110,14 @@ def test_defaults_of_scalars_are_filled_in(cluster: Cluster) -> None:
 _ROUTE53 = "spec.waves.2.tasks.0"
 _NOT_SUPPORTED = "is not supported by this version of Leeward"
 _MANUAL = {"name": "call", "type": "Manual", "manual": {"instructions": "Call."}}
+_CHECK = {"name": "ping", "type": "Check", "check": {"url": "https://example.com"}}
 _WAVE = {"name": "w", "number": 1}
 _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
     (
         "recoveryplan.yaml",
-        "spec.waves.1.prewarm",
-        "WhenInert",
-        f"waves[].prewarm: WhenInert {_NOT_SUPPORTED}: waves run strictly one after the other",
-    ),
-    (
-        "recoveryplan.yaml",
-        "spec.waves.1.tolerance",
-        {"minSuccess": "95%"},
-        f"waves[].tolerance {_NOT_SUPPORTED}: every resource is critical",
+        "spec.waves.1.technologies",
+        [{"type": "drs", "priority": "high"}],
+        f"waves[].technologies[].priority {_NOT_SUPPORTED}: order by priority inside a wave",
     ),
     (
         "recoveryplan.yaml",
@@ -133,16 +128,21 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
     (
         "recoveryplan.yaml",
         "spec.waves.1.gates.0.before",
-        "Fence",
-        f"waves[].gates[].before: Fence {_NOT_SUPPORTED}: the Fence phase",
+        "Replicate",
+        f"waves[].gates[].before: Replicate {_NOT_SUPPORTED}: the Replicate phase",
     ),
     (
         "recoveryplan.yaml",
         "spec.waves.2.tasks",
-        [_MANUAL],
-        f"waves[].tasks[].type: Manual {_NOT_SUPPORTED}: only type Route53 is",
+        [_CHECK],
+        f"waves[].tasks[].type: Check {_NOT_SUPPORTED}: scripts and checks come with a later",
     ),
-    ("recoveryplan.yaml", "spec.objectives.rto", "4h", f"objectives.rto {_NOT_SUPPORTED}"),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"emails": ["ops@example.com"]},
+        f"notifications.emails {_NOT_SUPPORTED}: subscribe the addresses to one of snsTopicArns",
+    ),
     ("recoveryplan.yaml", "spec.launch", {"layers": []}, f"launch {_NOT_SUPPORTED}"),
     (
         "recoveryplan.yaml",
@@ -156,7 +156,6 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
         "Failback",
         f"operation: Failback {_NOT_SUPPORTED}: it comes with a later version",
     ),
-    ("failover.yaml", "spec.dryRun", "Plan", f"dryRun: Plan {_NOT_SUPPORTED}: dry runs"),
     ("failover.yaml", "spec.parameters", {"a": "b"}, f"parameters {_NOT_SUPPORTED}"),
     ("failover.yaml", "spec.priority", 0, f"priority {_NOT_SUPPORTED}"),
     ("targetaccounts.yaml", "spec.allow.destructive", "Allowed", f"Allowed {_NOT_SUPPORTED}"),
@@ -176,6 +175,24 @@ _BAD: list[tuple[str, str, Any, str]] = [
     ("recoveryplan.yaml", "spec.waves.0.name", "Data", "spec.waves[0].name"),
     ("recoveryplan.yaml", "spec.customer", ..., "spec.customer: Required value"),
     ("recoveryplan.yaml", "spec.approval.timeout", "0s", "must be longer than 0s"),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"snsTopicArns": ["ops@example.com"]},
+        "spec.notifications.snsTopicArns[0]",
+    ),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"reminderInterval": "500ms"},
+        "reminderInterval must be at least 1s",
+    ),
+    (
+        "recoveryplan.yaml",
+        "spec.notifications",
+        {"tasks": [{"name": "web", "mode": "Override"}]},
+        "mode Override needs topics",
+    ),
     ("recoveryplan.yaml", "spec.approval.timeout", "30", "spec.approval.timeout"),
     (
         "recoveryplan.yaml",
@@ -288,7 +305,7 @@ def _without_marks(definition: dict[str, Any]) -> dict[str, Any]:
 def stored_by_a_newer_version(cluster: Cluster) -> Iterator[str]:
     """A plan with fields that this version's CRD, in force again, refuses to be written."""
     plan = _example("recoveryplan.yaml", "from-tomorrow")
-    plan["spec"]["waves"][1] |= {"prewarm": "WhenInert", "tolerance": {"minSuccess": 3}}
+    plan["spec"]["waves"][1] |= {"after": [_MANUAL]}
     plan["spec"]["launch"] = {"layers": []}
     now = crd.definition(KINDS["RecoveryPlan"])
     cluster.apply(_without_marks(now))
@@ -321,7 +338,7 @@ def test_a_stored_unsupported_plan_takes_status_metadata_and_other_edits(
     patch({"metadata": {"finalizers": None}})
     patch({"spec": {"description": "Another description."}})
     waves = _example("recoveryplan.yaml")["spec"]["waves"]
-    waves[1] |= {"prewarm": "WhenInert", "tolerance": {"minSuccess": 3}, "taskTimeout": "3h"}
+    waves[1] |= {"after": [_MANUAL], "taskTimeout": "3h"}
     patch({"spec": {"waves": waves}})
-    waves[0] |= {"prewarm": "WhenInert"}
-    assert "spec.waves[0].prewarm" in patch({"spec": {"waves": waves}}, check=False)
+    waves[0] |= {"after": [_MANUAL]}
+    assert "spec.waves[0].after" in patch({"spec": {"waves": waves}}, check=False)

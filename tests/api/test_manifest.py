@@ -131,7 +131,7 @@ def test_the_full_manifest_becomes_this_plan() -> None:
                     "number": 1,
                     "description": "Data Tier",
                     "technologies": [{"type": "database", "priority": "critical"}],
-                    "gates": [{"before": "Instantiate"}],
+                    "gates": [{"before": "Fence"}],
                 },
                 {
                     "name": "app",
@@ -188,7 +188,7 @@ def test_the_supported_part_of_an_imported_plan_has_nothing_unsupported() -> Non
         "spec.waves[1].technologies[1].priority",
         "spec.recoveryPhases",
         "spec.healthChecks",
-        "spec.notifications",
+        "spec.notifications.emails",
     ]
 
 
@@ -231,7 +231,9 @@ def test_wave_names_are_different_labels_and_titles_are_kept() -> None:
 
 def test_a_plan_with_two_topics_has_no_manifest() -> None:
     plan = _plan(FULL)
-    plan["spec"]["notifications"]["snsTopicArns"] = ["arn:a", "arn:b"]
+    plan["spec"]["notifications"]["snsTopicArns"] = [
+        f"arn:aws:sns:us-east-2:999999999999:{name}" for name in "ab"
+    ]
     with pytest.raises(ManifestError, match="2 SNS topics"):
         to_manifest(plan)
 

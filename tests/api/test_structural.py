@@ -138,16 +138,15 @@ def test_columns_show_fields_that_exist(kind: str) -> None:
 
 
 def test_a_later_field_says_so_in_its_description_and_refuses_to_be_written() -> None:
-    wave = _schema("RecoveryPlan")["properties"]["spec"]["properties"]["waves"]["items"]
-    tolerance = wave["properties"]["tolerance"]
-    assert tolerance["description"].endswith(
-        "Not supported by this version: every resource is critical."
+    limits = _schema("RecoveryPlan")["properties"]["spec"]["properties"]["historyLimits"]
+    assert limits["description"].endswith(
+        "Not supported by this version: all finished executions are kept."
     )
-    assert tolerance["x-kubernetes-validations"] == [
+    assert limits["x-kubernetes-validations"] == [
         {
             "rule": "false",
-            "message": "waves[].tolerance is not supported by this version of Leeward: "
-            "every resource is critical",
+            "message": "historyLimits is not supported by this version of Leeward: "
+            "all finished executions are kept",
         }
     ]
 
@@ -160,16 +159,16 @@ def test_a_later_list_may_be_empty() -> None:
 
 def test_a_later_value_is_named_in_the_description_and_refused() -> None:
     wave = _schema("RecoveryPlan")["properties"]["spec"]["properties"]["waves"]["items"]
-    prewarm = wave["properties"]["prewarm"]
-    assert prewarm["default"] == "Never"
-    assert prewarm["description"].endswith(
-        "Not supported by this version: WhenInert (waves run strictly one after the other)."
+    before = wave["properties"]["gates"]["items"]["properties"]["before"]
+    assert before["default"] == "Activate"
+    assert before["description"].endswith(
+        "Not supported by this version: Replicate (the Replicate phase comes with a later version)."
     )
-    assert prewarm["x-kubernetes-validations"] == [
+    assert before["x-kubernetes-validations"] == [
         {
-            "rule": "self != 'WhenInert'",
-            "message": "waves[].prewarm: WhenInert is not supported by this version of Leeward: "
-            "waves run strictly one after the other",
+            "rule": "self != 'Replicate'",
+            "message": "waves[].gates[].before: Replicate is not supported by this version of "
+            "Leeward: the Replicate phase comes with a later version",
         }
     ]
 

@@ -1,93 +1,71 @@
-"""`make bench`: speed and memory as ratios within one run, so that machines can be compared.
+"""`make bench`: what the operator costs and how near it comes to what AWS itself takes.
 
-Each line sets a figure of Leeward beside one of the same run: the cost per server of a large estate
-beside that of a small one, a command's start beside the interpreter's own. Nothing is asserted.
+Figures are ratios within one run, so that machines can be compared; nothing is asserted. The
+environment variable BENCH chooses the parts: one or more of `inprocess`, `reference`, `trs-design`,
+`approval`, `large`, `idle`, with commas between, or `all`; without it, the first four. BENCH_SCALE
+sets how much faster AWS's clock runs than the wall's in `reference` and `trs-design`.
 """
 
 from __future__ import annotations
 
-import resource
-import statistics
-import subprocess
+import os
 import sys
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
-from leeward.api.task import DRTaskSpec, DRTaskStatus
-from leeward.planning.step import StepInput, StepRules, decide
-from leeward_adapters.base import ActionTraits, Observed, Seen, State
+import approval
+import idle
+import inprocess
+import large
+import reference
+import trs_design
+from table import Figure, progress, show
+from testbed import site
 
-SMALL, LARGE = 10, 100
-"""Resources of a task: DRS takes at most 100 in one job."""
-ROUNDS = 30
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def timed(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Median seconds of `work` over `rounds` runs."""
-    spans = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        work()
-        spans.append(time.perf_counter() - began)
-    return statistics.median(spans)
+SCALE = 10.0
+"""Slow enough that a reaction of 0.1 s counts as 1 s beside AWS's minutes."""
+DEFAULT = ("inprocess", "reference", "trs-design", "approval")
 
 
-def step(resources: int) -> StepInput:
-    """A task whose servers are all still to be launched."""
-    ids = [f"s-{n:017d}" for n in range(resources)]
-    spec = DRTaskSpec.model_validate(
-        {
-            "executionRef": {"name": "run", "uid": "u"}, "plan": "plan", "operation": "Failover",
-            "mode": "Planned", "wave": "data", "waveOrdinal": 1, "recoveryPhase": "Instantiate",
-            "technology": "drs", "account": "a", "accountId": "111111111111",
-            "region": "us-east-2", "sourceRegion": "us-east-1",
-            "resources": [{"id": i, "arn": f"arn:aws:drs:us-east-2:111111111111:{i}"} for i in ids],
-        }
-    )  # fmt: skip
-    return StepInput(
-        spec=spec,
-        status=DRTaskStatus(state="InProgress"),
-        observed=Observed({i: Seen(State.NEEDED, "launch") for i in ids}),
-        actions={"launch": ActionTraits(repeatable=False)},
-        epoch=1,
-        leader_since=NOW,
-        now=NOW,
-        rules=StepRules(settle=timedelta(seconds=120), poll=timedelta(seconds=15)),
-    )
+def _reference() -> list[Figure]:
+    with site("reference", scale=_scale(), operator={}) as place:
+        return [_clock(), *reference.figures(place, reference.run(place, reference.manifests()))]
 
 
-def start_of(*command: str) -> float:
-    """Median seconds until a command has ended."""
-    return timed(lambda: subprocess.run(command, check=True, capture_output=True), rounds=5)
+def _trs_design() -> list[Figure]:
+    with site("reference", scale=_scale()) as place:
+        return [_clock(), *trs_design.figures(place)]
 
 
-def memory_of(code: str) -> int:
-    """Peak memory in KiB of an interpreter that runs `code`."""
-    probe = f"{code}\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    out = subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True, text=True)
-    return int(out.stdout.split()[-1])
+def _scale() -> float:
+    return float(os.environ.get("BENCH_SCALE") or SCALE)
 
 
-def main() -> None:
-    """Print the ratios."""
-    small, large = step(SMALL), step(LARGE)
-    per_small = timed(lambda: decide(small)) / SMALL
-    per_large = timed(lambda: decide(large)) / LARGE
-    bare = start_of(sys.executable, "-c", "pass")
-    plugin = start_of(sys.executable, "-m", "leeward.cli.plugin", "--help")
-    operator_memory = memory_of("import leeward.handlers.main")
-    lines = [
-        (f"decision per server, {LARGE} beside {SMALL}", per_large / per_small),
-        ("kubectl leeward --help beside a bare interpreter", plugin / bare),
-        ("operator's memory beside a bare interpreter", operator_memory / memory_of("pass")),
-    ]
-    for name, ratio in lines:
-        sys.stdout.write(f"{name:<55}{ratio:8.2f}\n")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(f"{'this run, MiB at its peak':<55}{peak:8.0f}\n")
+def _clock() -> Figure:
+    return Figure("AWS's clock beside the wall's", f"{_scale():g}")
+
+
+PARTS: dict[str, Callable[[], list[Figure]]] = {
+    "inprocess": inprocess.figures,
+    "reference": _reference,
+    "trs-design": _trs_design,
+    "approval": approval.figures,
+    "large": large.figures,
+    "idle": idle.figures,
+}
+
+
+def main() -> int:
+    """Run the parts that were asked for."""
+    asked = os.environ.get("BENCH") or ",".join(DEFAULT)
+    wanted = list(PARTS) if asked == "all" else asked.split(",")
+    if unknown := set(wanted) - PARTS.keys():
+        sys.stderr.write(f"BENCH knows {', '.join(PARTS)} and all, not {', '.join(unknown)}\n")
+        return 2
+    for name in wanted:
+        progress(f"{name}: load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+        show(name, PARTS[name]())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

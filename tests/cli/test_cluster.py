@@ -60,13 +60,17 @@ class Scene:
         self._operator = operator
         self._on_duty = on_duty
 
-    def start(self, name: str | None = None, **status: Any) -> str:
+    def start(self, name: str | None = None, spec: Object | None = None, **status: Any) -> str:
         """An execution as the operator on duty asked for it and the operator took it up."""
         made = {
             "apiVersion": "leeward.dev/v1alpha1",
             "kind": "DRExecution",
-            "metadata": {"name": name or self.name, "namespace": "orders"},
-            "spec": {"planRef": {"name": "orders"}, "operation": "Failover"},
+            "metadata": {
+                "name": name or self.name,
+                "namespace": "orders",
+                "labels": {"family": self.name},
+            },
+            "spec": {"planRef": {"name": "orders"}, "operation": "Failover", **(spec or {})},
         }
         _eventually(lambda: self._created(made), "the execution was created")
         self.now("Running", name=name, **status)
@@ -102,7 +106,7 @@ class Scene:
         """A task of the run with the servers s-1 and s-2, the second failed."""
         owner = self._operator.get(f"{RUNS}/{self.name}")["metadata"]
         name = f"{self.name}-w1-instantiate-{tail}"
-        labels = {"leeward.dev/execution": self.name}
+        labels = {"leeward.dev/execution": self.name, "leeward.dev/live": "true"}
         body = {
             "apiVersion": "leeward.dev/v1alpha1",
             "kind": "DRTask",
@@ -117,6 +121,14 @@ class Scene:
         status = {"state": state, "resources": resources, "startTime": _TIME, **counts}
         self.write(f"{path}/{name}", status)
         return name
+
+    def end(self, task: str) -> None:
+        """The operator lets a task rest, as when its run has ended."""
+        path = f"{RUNS.replace('drexecutions', 'drtasks')}/{task}"
+        change = {"metadata": {"labels": {"leeward.dev/live": None}}}
+        merge = "application/merge-patch+json"
+        response = self._operator._send("PATCH", path, change, content_type=merge)
+        assert response.status == 200, response.data
 
     def annotations(self, plural: str = "drexecutions", name: str | None = None) -> dict[str, str]:
         found = self._operator.get(f"{RUNS}/{name or self.name}".replace("drexecutions", plural))
@@ -328,6 +340,125 @@ def test_resources_of_a_task_are_named(scene: Scene) -> None:
     done = _leeward(scene, "on-duty", "retry", "drt", task, "--resource", "s-9")
     assert done.exit_code == 1
     assert "not among the resources of task" in done.stderr
+
+
+def _annotation(scene: Scene, name: str, key: str) -> str | None:
+    return scene.annotations(name=name).get(f"leeward.dev/{key}")
+
+
+def _family(scene: Scene, verb: str, user: str, *more: str) -> Result:
+    """Give a command to all runs of the scene."""
+    return _leeward(scene, user, verb, "drx", "-l", f"family={scene.name}", *more)
+
+
+def test_a_planned_run_is_switched_and_an_unplanned_one_passed_over(scene: Scene) -> None:
+    scene.start()
+    done = _leeward(scene, "on-duty", "unplanned", "drx", scene.name, "-m", "the Region is gone")
+    assert done.exit_code == 0, done.output
+    author = "operator-on-duty@example.com: the Region is gone"
+    assert scene.annotations() == {"leeward.dev/unplanned": author}
+
+    began = scene.start(f"{scene.name}-b", {"mode": "Unplanned"})
+    switched = scene.start(f"{scene.name}-c", unplanned=True)
+    ended = scene.start(f"{scene.name}-d")
+    scene.now("Succeeded", name=ended)
+    planned = scene.start(f"{scene.name}-e")
+    done = _family(scene, "unplanned", "on-duty", "-m", "the Region is gone")
+    assert f"drx orders/{began}: passed over, it is Unplanned already" in done.stdout
+    assert f"drx orders/{switched}: passed over, it is Unplanned already" in done.stdout
+    assert f"drx orders/{ended}: passed over, it has ended as Succeeded" in done.stdout
+    assert _annotation(scene, planned, "unplanned") == author
+    refused = _leeward(scene, "on-duty", "unplanned", "drx", began)
+    assert refused.exit_code == 1
+    assert "is Unplanned already" in refused.stderr
+
+
+def test_a_run_that_found_another_adopts_it_and_others_are_passed_over(scene: Scene) -> None:
+    scene.start()
+    found = scene.start(f"{scene.name}-b")
+    scene.now("WaitingForDecision", name=found, reason="PreviousRunFound")
+    done = _family(scene, "adopt", "on-duty")
+    assert done.exit_code == 0, done.output
+    assert f"drx orders/{scene.name}: passed over, it has found nothing to adopt" in done.stdout
+    assert _annotation(scene, found, "adopt") == "operator-on-duty@example.com"
+    refused = _leeward(scene, "on-duty", "adopt", "drx", scene.name)
+    assert "does not wait for leeward.dev/adopt" in refused.stderr
+
+
+def test_the_glass_is_broken_by_whoever_was_given_the_right(scene: Scene) -> None:
+    scene.start()
+    refused = _leeward(scene, "approver-a", "break-glass", "drx", scene.name)
+    assert refused.exit_code == 1
+    assert "needs the verb break-glass" in refused.stderr
+    broken = scene.start(f"{scene.name}-b", breakGlass={"user": "sealed", "time": _TIME})
+    done = _family(scene, "break-glass", "admin", "-m", "nobody answers")
+    assert done.exit_code == 0, done.output
+    assert f"drx orders/{broken}: passed over, its glass was broken by sealed already" in (
+        done.stdout
+    )
+    assert scene.annotations() == {"leeward.dev/break-glass": "admin: nobody answers"}
+
+
+def test_the_loss_of_data_is_accepted_where_a_gate_asks(scene: Scene) -> None:
+    scene.start()
+    scene.now("Running", gates=[_gate(), _gate("wave-3", wave="db", dataLoss="Question")])
+    plain = scene.start(f"{scene.name}-b", gates=[_gate()])
+    done = _family(scene, "accept-data-loss", "admin", "-m", "40 minutes are agreed")
+    assert done.exit_code == 0, done.output
+    assert "accept-data-loss wave-3 given as admin" in done.stdout
+    assert f"drx orders/{plain}: passed over, no gate asks whether data may be lost" in done.stdout
+    key = "leeward.dev/accept-data-loss-wave-3"
+    assert scene.annotations() == {key: "admin: 40 minutes are agreed"}
+
+    one = ("accept-data-loss", "drx", plain)
+    done = _leeward(scene, "admin", *one)
+    assert (done.exit_code, "no gate asks whether data may be lost now" in done.stderr) == (1, True)
+    done = _leeward(scene, "admin", *one, "wave-2")
+    assert "does not ask whether data may be lost; it takes approvals" in done.stderr
+    done = _leeward(scene, "approver-a", "accept-data-loss", "drx", scene.name, "wave-3")
+    assert "needs the verb approve-destructive" in done.stderr
+
+
+def test_tasks_are_marked_done_undone_and_relaunched(scene: Scene) -> None:
+    scene.start()
+    task = scene.task("drs-a-0", "Failed")
+    me = "operator-on-duty@example.com"
+    for verb in ("mark-done", "undo"):
+        done = _leeward(scene, "on-duty", verb, "drt", task, "--resource", "s-2", "-m", "by hand")
+        assert done.exit_code == 0, done.output
+    done = _leeward(scene, "on-duty", "relaunch", "drt", task, "--resource", "s-2")
+    assert done.exit_code == 1
+    assert "needs the verb approve-destructive" in done.stderr
+    both = ("--resource", "s-1", "--resource", "s-2")
+    assert _leeward(scene, "admin", "relaunch", "drt", task, *both).exit_code == 0
+    assert scene.annotations("drtasks", task) == {
+        "leeward.dev/mark-done": f"{me}: [s-2] by hand",
+        "leeward.dev/undo": f"{me}: [s-2] by hand",
+        "leeward.dev/relaunch": "admin: [s-1,s-2]",
+    }
+
+
+def test_a_selector_finds_the_tasks_that_a_command_means(scene: Scene) -> None:
+    scene.start()
+    states = ("Failed", "Complete", "InProgress", "NotStarted", "PendingApproval")
+    tasks = {state: scene.task(f"drs-a-{n}", state) for n, state in enumerate(states)}
+    rested = scene.task("drs-a-9", "Failed")
+    scene.end(rested)
+    selector = f"leeward.dev/execution={scene.name}"
+    for verb, meant in (
+        ("mark-done", {"Failed", "PendingApproval"}),
+        ("undo", {"Failed", "Complete"}),
+        ("skip", {"Failed"}),
+    ):
+        done = _leeward(scene, "on-duty", verb, "drt", "-l", selector)
+        assert done.exit_code == 0, done.output
+        given = {s for s, t in tasks.items() if f"drt orders/{t}: {verb} given" in done.stdout}
+        assert given == meant
+        assert f"drt orders/{rested}: passed over, its run has ended" in done.stdout
+        assert f"{tasks['InProgress']}: passed over, it is InProgress, not " in done.stdout
+    assert scene.annotations("drtasks", rested) == {}
+    refused = _leeward(scene, "on-duty", "retry", "drt", rested)
+    assert "is not live" in refused.stderr
 
 
 def test_what_is_not_there_is_said(scene: Scene) -> None:

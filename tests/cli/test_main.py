@@ -21,7 +21,10 @@ _MANIFEST: dict[str, Any] = {
     "customer": "acme",
     "environment": "production",
     "waves": [{"waveNumber": 1, "waveName": "web", "technologies": [{"type": "drs"}]}],
-    "notifications": {"emailRecipients": ["dr@example.com"]},
+    "notifications": {
+        "snsTopicArn": "arn:aws:sns:us-east-2:111111111111:dr",
+        "emailRecipients": ["dr@example.com"],
+    },
 }
 _REGIONS = ("--primary", "us-east-1", "--recovery", "us-east-2")
 _WHERE = ("--name", "orders", "--namespace", "orders", *_REGIONS)
@@ -67,8 +70,11 @@ def test_a_manifest_becomes_a_plan_and_what_is_left_out_is_named() -> None:
     assert plan["kind"] == "RecoveryPlan"
     assert plan["spec"]["accounts"] == [{"name": "orders-web"}, {"name": "orders-db"}]
     assert plan["spec"]["regions"] == {"primary": "us-east-1", "recovery": "us-east-2"}
-    assert "notifications" not in plan["spec"]
-    assert "left out, not supported by this version: spec.notifications" in done.stderr
+    assert plan["spec"]["notifications"] == {
+        "snsTopicArns": ["arn:aws:sns:us-east-2:111111111111:dr"]
+    }
+    left_out = "left out, not supported by this version: spec.notifications.emails: subscribe"
+    assert left_out in done.stderr
 
 
 @pytest.mark.parametrize("text", ["{", json.dumps({**_MANIFEST, "surprise": 1}), "[]"])
@@ -83,7 +89,9 @@ def test_a_manifest_that_is_none_is_refused(text: str) -> None:
     "line",
     ["nonsense", "get drx", "get pods x", "wait drx x --timeout soon", "get drx x --timeout 5m",
      "approve drx", "approve drx a b c", "pause drx a b", "retry drx a", "retry drt -l a=b x",
-     "retry drt -l a=b --resource s-1"],
+     "retry drt -l a=b --resource s-1", "accept-data-loss drx a b c", "adopt drx a b",
+     "unplanned drt a", "undo drx a", "relaunch drt a", "relaunch drt -l a=b",
+     "relaunch drt -l a=b --resource s-1"],
 )  # fmt: skip
 def test_a_wrong_command_line_ends_with_1_because_2_means_that_a_run_failed(line: str) -> None:
     done = CliRunner().invoke(plugin.cli, line.split())

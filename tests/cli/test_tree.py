@@ -153,6 +153,42 @@ def rejected(story: Story) -> None:
     story.task(1, "Activate", ["NotStarted"] * 12, "NotStarted")
 
 
+def data_loss(story: Story) -> None:
+    """A planned run whose Region was lost meanwhile, with nobody awake but its requester."""
+    story.spec["mode"] = "Planned"
+    story.is_(
+        "WaitingForApproval",
+        "waiting for wave-app: the loss of data is not accepted",
+        unplanned=True,
+        breakGlass={
+            "user": "sealed@example.com",
+            "time": story.ago(minutes=2),
+            "comment": "nobody answers the telephone",
+        },
+    )
+    story.wave("app", "InProgress", 12, startTime=story.ago(minutes=8.5))
+    answer = {"user": "approver-a@example.com", "verdict": "Approve", "time": story.ago(minutes=1)}
+    findings = ["LagAboveObjective: s-100003 lags by 41m, its objective is 15m"]
+    asked = {"answers": [answer], "dataLoss": "Question", "findings": findings}
+    story.gate("wave-app", "app", "Waiting", **asked)
+    story.task(1, "Instantiate", _servers(12), "Complete")
+    story.task(1, "Activate", ["NotStarted"] * 12, "NotStarted")
+
+
+def previous_run(story: Story) -> None:
+    message = "servers carry the name of this execution and another uid; adopt, or delete"
+    story.is_("WaitingForDecision", message, "PreviousRunFound")
+    del story.status["startTime"]
+
+
+def manual_task(story: Story) -> None:
+    what = "waits for a person: call the network team; then mark it done"
+    story.is_("WaitingForDecision", what, "ManualTask")
+    story.wave("app", "InProgress", 12, startTime=story.ago(minutes=8.5))
+    kind = {"task": "call", "technology": "manual", "message": what}
+    story.task(1, "Activate", ["InProgress"], "PendingApproval", **kind)
+
+
 def not_taken_up(story: Story) -> None:
     story.status.clear()
 
@@ -188,7 +224,7 @@ def large(story: Story) -> None:
 
 
 STORIES = (running, waiting_gate, failed_server, paused, succeeded, within_tolerance, rejected,
-           not_taken_up, large)  # fmt: skip
+           data_loss, previous_run, manual_task, not_taken_up, large)  # fmt: skip
 
 
 @pytest.mark.parametrize("tell", STORIES, ids=lambda tell: tell.__name__)

@@ -151,6 +151,8 @@ class Lab:
                     {"name": "data"},
                     {"name": "web", "gates": [{"before": "Instantiate"}]},
                 ],
+                # The other side runs on unless a test is about stopping it.
+                "fence": {"servers": "Leave"},
                 **spec,
             },
         }

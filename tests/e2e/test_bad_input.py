@@ -72,7 +72,11 @@ def test_a_plan_that_finds_nothing_is_not_run(desk: Any) -> None:
         ),
         ({"accounts": []}, "spec.accounts"),
         ({"waves": [{"name": "a", "wait": "1h"}]}, 'unknown field "spec.waves[0].wait"'),
-        ({"waves": [{"name": "a", "prewarm": "WhenInert"}]}, "strictly one after the other"),
+        (
+            {"waves": [{"name": "a", "gates": [{"before": "Replicate"}]}]},
+            "the Replicate phase comes with a later version",
+        ),
+        ({"waves": [{"name": "a", "tolerance": {"minSuccess": "most"}}]}, "minSuccess"),
         ({"approval": {"timeout": "soon"}}, "spec.approval.timeout"),
     ],
 )
@@ -88,7 +92,6 @@ def test_the_api_server_refuses_a_malformed_plan(desk: Any, spec: dict[str, Any]
         ("Teleport", {}, 'Unsupported value: "Teleport"'),
         ("Failback", {}, "it comes with a later version"),
         ("Failover", {"then": [{"operation": "Cleanup"}]}, "chains of runs"),
-        ("Failover", {"dryRun": "Plan"}, "dry runs"),
         ("Failover", {"startBefore": "tomorrow"}, "spec.startBefore"),
         ("Failover", {"wait": True}, 'unknown field "spec.wait"'),
     ],

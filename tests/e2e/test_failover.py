@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 ACCOUNT_A, ACCOUNT_B = "111111111111", "222222222222"
 APPROVER = "approver-a@example.com"
-
-
-def test_a_failover_launches_every_server_once_and_ends_in_the_recovery_region(lab: Any) -> None:
-    plan = lab.ready_plan()
-    assert plan["status"]["resources"] == 4
-    assert plan["status"]["location"] == "Primary"
-    name = lab.start()
-    lab.until_gate(name)
-    lab.annotate("drx", name, "approve-wave-web", f"{APPROVER}: checked")
-    lab.kubectl("wait", "--for=condition=Succeeded", f"drx/{name}", "--timeout=120s")
-    run = lab.get("drx", name)
-    assert run["status"]["state"] == "Succeeded"
-    assert lab.condition(run, "Ready") == "True"
-    assert lab.condition(run, "Stalled") == ""
-    assert run["status"]["resources"] == {
-        "total": 4, "complete": 4, "inProgress": 0, "failed": 0, "skipped": 0
-    }  # fmt: skip
-    assert lab.launches() == Counter(dict.fromkeys([*lab.servers(1), *lab.servers(2)], 1))
-    moved = lab.until(
-        "the plan knows where it is",
-        lambda: (b := lab.get("rp", lab.application))["status"]["location"] == "Recovery" and b,
-    )
-    assert moved["status"].get("activeExecution") is None
-    assert moved["status"]["history"][-1]["name"] == name
 
 
 def test_jobs_carry_our_tags_and_servers_run_after_activation(lab: Any) -> None:

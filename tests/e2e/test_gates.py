@@ -152,6 +152,46 @@ def approver_on_duty(lab: Any) -> Iterator[None]:
     lab.kubectl("delete", "rolebinding", "approver-a-on-duty")
 
 
+@pytest.fixture
+def glass_breaker(lab: Any) -> Iterator[None]:
+    """approver-a may break the glass, which nobody may by the chart."""
+    lab.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "approver-a-breaks-glass"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "leeward-break-glass",
+            },
+            "subjects": [
+                {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": APPROVER}
+            ],
+        }
+    )
+    yield
+    lab.kubectl("delete", "rolebinding", "approver-a-breaks-glass")
+
+
+@pytest.mark.usefixtures("glass_breaker")
+def test_with_the_glass_broken_one_person_opens_a_gate_that_needs_two(lab: Any) -> None:
+    lab.ready_plan(waves=GATED, approval={"required": 2, "approvers": {"users": [SECOND]}})
+    name = lab.start()
+    lab.until_gate(name, GATE)
+    early = lab.annotate("drx", name, f"approve-{GATE}", APPROVER, check=False)
+    assert "is not an approver of gate" in early.stderr
+    forbidden = lab.annotate("drx", name, "break-glass", SECOND, user="approver-b", check=False)
+    assert "break-glass" in forbidden.stderr
+    lab.annotate("drx", name, "break-glass", f"{APPROVER}: nobody else is awake")
+    lab.until("the glass is broken", lambda: lab.get("drx", name)["status"].get("breakGlass"))
+    answer(lab, name)
+    run = lab.until_condition("drx", name, "Succeeded")
+    broken = run["status"]["breakGlass"]
+    assert (broken["user"], broken["comment"]) == (APPROVER, "nobody else is awake")
+    assert run["status"]["gates"][0]["required"] == 1
+
+
 @pytest.mark.usefixtures("approver_on_duty")
 def test_two_people_other_than_the_requester_must_approve(lab: Any) -> None:
     lab.ready_plan(waves=GATED, approval={"required": 2, "fourEyes": "Required"})

@@ -130,6 +130,8 @@ def test_a_stalled_server_is_launched_from_its_last_good_point(lab: Any) -> None
     degraded = [p for p in plan["status"]["readiness"] if p["reason"] == "ReplicationStalled"]
     assert [p["severity"] for p in degraded] == ["Degraded"]
     name = lab.start()
+    lab.until_gate(name, "lag-data")
+    lab.annotate("drx", name, "accept-data-loss-lag-data", "admin: 40 minutes", user="admin")
     run = lab.until_condition("drx", name, "Succeeded")
     assert lab.launches() == Counter(dict.fromkeys(lab.servers(1), 1))
     findings = "\n".join(run["status"]["findings"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from leeward.engine.kube import ApiError, Kube, Object
-from leeward.engine.supervisor import Key, Supervisor, key_of
+from leeward.engine.supervisor import Key, Supervisor, asked, key_of, version
 
 pytestmark = pytest.mark.cluster
 PATIENCE = 60.0
@@ -83,10 +84,64 @@ def test_the_list_finds_what_no_watch_told(connect: Connect, name: str) -> None:
             await kube.create(PATH, configmap(f"other-{name}"))
             passes = Passes()
             async with listing(supervise(kube, passes, name)):
-                await passes.until(3)  # each LIST wakes it once more
+                await passes.until(1)
+                await kube.patch(f"{PATH}/{name}", {"data": {"asked": "something"}})
+                await passes.until(2)
             assert set(passes.keys) == {key_of(made)}
 
     asyncio.run(scenario())
+
+
+class Lists(Kube):
+    """Knows when it was asked for the fifth list."""
+
+    count = 0
+
+    def __init__(self, configuration: Any) -> None:
+        super().__init__(configuration)
+        self.many = asyncio.Event()
+
+    async def list(self, path: str, *, selector: str | None = None) -> list[Object]:
+        self.count += 1
+        if self.count == 5:
+            self.many.set()
+        return await super().list(path, selector=selector)
+
+
+def test_what_is_listed_as_it_was_seen_is_left_alone(connect: Connect, name: str) -> None:
+    async def scenario() -> None:
+        async with connect() as kube:
+            await kube.create(PATH, configmap(name))
+            lists, passes = Lists(kube.configuration), Passes()
+            async with listing(supervise(lists, passes, name, resync=0.01)):
+                async with asyncio.timeout(PATIENCE):
+                    await lists.many.wait()
+            await lists.close()
+            assert len(passes.keys) == 1
+
+    asyncio.run(scenario())
+
+
+RUN: Object = {
+    "metadata": {"name": "run", "namespace": "n", "uid": "u", "resourceVersion": "1"},
+    "status": {"state": "Running"},
+}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "woken"),
+    [
+        ({"resourceVersion": "2", "managedFields": [{"subresource": "status"}]}, False),
+        ({"resourceVersion": "2", "annotations": {"leeward.dev/pause": "me"}}, True),
+        ({"resourceVersion": "2", "deletionTimestamp": "2026-01-01T00:00:00Z"}, True),
+    ],
+)
+def test_a_run_is_woken_by_what_is_asked_of_it_not_by_its_own_record(
+    metadata: Object, woken: bool
+) -> None:
+    later = {"metadata": {**RUN["metadata"], **metadata}, "status": {"state": "Succeeded"}}
+    assert (asked(later) != asked(RUN)) is woken
+    assert version(later) != version(RUN)
 
 
 def test_an_object_that_vanished_unseen_gets_no_more_passes(connect: Connect, name: str) -> None:
@@ -158,7 +213,8 @@ def test_what_happens_during_a_pass_leads_to_another(connect: Connect, name: str
 
             async def answer(number: int) -> float:
                 if number == 1:
-                    supervisor.notify(made)
+                    change = {"data": {"asked": "something"}}
+                    supervisor.notify(await kube.patch(f"{PATH}/{name}", change))
                 return 3600
 
             passes = Passes(answer)

@@ -59,6 +59,7 @@ class Build:
             "regions": {"primary": "us-east-1", "recovery": "us-east-2"},
             "accounts": [{"name": "prod"}],
             "waves": [{"name": "data"}, {"name": "app"}, {"name": "web"}],
+            "fence": {"servers": "Leave"},  # tests of fencing say so
             "drill": {
                 "networks": [
                     {

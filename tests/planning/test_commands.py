@@ -40,7 +40,7 @@ def test_a_command_on_an_execution_names_its_author(
         P + "approve-x..",
         P + "pause-x",
         P + "retry",
-        P + "unplanned",
+        P + "undo",
         "pause",
     ],
 )

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leeward.planning.digests import digest
-from leeward.planning.freeze import freeze, planned_gates, region_short
+from leeward.planning.freeze import freeze, region_short
+from leeward.planning.planned_gates import planned_gates
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
@@ -95,10 +96,12 @@ def test_a_task_says_all_that_the_engine_needs(build: Build) -> None:
                     "lag": "P0D",
                     "originInstanceId": "i-00000000000000001",
                 },
+                "criticality": "Critical",
             }
         ],
         "dependsOn": [],
         "timeout": "45m",
+        "start": "InTurn",
     }
     assert frozen.tasks[0].digest == digest(spec.to_api())
 
@@ -259,8 +262,11 @@ def test_gates_before_cleanup_belong_to_a_test_and_come_last_in_reverse(build: B
     ]
 
 
-def test_a_gate_before_fencing_stops_the_first_phase_that_there_is(build: Build) -> None:
-    (gate,) = gates_of(build, waves=[{"name": "a", "gates": [{"before": "Fence"}]}])
+def test_a_gate_before_fencing_stands_before_the_launch_of_a_drill(build: Build) -> None:
+    waves = [{"name": "a", "gates": [{"before": "Fence"}]}]
+    (gate,) = gates_of(build, waves=waves)
+    assert gate.before == "Fence"
+    (gate,) = gates_of(build, waves=waves, execution={"operation": "Test"})
     assert gate.before == "Instantiate"
 
 
@@ -277,6 +283,7 @@ def test_what_a_gate_leaves_open_comes_from_the_plan_and_then_from_the_defaults(
         "approvers": {"users": [], "groups": []},
         "fourEyes": "Off",
         "timeout": "5m",
+        "dataLoss": "None",
         "onTimeout": "Hold",
         "onReject": "Hold",
     }

@@ -54,7 +54,7 @@ def frozen(**fields: Any) -> FrozenGate:
 
 def asked(run: DRExecution | None = None, **fields: Any) -> GateStatus:
     stage = Stage("data", 1, "Activate", (task(),))
-    return gates.ask(run or execution(), frozen(**fields), stage, "sha256:1", NOW)
+    return gates.ask(run or execution(), frozen(**fields), stage, stage.tasks, "sha256:1", NOW)
 
 
 def said(verdict: str, user: str = "ann", comment: str = "") -> ApprovalRecord:
@@ -84,14 +84,52 @@ def test_automatic_approval_passes_a_gate_without_asking() -> None:
     assert asked(execution(approvalMode="Automatic")).state == "Automatic"
 
 
-@pytest.mark.parametrize("reason", ["LagAboveObjective", "LagUnknown", "NotReplicating"])
-def test_automatic_approval_does_not_answer_for_data_that_is_lost(reason: str) -> None:
-    findings = ["TagProblems: x", f"{reason}: 3 servers: srv-1"]
-    run = execution(approvalMode="Automatic", findings=findings)
-    assert asked(run).state == "Waiting"
-    assert asked(run, before="Instantiate").state == "Automatic"
-    drill = execution("Test", approvalMode="Automatic", findings=findings)
-    assert asked(drill).state == "Automatic"
+def test_automatic_approval_does_not_answer_for_data_that_is_lost() -> None:
+    run = execution(approvalMode="Automatic")
+    assert asked(run, dataLoss="Question").state == "Waiting"
+    assert asked(run).state == "Automatic"
+
+
+def test_a_gate_before_which_data_would_be_lost_wants_that_accepted_as_well() -> None:
+    gate = asked(dataLoss="Question")
+    message = gates.consequence(execution(), gate, []).message
+    assert 'leeward.dev/accept-data-loss-wave-data="YOU"' in message
+    approved = after(gate, ("Approve", "ann"))
+    assert approved.state == "Waiting"
+    assert after(approved, ("AcceptDataLoss", "bob")).state == "Approved"
+    accepted = after(gate, ("AcceptDataLoss", "ann"))
+    assert (accepted.state, accepted.data_loss) == ("Waiting", "Accepted")
+    assert after(accepted, ("Approve", "ann")).state == "Approved"
+
+
+def test_a_rejection_and_a_new_asking_take_back_that_the_loss_of_data_was_accepted() -> None:
+    accepted = after(asked(dataLoss="Question"), ("AcceptDataLoss", "ann"))
+    assert after(accepted, ("Reject", "bob")).data_loss == "Question"
+    assert gates.reopened(accepted, NOW).data_loss == "Question"
+    never = after(asked(), ("Reject", "bob"))
+    assert never.data_loss == "None"
+
+
+def glass(**status: Any) -> DRExecution:
+    broken = {"user": "ann", "time": "2026-03-01T02:00:00Z"}
+    return execution(breakGlass=broken, **status)
+
+
+def test_once_the_glass_is_broken_one_person_opens_a_gate() -> None:
+    gate = asked(glass(), required=3, fourEyes="Required")
+    assert (gate.required, gate.four_eyes, gate.state) == (1, "Off", "Waiting")
+    waiting = after(asked(required=2, fourEyes="Required"), ("Approve", "ann"))
+    (opened,) = gates.glass_broken(execution(gates=[waiting.to_api()]))
+    assert (opened.state, opened.required, opened.four_eyes) == ("Approved", 1, "Off")
+
+
+def test_breaking_the_glass_waives_nothing_where_things_are_destroyed_or_data_is_lost() -> None:
+    gate = asked(glass(), required=2, before="Cleanup")
+    assert gate.required == 2
+    (kept,) = gates.glass_broken(execution(gates=[gate.to_api()]))
+    assert kept == gate
+    losing = after(asked(glass(), dataLoss="Question"), ("Approve", "ann"))
+    assert losing.state == "Waiting"
 
 
 def test_a_long_finding_does_not_keep_the_gate_from_being_asked() -> None:

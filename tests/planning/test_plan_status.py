@@ -445,9 +445,9 @@ def test_the_inventory_digest_follows_membership_and_not_lag(build: Build) -> No
 
 
 def test_fields_without_effect_are_listed(build: Build) -> None:
-    status = status_of(build, plan={"parallelism": {"accounts": 2}})
+    status = status_of(build, plan={"historyLimits": {"runs": 2}})
     assert len(status.unsupported) == 1
-    assert status.unsupported[0].startswith("spec.parallelism: ")
+    assert status.unsupported[0].startswith("spec.historyLimits: ")
 
 
 # --- lists of conditions -----------------------------------------------------------------------

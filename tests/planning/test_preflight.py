@@ -92,12 +92,29 @@ IMPOSSIBLE: list[tuple[str, Given, str, str]] = [
         "UnsupportedOperation",
         "it has Failover and Test",
     ),
-    ("a dry run is asked for", {"execution": {"dryRun": "Plan"}}, "Unsupported", "spec.dryRun"),
     (
-        "a part of the plan is asked for",
-        {"execution": {"waves": ["data"]}},
-        "Unsupported",
-        "spec.waves",
+        "a wave is asked for that the plan does not have",
+        {"execution": {"waves": ["data", "dta"]}},
+        "UnknownWave",
+        "no wave dta, it has data, app, web",
+    ),
+    (
+        "a resource is asked for that the plan does not select",
+        {"execution": {"resources": {"exclude": ["s-9"]}}},
+        "UnknownResource",
+        "selects no resource s-9",
+    ),
+    (
+        "nothing is left of the plan",
+        {"execution": {"waves": ["web"]}},
+        "EmptyInventory",
+        "selects no resource",
+    ),
+    (
+        "it continues a run that does not exist",
+        {"execution": {"continueFrom": {"name": "shop-0"}}},
+        "NothingToContinue",
+        "no other execution shop-0 in namespace acme",
     ),
     (
         "the name was used",
@@ -181,9 +198,9 @@ BY_MODE: list[tuple[str, Given, str, str]] = [
     ),
     (
         "the plan has fields without effect",
-        {"plan": {"parallelism": {"accounts": 2}}},
+        {"plan": {"historyLimits": {"runs": 2}}},
         "Unsupported",
-        "RecoveryPlan: spec.parallelism",
+        "RecoveryPlan: spec.historyLimits",
     ),
     (
         "the execution has fields without effect",

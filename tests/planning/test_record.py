@@ -16,6 +16,7 @@ from leeward.api.execution import (
     TaskState,
 )
 from leeward.api.task import DRTask
+from leeward.planning import transitions
 from leeward.planning.record import Outcome, compose, compose_task, verdict
 from leeward.planning.times import render_time
 
@@ -130,7 +131,10 @@ def test_conditions_keep_the_rules_of_kstatus_from_every_state_to_every_other(
     DRExecutionStatus.model_validate(second.to_api())
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.product(TASK_STATES, TASK_STATES)))
+LEGAL = [(a, b) for a in TASK_STATES for b in TASK_STATES if a == b or b in transitions.TASK[a]]
+
+
+@pytest.mark.parametrize(("before", "after"), LEGAL)
 def test_conditions_of_tasks_keep_the_rules_of_kstatus(before: TaskState, after: TaskState) -> None:
     old = task(state=before)
     first = compose_task(old, old.status, NOW)
@@ -223,6 +227,14 @@ def test_a_mutation_once_seen_is_never_forgotten() -> None:
         ([task(state="Complete"), task("Activate", "Complete")], "Recovery"),
         (
             [task("Activate", "Complete"), task("Activate", "NotStarted", wave=2)],
+            "Mixed",
+        ),
+        (
+            [
+                task(state="Complete"),
+                task("Activate", "Skipped", resources={"a": "Skipped"}, asked=True),
+                task("Activate", "Complete", wave=2),
+            ],
             "Mixed",
         ),
     ],
@@ -336,3 +348,31 @@ def test_a_verdict_fits_into_the_status_however_much_failed() -> None:
     status = compose(run, tasks, verdict(run, tasks), NOW)
     DRExecutionStatus.model_validate(status.to_api())
     assert len(str(status.to_api())) < 20_000
+
+
+def test_a_run_names_what_is_done_by_peoples_word_alone() -> None:
+    said = {"reasons": {"a": "Asserted"}}
+    word = task(state="Complete", resources={"a": "Complete", "b": "Complete"}, **said)
+    ended = verdict(execution(), [word])
+    assert (ended.state, ended.reason) == ("Succeeded", "WithinTolerance")
+    assert "1 done as people say: a" in ended.message
+
+
+def test_a_manual_task_is_a_whole_success() -> None:
+    done = task(state="Complete", technology="manual", reasons={"a": "Asserted"})
+    assert verdict(execution(), [done]).reason == "Succeeded"
+
+
+def test_a_run_names_both_what_was_left_out_and_what_people_call_done() -> None:
+    mixed = task(
+        state="Complete", resources={"a": "Complete", "b": "Skipped"}, reasons={"a": "Asserted"}
+    )
+    message = verdict(execution(), [mixed]).message
+    assert "1 left out by people: b" in message
+    assert "1 done as people say: a" in message
+
+
+def test_no_task_goes_where_nothing_leads() -> None:
+    lost = task(state="Abandoned")
+    with pytest.raises(transitions.IllegalTransitionError, match="cannot go from Abandoned"):
+        compose_task(lost, lost.status.model_copy(update={"state": "InProgress"}), NOW)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning.rules import find_cycle, problems_of
+from leeward.planning.rules import problems_of
+from leeward.planning.task_rules import find_cycle
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
@@ -34,6 +35,11 @@ def waves(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def records(*given: dict[str, Any]) -> dict[str, Any]:
     return {"route53": {**DNS["route53"], "records": list(given)}}  # type: ignore[dict-item]
+
+
+def scaled(*groups: dict[str, Any], account: str = "prod", **more: Any) -> dict[str, Any]:
+    block = {"accountRef": {"name": account}, "groups": list(groups)}
+    return {"name": "groups", "type": "AutoScaling", "autoScaling": block, **more}
 
 
 LONG = "a" * 24
@@ -90,7 +96,7 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
         "a switch of DNS before the gate at Activate",
         {"waves": waves([task("a", recoveryPhase="Instantiate")])},
         "WrongPhase",
-        "task a switches DNS in Instantiate",
+        "task a of type Route53 is in Instantiate",
     ),
     (
         "a cycle of three",
@@ -103,6 +109,68 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
         {"waves": waves([task("a", "a")])},
         "DependencyCycle",
         "a → a",
+    ),
+    (
+        "a successor that is no task",
+        {"waves": waves([task("dns", successors=["ghost"])])},
+        "UnknownDependency",
+        "task dns is to be followed by ghost",
+    ),
+    (
+        "a successor in an earlier wave",
+        {"waves": waves([task("a")], [task("b", successors=["a"])])},
+        "DependencyTooLate",
+        "task a depends on b",
+    ),
+    (
+        "a cycle of a dependency and a successor",
+        {"waves": waves([task("a", "b", successors=["b"]), task("b")])},
+        "DependencyCycle",
+        "a → b → a",
+    ),
+    (
+        "groups that are sized before anything serves",
+        {"waves": waves([scaled({"name": "x", "desired": 1}, recoveryPhase="Instantiate")])},
+        "WrongPhase",
+        "task groups of type AutoScaling is in Instantiate",
+    ),
+    (
+        "a group twice in one task",
+        {"waves": waves([scaled({"name": "x", "min": 1}, {"name": "x", "min": 2})])},
+        "DuplicateGroup",
+        "task groups names the group x twice",
+    ),
+    (
+        "a group that is to be sized without a size",
+        {"waves": waves([scaled({"name": "x", "max": 4})])},
+        "GroupSizes",
+        "does not say how many instances group x",
+    ),
+    *(
+        (
+            f"sizes that contradict each other ({', '.join(sizes)})",
+            {"waves": waves([scaled({"name": "x", **sizes})])},
+            "GroupSizes",
+            "gives group x sizes that contradict",
+        )
+        for sizes in (
+            {"min": 3, "desired": 2},
+            {"desired": 5, "max": 4},
+            {"min": 5, "max": 4},
+            {"min": 1, "desired": 5, "max": 4},
+        )
+    ),
+    (
+        "sizes of groups that are emptied",
+        {"waves": waves([scaled({"name": "x"}, {"name": "y", "max": 4}, recoveryPhase="Fence")])},
+        "GroupSizes",
+        "task groups empties y in Fence",
+    ),
+    (
+        "groups in an account that does not exist",
+        {"waves": waves([scaled({"name": "x", "min": 1}, account="gone")])},
+        "UnknownAccount",
+        "no TargetAccount gone",
     ),
     (
         "a default gate name that is too long",
@@ -207,6 +275,28 @@ VALID: list[tuple[str, dict[str, Any]]] = [
                             {**A, **WEIGHTED, "setIdentifier": "away"},
                         ),
                     )
+                ]
+            )
+        },
+    ),
+    (
+        "successors in a later wave and phase",
+        {"waves": waves([task("a", successors=["b"])], [task("b")])},
+    ),
+    (
+        "groups that are emptied, and groups with any sizes that fit",
+        {
+            "waves": waves(
+                [
+                    scaled({"name": "x"}, recoveryPhase="Fence"),
+                    {
+                        **scaled(
+                            {"name": "x", "min": 1, "desired": 2, "max": 4},
+                            {"name": "y", "min": 2, "desired": 2, "max": 2},
+                            {"name": "z", "desired": 0},
+                        ),
+                        "name": "sizes",
+                    },
                 ]
             )
         },

@@ -6,23 +6,32 @@ from typing import Any
 import pytest
 
 from leeward.api.execution import CommandRecord
-from leeward.api.task import DRTask, DRTaskStatus
+from leeward.api.task import DRTask, DRTaskStatus, PreState
 from leeward.planning.commands import Command
-from leeward.planning.steering import left_out, paused_for, steer
+from leeward.planning.steering import (
+    Ground,
+    after_relaunch,
+    left_out,
+    paused_for,
+    steer,
+    without,
+)
 from leeward.planning.times import render_time
+from leeward_adapters.base import PhaseTraits
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 
 
 def status(state: str = "Failed", **states: str) -> DRTaskStatus:
+    """A task's status; a state may be followed by a reason, as in `Skipped/Undone`."""
+    resources = []
+    for rid, words in states.items():
+        known, _, reason = words.partition("/")
+        why = reason or ("NoRoom" if known == "Failed" else "")
+        resources.append({"id": rid, "state": known, "reason": why, "message": "said"})
     body: dict[str, Any] = {
-        "state": state,
-        "startTime": "2026-03-01T01:00:00Z",
-        "resources": [
-            {"id": i, "state": s, "reason": "NoRoom" if s == "Failed" else "", "message": "said"}
-            for i, s in states.items()
-        ],
-    }
+        "state": state, "startTime": "2026-03-01T01:00:00Z", "resources": resources
+    }  # fmt: skip
     return DRTaskStatus.model_validate(body)
 
 
@@ -34,41 +43,106 @@ def states(after: DRTaskStatus) -> dict[str, str]:
     return {r.id: r.state for r in after.resources}
 
 
-@pytest.mark.parametrize("verb", ["retry", "skip"])
+def requests(after: DRTaskStatus) -> dict[str, str | None]:
+    return {r.id: r.request for r in after.resources}
+
+
+REVERSIBLE = PhaseTraits(inert=False)
+LAUNCHES = PhaseTraits(inert=True, irreversible=True, instead="it may be the only", relaunch=True)
+VERBS = ("retry", "skip", "mark-done", "undo", "relaunch")
+
+
+def given(before: DRTaskStatus, said: Command, **ground: Any) -> tuple[DRTaskStatus, str]:
+    """What a command makes of an Activate task that can be undone, or of `task`."""
+    ids = [r.id for r in before.resources] or ["a", "b"]
+    spec = ground.pop("spec", {})
+    resources = [{"id": i, "arn": f"arn:{i}"} for i in ids]
+    one = task(spec.pop("phase", "Activate"), before, resources=resources, **spec)
+    return steer(one, said, Ground(**{"now": NOW, "traits": REVERSIBLE, **ground}))
+
+
+def recorded(before: DRTaskStatus, *ids: str) -> DRTaskStatus:
+    """The status with pre-states."""
+    kept = [PreState(id=i, value='{"state": "stopped"}') for i in ids]
+    return before.model_copy(update={"pre_states": kept})
+
+
 @pytest.mark.parametrize(
-    "state", ["NotStarted", "InProgress", "Complete", "Skipped", "Retry", "Abandoned"]
+    ("verb", "refused"),
+    [
+        ("retry", {"NotStarted", "InProgress", "PendingApproval", "Retry", "Abandoned"}),
+        ("skip", {"InProgress", "Complete", "Skipped", "Retry", "Abandoned"}),
+        ("mark-done", {"NotStarted", "Complete", "Skipped", "Retry", "Abandoned"}),
+        ("undo", {"NotStarted", "InProgress", "PendingApproval", "Skipped", "Retry", "Abandoned"}),
+        (
+            "relaunch",
+            {"NotStarted", "InProgress", "PendingApproval", "Skipped", "Retry", "Abandoned"},
+        ),
+    ],
 )
-def test_a_task_that_has_not_failed_is_not_steered(state: str, verb: str) -> None:
-    before = status(state, a="InProgress")
-    after, said = steer(before, command(verb))
-    assert after == before
-    assert state in said
+def test_a_command_that_the_state_does_not_allow_changes_nothing_and_says_so(
+    verb: str, refused: set[str]
+) -> None:
+    for state in refused:
+        before = recorded(status(state, a="InProgress"), "a")
+        after, said = given(before, command(verb, "a"), traits=PhaseTraits(False, relaunch=True))
+        assert after == before
+        assert state in said, state
 
 
 @pytest.mark.parametrize("ids", [("b",), ("nowhere",), ("",)])
-@pytest.mark.parametrize("verb", ["retry", "skip"])
-def test_a_command_for_resources_that_have_not_failed_changes_nothing(
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_command_for_resources_that_it_does_not_apply_to_changes_nothing(
     verb: str, ids: tuple[str, ...]
 ) -> None:
-    before = status(a="Failed", b="Complete")
-    assert steer(before, command(verb, *ids))[0] == before
+    before = recorded(status(a="Failed", b="Skipped"), "a", "b")
+    after, said = given(before, command(verb, *ids), traits=PhaseTraits(False, relaunch=True))
+    assert after == before
+    assert "no resource" in said
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_command_taken_twice_has_its_effect_once(verb: str) -> None:
+    traits = PhaseTraits(inert=False, relaunch=True)
+    said = command(verb, "a")
+    once, _ = given(recorded(status(a="Failed", b="Complete"), "a"), said, traits=traits)
+    assert states(once) != {"a": "Failed", "b": "Complete"}
+    assert given(once, said, traits=traits)[0] == once
+
+
+# -- retry
 
 
 def test_a_retry_begins_a_new_attempt_of_the_failed_resources_alone() -> None:
-    after, _ = steer(status(a="Failed", b="Complete", c="Skipped"), command("retry"))
+    after, _ = given(status(a="Failed", b="Complete", c="Skipped"), command("retry"))
     assert states(after) == {"a": "NotStarted", "b": "Complete", "c": "Skipped"}
     assert (after.state, after.attempt, after.start_time) == ("Retry", 2, None)
 
 
 def test_a_retry_of_one_resource_leaves_the_others_failed() -> None:
-    after, _ = steer(status(a="Failed", b="Failed"), command("retry", "b"))
+    after, _ = given(status(a="Failed", b="Failed"), command("retry", "b"))
     assert states(after) == {"a": "Failed", "b": "NotStarted"}
 
 
-def test_a_command_taken_twice_has_its_effect_once() -> None:
-    for verb in ("retry", "skip"):
-        once, _ = steer(status(a="Failed"), command(verb))
-        assert steer(once, command(verb))[0] == once
+@pytest.mark.parametrize(
+    ("state", "before", "ids", "after"),
+    [
+        ("Complete", {"a": "Skipped/Undone", "b": "Complete"}, (), {"a": "NotStarted"}),
+        ("Skipped", {"a": "Skipped/Undone", "b": "Skipped/LeftOut"}, (), {"a": "NotStarted"}),
+        ("Failed", {"a": "Skipped/Undone", "b": "Failed"}, (), {"b": "NotStarted"}),
+        ("Failed", {"a": "Skipped/Undone", "b": "Failed"}, ("a",), {"a": "NotStarted"}),
+    ],
+)
+def test_what_was_undone_can_be_wanted_again(
+    state: str, before: dict[str, str], ids: tuple[str, ...], after: dict[str, str]
+) -> None:
+    again, _ = given(status(state, **before), command("retry", *ids))
+    was = {i: s.partition("/")[0] for i, s in before.items()}
+    assert states(again) == was | after
+    assert (again.state, again.attempt) == ("Retry", 2)
+
+
+# -- skip
 
 
 @pytest.mark.parametrize(
@@ -83,16 +157,174 @@ def test_a_command_taken_twice_has_its_effect_once() -> None:
 def test_what_a_skip_makes_of_a_task(
     states_before: dict[str, str], ids: tuple[str, ...], state: str
 ) -> None:
-    after, _ = steer(status(**states_before), command("skip", *ids))
+    after, _ = given(status(**states_before), command("skip", *ids))
     assert after.state == state
 
 
 def test_a_skipped_resource_keeps_why_it_failed_and_names_who_left_it_out() -> None:
-    after, _ = steer(status(a="Failed"), command("skip"))
+    after, _ = given(status(a="Failed"), command("skip"))
     (resource,) = after.resources
     assert resource.reason == "NoRoom"
     assert "left out by ann" in resource.message
     assert "said" in resource.message
+
+
+def test_what_has_not_begun_is_left_out_ahead_of_its_time() -> None:
+    part, _ = given(DRTaskStatus(), command("skip", "b"))
+    assert (part.state, states(part)) == ("NotStarted", {"a": "NotStarted", "b": "Skipped"})
+    assert part.resources[1].reason == "LeftOut"
+    assert "ann" in part.resources[1].message
+    rest, _ = given(part, command("skip"))
+    assert (rest.state, set(states(rest).values())) == ("Skipped", {"Skipped"})
+    assert given(rest, command("skip"))[0] == rest
+
+
+def test_a_clean_up_is_not_left_out_ahead_of_its_time() -> None:
+    spec = {"phase": "Cleanup", "operation": "Test"}
+    after, said = given(DRTaskStatus(), command("skip"), spec=spec)
+    assert after == DRTaskStatus()
+    assert "would stay" in said
+
+
+def test_what_is_under_way_is_not_left_out_and_the_answer_says_so() -> None:
+    assert "under way" in given(status("InProgress", a="InProgress"), command("skip"))[1]
+
+
+def test_a_task_that_waits_for_a_person_can_be_left_out() -> None:
+    after, _ = given(status("PendingApproval", a="InProgress"), command("skip"))
+    assert (after.state, states(after)) == ("Skipped", {"a": "Skipped"})
+
+
+# -- mark-done
+
+
+def test_what_a_person_calls_done_is_looked_at_once_more() -> None:
+    before = status(a="Failed", b="Failed", c="Complete", d="Skipped")
+    after, _ = given(before, command("mark-done", "a"))
+    assert states(after) == {"a": "InProgress", "b": "Failed", "c": "Complete", "d": "Skipped"}
+    assert requests(after)["a"] == "MarkDone"
+    assert after.resources[0].requested_by == "ann"
+    assert (after.state, after.attempt) == ("InProgress", 2)
+
+
+def test_what_is_under_way_can_be_called_done_but_for_what_another_command_works_on() -> None:
+    before = status("InProgress", a="InProgress", b="InProgress", c="NotStarted")
+    before.resources[1] = before.resources[1].model_copy(update={"request": "Undo"})
+    after, _ = given(before, command("mark-done"))
+    assert requests(after) == {"a": "MarkDone", "b": "Undo", "c": None}
+    assert after.attempt == 1
+
+
+def test_a_task_that_waits_for_a_person_stays_so_until_the_next_pass() -> None:
+    before = status("PendingApproval", a="InProgress")
+    after, _ = given(before, command("mark-done"), traits=None, spec={"technology": "manual"})
+    assert (after.state, requests(after)) == ("PendingApproval", {"a": "MarkDone"})
+
+
+# -- undo
+
+
+def test_an_undo_takes_what_the_task_changed_and_begins_a_new_attempt() -> None:
+    before = recorded(status("Complete", a="Complete", b="Complete", c="Skipped"), "a", "c")
+    after, said = given(before, command("undo"))
+    assert states(after) == {"a": "InProgress", "b": "Complete", "c": "Skipped"}
+    assert requests(after) == {"a": "Undo", "b": None, "c": None}
+    assert (after.state, after.attempt) == ("InProgress", 2)
+    assert after.start_time == render_time(NOW)
+    assert after.message == "undo asked for by ann: 1 resource"
+    assert said == "Undo asked for by ann: 1 resource"
+    assert after.pre_states == before.pre_states
+
+
+@pytest.mark.parametrize(
+    ("ground", "why"),
+    [
+        ({"traits": LAUNCHES}, "cannot be undone: it may be the only"),
+        ({"traits": PhaseTraits(inert=False, irreversible=True)}, "cannot be undone"),
+        ({"traits": None}, "cannot undo it"),
+        ({"cancelling": True}, "being cancelled"),
+    ],
+)
+def test_an_undo_that_cannot_be_is_refused_with_the_reason(
+    ground: dict[str, Any], why: str
+) -> None:
+    before = recorded(status("Complete", a="Complete"), "a")
+    after, said = given(before, command("undo"), **ground)
+    assert after == before
+    assert why in said
+
+
+# -- relaunch
+
+
+def test_a_relaunch_takes_what_is_named_and_forgets_how_the_old_was() -> None:
+    before = recorded(status("Complete", a="Complete", b="Complete"), "a", "b")
+    after, _ = given(before, command("relaunch", "a"), traits=LAUNCHES)
+    assert requests(after) == {"a": "Relaunch", "b": None}
+    assert states(after) == {"a": "InProgress", "b": "Complete"}
+    assert (after.state, after.attempt) == ("InProgress", 2)
+    assert [p.id for p in after.pre_states] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "ground", "why"),
+    [
+        ((), {"traits": LAUNCHES}, 'leeward.dev/relaunch="YOU: [ID]"'),
+        (("a",), {"traits": REVERSIBLE}, "Activate by drs launches nothing"),
+        (("a",), {"traits": None}, "launches nothing"),
+        (("a",), {"traits": LAUNCHES, "cancelling": True}, "being cancelled"),
+        (("a",), {"traits": LAUNCHES, "spec": {"operation": "Test"}}, "run another Test"),
+    ],
+)
+def test_a_relaunch_that_cannot_be_is_refused_with_the_reason(
+    ids: tuple[str, ...], ground: dict[str, Any], why: str
+) -> None:
+    before = status("Complete", a="Complete")
+    after, said = given(before, command("relaunch", *ids), **ground)
+    assert after == before
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "after"),
+    [
+        ("Complete", {"a": "Complete", "b": "Complete"}, "Retry"),
+        ("Failed", {"a": "Failed", "b": "Complete"}, "Retry"),
+        ("InProgress", {"a": "InProgress", "b": "InProgress"}, "Retry"),
+        ("Complete", {"a": "Skipped/Undone", "b": "Complete"}, "Complete"),
+        ("NotStarted", {"a": "Skipped/LeftOut", "b": "NotStarted"}, "NotStarted"),
+    ],
+)
+def test_what_was_activated_is_activated_again_when_it_is_launched_anew(
+    state: str, before: dict[str, str], after: str
+) -> None:
+    asked, _ = given(
+        status("Complete", a="Complete", b="Complete"), command("relaunch", "a"), traits=LAUNCHES
+    )
+    activated = recorded(status(state, **before), "a", "b")
+    again = after_relaunch(task("Activate", activated), task("Instantiate", asked))
+    if after != "Retry":
+        assert again == activated
+        return
+    assert (again.state, again.attempt) == ("Retry", 2)
+    assert states(again) == {"a": "NotStarted", "b": before["b"]}
+    assert [p.id for p in again.pre_states] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"wave": "web"},
+        {"technology": "ec2"},
+        {"accountId": "222222222222"},
+        {"region": "us-west-2"},
+    ],
+)
+def test_other_tasks_do_not_mind_a_relaunch(other: dict[str, Any]) -> None:
+    asked, _ = given(status("Complete", a="Complete"), command("relaunch", "a"), traits=LAUNCHES)
+    activated = status("Complete", a="Complete")
+    for mine in (task("Activate", activated, **other), task("Instantiate", activated)):
+        assert after_relaunch(mine, task("Instantiate", asked)) == activated
 
 
 def record(verb: str, minutes: float) -> CommandRecord:
@@ -163,3 +395,13 @@ def test_what_was_left_out_of_one_phase_is_left_out_of_the_next() -> None:
 def test_what_was_left_out_elsewhere_is_not_left_out_here(other: dict[str, Any]) -> None:
     before, after = task("Instantiate", SKIPPED), task("Activate", **other)
     assert left_out(after, [before, after]) == []
+
+
+def test_a_task_begins_without_what_was_left_out_of_it_and_of_earlier_phases() -> None:
+    (gone,) = left_out(task("Activate"), [task("Instantiate", SKIPPED), task("Activate")])
+    ahead, _ = given(DRTaskStatus(), command("skip", "b"))
+    begins = {r.id: r.state for r in without(ahead.resources, [gone])}
+    assert begins == {"a": "Skipped", "b": "Skipped"}
+    assert [r.id for r in without([], [gone])] == ["a"]
+    done = status("Retry", a="Complete", b="NotStarted").resources
+    assert without(done, [gone]) == done

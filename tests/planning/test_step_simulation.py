@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent
+from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent
 from leeward.planning.commands import Command
-from leeward.planning.steering import steer
+from leeward.planning.steering import Ground, steer
 from leeward.planning.step import StepDecision, StepInput, StepRules, decide
 from leeward.planning.times import render_time
+from leeward.planning.transitions import check
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -84,6 +85,10 @@ class Operator:
     cancelled_launches: int = 0
     status: DRTaskStatus = field(default_factory=DRTaskStatus)
 
+    @property
+    def task(self) -> DRTask:
+        return DRTask(spec=self.spec, status=self.status)
+
     def run(self) -> None:
         self._begin()
         for _ in range(5000):
@@ -105,7 +110,7 @@ class Operator:
 
     def _retry(self) -> None:
         retry = Command("leeward.dev/retry", "ann", "retry", "", "ann", "")
-        self.status, _ = steer(self.status, retry)
+        self.status, _ = steer(self.task, retry, Ground(self.now))
         self._begin()
 
     def _steer(self) -> None:
@@ -138,7 +143,9 @@ class Operator:
             "resources": list(decision.resources),
             "journal": journal,
         }
-        self.status = self.status.model_copy(update=update)
+        after = self.status.model_copy(update=update)
+        check(self.task, after)
+        self.status = after
 
     def _call(self, action: str, servers: tuple[str, ...]) -> None:
         intent = Intent(

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from leeward.api.execution import DRExecution, DRExecutionStatus
+from leeward.api.plan import Parallelism
 from leeward.api.task import DRTask
 from leeward.planning.record import verdict
-from leeward.planning.waves import PASSED, Cursor, cursor, stages
+from leeward.planning.waves import PASSED, Cursor, cursor, limited, stages
 
 INTENT = {
     "id": "1",
@@ -59,6 +60,7 @@ def run(
     gates: Sequence[Any] = (),
     asked: Sequence[Any] = (),
     cancelling: bool = False,
+    unplanned: bool = False,
 ) -> Cursor:
     waves = sorted({(t.spec.wave, t.spec.wave_ordinal) for t in tasks}, key=lambda w: w[1])
     status = DRExecutionStatus.model_validate(
@@ -68,7 +70,7 @@ def run(
             "gates": list(asked),
         }
     )
-    return cursor(operation, status, tasks, cancelling=cancelling)
+    return cursor(operation, status, tasks, cancelling=cancelling, unplanned=unplanned)
 
 
 def names(tasks: Sequence[DRTask]) -> list[str]:
@@ -187,6 +189,82 @@ def test_no_gate_lets_a_drill_end_without_its_clean_up() -> None:
     assert run(tasks, "Test", gates=frozen, asked=asked).waiting is not None
     cancelled = run(tasks, "Test", gates=frozen, asked=asked, cancelling=True)
     assert names(cancelled.work) == ["w1-cleanup"]
+
+
+def test_a_gate_of_a_phase_without_tasks_stands_before_the_next_that_there_is() -> None:
+    tasks = [task(1, "Activate")]
+    frozen = [gate(1, before="Fence"), gate(1)]
+    first = run(tasks, gates=frozen)
+    assert first.ask is not None
+    assert first.ask.before == "Fence"
+    second = run(tasks, gates=frozen, asked=[gate(1, "Approved", before="Fence")])
+    assert second.ask is not None
+    assert second.ask.before == "Activate"
+
+
+# --- beside the rest ---------------------------------------------------------------------------
+
+
+def ahead(wave: int, state: str = "NotStarted") -> DRTask:
+    return task(wave, "Instantiate", state, start="Ahead")
+
+
+def test_what_is_inert_of_later_waves_begins_ahead_of_its_turn_where_the_plan_says_so() -> None:
+    tasks = [task(1, "Instantiate"), ahead(2), task(3, "Instantiate"), task(2, "Activate")]
+    assert names(run(tasks).work) == ["w1-instantiate", "w2-instantiate"]
+    waiting = [task(1, "Activate"), ahead(2)]
+    where = run(waiting, gates=[gate(1)], asked=[gate(1, "Waiting")])
+    assert (names(where.work), where.waiting is not None) == (["w2-instantiate"], True)
+
+
+@pytest.mark.parametrize("state", ["Rejected", "TimedOut"])
+def test_nothing_begins_ahead_of_its_turn_once_people_hold_the_run(state: str) -> None:
+    where = run([task(1, "Activate"), ahead(2)], gates=[gate(1)], asked=[gate(1, state)])
+    assert where.work == ()
+    begun = run(
+        [task(1, "Activate"), ahead(2, "InProgress")], gates=[gate(1)], asked=[gate(1, state)]
+    )
+    assert names(begun.work) == ["w2-instantiate"]
+
+
+def test_nothing_runs_ahead_through_a_gate_of_its_own_wave_or_its_fencing() -> None:
+    tasks = [task(1, "Instantiate"), ahead(2)]
+    assert names(run(tasks, gates=[gate(2, before="Instantiate")]).work) == ["w1-instantiate"]
+    fenced = [*tasks, task(2, "Fence")]
+    assert names(run(fenced).work) == ["w1-instantiate"]
+    assert names(run(fenced, unplanned=True).work) == ["w1-instantiate", "w2-instantiate"]
+
+
+def test_what_people_set_going_in_a_wave_that_was_through_is_followed() -> None:
+    tasks = [task(1, "Activate", "InProgress"), task(2, "Instantiate", "InProgress")]
+    assert sorted(names(run(tasks).work)) == ["w1-activate", "w2-instantiate"]
+
+
+@pytest.mark.parametrize(
+    ("technologies", "accounts", "chosen"),
+    [
+        (1, 5, ["drs-a", "drs-b"]),
+        (4, 1, ["drs-a", "ec2-a"]),
+        (1, 1, ["drs-a"]),
+        (4, 5, ["drs-a", "drs-b", "ec2-a"]),
+    ],
+)
+def test_the_plan_limits_how_many_technologies_and_accounts_work_at_once(
+    technologies: int, accounts: int, chosen: list[str]
+) -> None:
+    tasks = [
+        task(1, "Activate", name=f"{t}-{a}", technology=t, account=a)
+        for t, a in (("drs", "a"), ("drs", "b"), ("ec2", "a"))
+    ]
+    limits = Parallelism(technologies=technologies, accounts=accounts)
+    assert names(limited(tasks, limits)) == chosen
+    assert names(limited(tasks, None)) == ["drs-a", "drs-b", "ec2-a"]
+
+
+def test_a_limit_stops_nothing_that_has_begun() -> None:
+    begun = [task(1, "Activate", "InProgress", name=a, account=a) for a in "ab"]
+    new = task(1, "Activate", name="c", account="c")
+    assert names(limited([new, *begun], Parallelism(accounts=1))) == ["a", "b"]
 
 
 # --- a drill's end -----------------------------------------------------------------------------

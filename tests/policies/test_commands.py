@@ -111,22 +111,8 @@ def test_a_destructive_approver_passes_a_cleanup_gate_and_a_drills_needs_none(
     world: World,
 ) -> None:
     cleanup = gate("cleanup", before="Cleanup")
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "destructive", "namespace": "orders"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": "leeward-destructive-approver",
-        },
-        "subjects": [
-            {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "dr-destroyers"}
-        ],
-    }
-    world.cluster.apply(role)
-    destroyer = world.caller(ALICE, "dr-approvers", "dr-destroyers")
-    assert destroyer.annotate(world.waiting(cleanup), approve_cleanup=ALICE).ok
+    destroyer = world.destroyer
+    assert destroyer.annotate(world.waiting(cleanup), approve_cleanup=destroyer.user).ok
     drill = world.waiting(cleanup, operation="Test")
     assert world.bob.annotate(drill, approve_cleanup=BOB).ok
 

@@ -232,22 +232,6 @@ def task_command_on_the_execution(w: World) -> Answer:
     return w.duty.annotate(w.waiting(), retry=DUTY)
 
 
-def unplanned(w: World) -> Answer:
-    return w.duty.annotate(w.waiting(), unplanned=DUTY)
-
-
-def adopt(w: World) -> Answer:
-    return w.duty.annotate(w.waiting(), adopt=DUTY)
-
-
-def break_glass(w: World) -> Answer:
-    return w.admin.annotate(w.waiting(), break_glass="admin")
-
-
-def accept_data_loss(w: World) -> Answer:
-    return w.admin.annotate(w.waiting(), accept_data_loss_wave_2="admin")
-
-
 def replaced_without_annotations(w: World) -> Answer:
     run = w.waiting()
     assert w.alice.annotate(run, approve_wave_2=ALICE).ok
@@ -314,11 +298,7 @@ FORGERIES: list[tuple[Callable[[World], Answer], str]] = [
     (pause_from_git, "needs the verb operate"),
     (unknown_command, "leeward.dev/hurry is not a command of an execution"),
     (gate_with_a_capital, "is not a command of an execution"),
-    (task_command_on_the_execution, "retry and skip are written on a DRTask: kubectl get drt"),
-    (unplanned, "leeward.dev/unplanned is not supported by this version of Leeward"),
-    (adopt, "leeward.dev/adopt is not supported by this version of Leeward"),
-    (break_glass, "leeward.dev/break-glass is not supported by this version of Leeward"),
-    (accept_data_loss, "leeward.dev/accept-data-loss-wave-2 is not supported by this version"),
+    (task_command_on_the_execution, "and relaunch are written on a DRTask: kubectl get drt"),
     (replaced_without_annotations, "If you replace the whole object, keep its annotations"),
     (applied_server_side, "the value of leeward.dev/approve-wave-2 must be your own user name"),
     (approved_and_paused_in_one, "needs the verb operate"),

@@ -221,7 +221,7 @@ def test_an_execution_is_deleted_before_it_begins_and_after_it_has_ended(world: 
     assert world.intruder.delete("drexecutions", name).ok
     run = world.execution()
     refused = world.admin.delete("drexecutions", run)
-    assert f"kubectl annotate drx {run} -n orders leeward.dev/cancel" in refused.message
+    assert f'kubectl annotate drx {run} -n orders leeward.dev/cancel="admin"' in refused.message
     world.status(run, conditions=[ENDED])
     assert world.intruder.delete("drexecutions", run).ok
     assert not gone(world, "drexecutions", run), "the operator's finalizer holds it"

@@ -91,6 +91,58 @@ def test_automatic_approval_needs_the_right_to_approve_but_for_a_test(world: Wor
     assert create(world, both, {}, **wanted).ok
 
 
+PARTS: list[tuple[dict[str, Any], str]] = [
+    ({"waves": ["web"]}, "with spec.waves:"),
+    ({"resources": {"exclude": ["s-1"]}}, "with spec.resources:"),
+    ({"resources": {"include": ["s-1"]}}, "with spec.resources:"),
+    ({"waves": ["web"], "resources": {"include": ["s-1"]}}, "spec.waves and spec.resources:"),
+]
+
+
+@pytest.mark.parametrize(("part", "said"), PARTS, ids=["waves", "without", "only", "both"])
+def test_a_run_of_a_part_of_the_plan_needs_the_right_to_approve_but_for_a_test(
+    world: World, part: dict[str, Any], said: str
+) -> None:
+    refused = create(world, world.duty, {}, **part)
+    assert refused.status == 403
+    assert said in refused.message
+    assert "needs the verb approve on recoveryplans.leeward.dev/approval" in refused.message
+    assert "out and the whole plan runs" in refused.message
+    assert create(world, world.duty, {}, operation="Test", **part).ok
+    both = world.caller(ALICE, "dr-approvers", "dr-operators")
+    assert create(world, both, {}, **part).ok
+
+
+def test_empty_lists_leave_nothing_out(world: World) -> None:
+    nothing = {"waves": [], "resources": {"include": [], "exclude": []}}
+    assert create(world, world.duty, {}, **nothing).ok
+    assert create(world, world.duty, {}, resources={}).ok
+
+
+@pytest.mark.parametrize("operation", ["Failover", "Test"])
+def test_correcting_a_live_run_needs_the_right_to_operate(world: World, operation: str) -> None:
+    wanted = {"continueFrom": {"name": "orders-1"}, "operation": operation}
+    refused = create(world, world.intruder, {}, **wanted)
+    assert refused.status == 403
+    assert (
+        "continueFrom, which cancels execution orders/orders-1: needs the verb" in refused.message
+    )
+    assert "can-i operate recoveryplans.leeward.dev/orders-east --subresource" in refused.message
+    assert create(world, world.duty, {}, **wanted).ok
+
+
+def test_those_who_only_approve_do_not_correct_and_a_manifest_needs_no_right_to_stay(
+    world: World,
+) -> None:
+    # Somebody who creates by the cluster's own role, and approves.
+    approver = world.caller(ALICE, "dr-approvers", "developers")
+    answer = create(world, approver, {}, continueFrom={"name": "orders-1"})
+    assert "needs the verb operate on" in answer.message
+    made = create(world, world.duty, {}, continueFrom={"name": "orders-1"})
+    note = {"metadata": {"annotations": {"example.com/note": "1"}}}
+    assert world.intruder.patch("drexecutions", made.body["metadata"]["name"], note).ok
+
+
 def test_a_service_account_says_until_when_anything_but_a_test_may_start(world: World) -> None:
     robot = world.caller("system:serviceaccount:ci:deployer", "developers")
     refused = create(world, robot, {})

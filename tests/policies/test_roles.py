@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.cluster
 
+ROOT = Path(__file__).parents[2]
 World = Any  # conftest.World
 OURS = ("recoveryplans", "drexecutions", "drtasks", "recoveryinventories")
 
@@ -45,6 +48,8 @@ DEVELOPER = {
 }
 READER = {f"{verb} {plural}" for plural in OURS for verb in ("get", "list", "watch")}
 APPROVER = READER | {"patch drexecutions", "approve recoveryplans/approval"}
+DESTROYER = {"patch drtasks", "approve-destructive recoveryplans/approval"}
+BREAKER = READER | {"patch drexecutions", "break-glass recoveryplans/operation"}
 ON_DUTY = READER | {
     "create drexecutions",
     "patch drexecutions",
@@ -69,6 +74,8 @@ ASKED = {
         ("developers", DEVELOPER),
         ("dr-approvers", APPROVER),
         ("dr-operators", ON_DUTY),
+        ("dr-destroyers", DESTROYER),
+        ("dr-breakers", BREAKER),
         ("strangers", set()),
     ],
 )
@@ -77,8 +84,30 @@ def test_each_group_has_exactly_its_rights(world: World, group: str, expected: s
     assert found == expected
 
 
+def test_the_right_to_break_the_glass_is_shipped_to_nobody() -> None:
+    shipped = [
+        found
+        for folder in ("charts/leeward/rbac", "sandbox/leeward_sandbox/cluster/manifests")
+        for file in (ROOT / folder).glob("*.yaml")
+        for found in yaml.safe_load_all(file.read_text())
+    ]
+    carrying = [o for o in shipped if any("break-glass" in r["verbs"] for r in o.get("rules", []))]
+    assert [role["metadata"] for role in carrying] == [{"name": "leeward-break-glass"}]
+    bound = [o for o in shipped if o.get("roleRef", {}).get("name") == "leeward-break-glass"]
+    assert bound == []
+    assert not [o for o in shipped if "aggregationRule" in o]
+
+
+@pytest.mark.parametrize("role", ["view", "edit", "admin"])
+def test_the_clusters_own_roles_carry_no_verb_of_ours(world: World, role: str) -> None:
+    found = world.admin.request("GET", f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}")
+    resources = {r for rule in found.body["rules"] for r in rule.get("resources", [])}
+    assert "drexecutions" in resources  # ours are aggregated into it
+    assert not {"recoveryplans/approval", "recoveryplans/operation"} & resources
+
+
 def test_the_rights_end_at_the_namespace(world: World) -> None:
-    for group in ("developers", "dr-approvers", "dr-operators"):
+    for group in ("developers", "dr-approvers", "dr-operators", "dr-destroyers", "dr-breakers"):
         for asked in sorted(ASKED):
             verb, resource = asked.split(" ")
             assert not may(world, "someone", [group], verb, resource, "default")
@@ -110,6 +139,8 @@ def test_accounts_are_the_platforms(world: World) -> None:
         ("create targetaccounts", False),
         ("approve recoveryplans/approval", False),
         ("operate recoveryplans/operation", False),
+        ("break-glass recoveryplans/operation", False),
+        ("approve-destructive recoveryplans/approval", False),
         ("patch admissionregistration.k8s.io:validatingadmissionpolicies", False),
         ("impersonate users", False),
         ("update coordination.k8s.io:leases", False),

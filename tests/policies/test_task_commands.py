@@ -28,19 +28,101 @@ def test_those_on_duty_retry_and_skip_tasks_and_resources(world: World, task: st
     assert world.operator.annotate(task, "drtasks", skip=None).ok
 
 
-def test_a_failed_task_is_retried(world: World) -> None:
-    failed = {"type": "Succeeded", "status": "False", "reason": "Failed"}
-    failed |= {"lastTransitionTime": "2026-01-01T00:00:00Z"}
-    task = world.task(world.execution(), conditions=[failed])
+@pytest.mark.parametrize("verdict", [None, "Unknown", "False"])
+@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo"])
+def test_those_on_duty_steer_a_task_that_is_not_complete(
+    world: World, verb: str, verdict: str | None
+) -> None:
+    task = world.task(world.execution(), conditions=[succeeded(verdict)] if verdict else [])
+    assert world.duty.annotate(task, "drtasks", **{verb: f"{DUTY}: [s-1] by hand"}).ok
+
+
+@pytest.mark.parametrize("verdict", ["True", "False"])
+def test_whoever_may_destroy_relaunches_named_resources_of_any_task(
+    world: World, verdict: str
+) -> None:
+    task = world.task(world.execution(), conditions=[succeeded(verdict)])
+    loser = world.destroyer
+    value = f"{loser.user}: [s-1, s-2] they boot from the wrong snapshot"
+    assert loser.annotate(task, "drtasks", relaunch=value).ok
+
+
+@pytest.mark.parametrize("comment", ["", ": they are broken", ": see [s-1]"])
+def test_relaunch_names_its_resources(world: World, task: str, comment: str) -> None:
+    loser = world.destroyer.user
+    answer = world.destroyer.annotate(task, "drtasks", relaunch=loser + comment)
+    assert answer.status == 422
+    passing = f'kubectl annotate drt {task} -n orders leeward.dev/relaunch="{loser}: [ID, ID] '
+    assert passing in answer.message
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ("[]", "not among the resources of task"),
+        ("[s-1, ]", "(an empty id)"),
+        ("[s-1, s-9]", ": s-9;"),
+        ("[s-1", "has no end"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+def test_a_list_of_resources_is_whole_and_of_the_task(
+    world: World, task: str, verb: str, ids: str, said: str
+) -> None:
+    answer = world.admin.annotate(task, "drtasks", **{verb: f"admin: {ids}"})
+    assert answer.status == 422
+    assert said in answer.message
+
+
+def test_a_complete_task_is_undone_and_relaunched_and_no_more(world: World) -> None:
+    done = {"id": "s-1", "state": "Complete"}
+    left = {"id": "s-2", "state": "Skipped", "reason": "LeftOut"}
+    made = {"conditions": [succeeded("True")], "resources": [done, left]}
+    task = world.task(world.execution(), **made)
+    for verb in ("skip", "mark_done", "retry"):
+        answer = world.duty.annotate(task, "drtasks", **{verb: DUTY})
+        assert f"is complete, there is nothing to {verb.replace('_', '-')}" in answer.message
+        assert f'kubectl annotate drt {task} -n orders leeward.dev/undo="{DUTY}"' in answer.message
+    assert world.duty.annotate(task, "drtasks", undo=DUTY).ok
+
+
+def test_what_was_undone_is_retried(world: World) -> None:
+    undone = {"id": "s-1", "state": "Skipped", "reason": "Undone"}
+    task = world.task(
+        world.execution(),
+        conditions=[succeeded("True")],
+        resources=[undone, {"id": "s-2", "state": "Complete"}],
+    )
+    assert "nothing to skip" in world.duty.annotate(task, "drtasks", skip=DUTY).message
     assert world.duty.annotate(task, "drtasks", retry=DUTY).ok
 
 
-def test_a_complete_task_takes_no_command(world: World) -> None:
-    done = {"type": "Succeeded", "status": "True", "reason": "Complete"}
-    done |= {"lastTransitionTime": "2026-01-01T00:00:00Z"}
-    task = world.task(world.execution(), conditions=[done])
-    answer = world.duty.annotate(task, "drtasks", skip=DUTY)
-    assert "is complete, there is nothing to skip" in answer.message
+@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+@pytest.mark.parametrize("live", [None, "false"])
+def test_a_task_of_a_run_that_is_not_live_takes_no_command(
+    world: World, verb: str, live: str | None
+) -> None:
+    run = world.execution()
+    task = world.task(run)
+    rest = {"metadata": {"labels": {"leeward.dev/live": live}}}
+    assert world.operator.patch("drtasks", task, rest).ok
+    answer = world.admin.annotate(task, "drtasks", **{verb: "admin: [s-1]"})
+    assert answer.status == 422
+    assert f"so leeward.dev/{verb.replace('_', '-')} can change nothing" in answer.message
+    assert f"kubectl get drx {run} -n orders" in answer.message
+
+
+def test_a_command_on_a_task_whose_run_ended_meanwhile_is_withdrawn(world: World) -> None:
+    task = world.task(world.execution())
+    assert world.duty.annotate(task, "drtasks", undo=DUTY).ok
+    rest = {"metadata": {"labels": {"leeward.dev/live": None}}}
+    assert world.operator.patch("drtasks", task, rest).ok
+    assert world.duty.annotate(task, "drtasks", undo=None).ok
+
+
+def succeeded(status: str) -> dict[str, str]:
+    times = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
+    return {"type": "Succeeded", "status": status, "reason": "Test"} | times
 
 
 @pytest.mark.parametrize(
@@ -51,10 +133,13 @@ def test_a_complete_task_takes_no_command(world: World) -> None:
         ("duty", {"retry": f"{DUTY}: [s-1, s-9] again"}, "not among the resources of task"),
         ("duty", {"retry": f"{DUTY}: [s-1"}, "begins a list of resource ids that has no end"),
         ("duty", {"retry": f"{DUTY}: {'x' * 400}"}, "at most 512 bytes"),
-        ("duty", {"relaunch": DUTY}, "leeward.dev/relaunch is not supported by this version"),
-        ("duty", {"undo": DUTY}, "leeward.dev/undo is not supported by this version"),
-        ("duty", {"mark-done": DUTY}, "leeward.dev/mark-done is not supported by this version"),
-        ("duty", {"pause": DUTY}, "pause, resume and cancel are written on the execution"),
+        ("duty", {"undo": ALICE}, "the value of leeward.dev/undo must be your own user name"),
+        ("duty", {"mark-done": ALICE}, "the value of leeward.dev/mark-done must be your own"),
+        ("destroyer", {"relaunch": f"{ALICE}: [s-1]"}, "leeward.dev/relaunch must be your own"),
+        ("operator", {"relaunch": f"{DUTY}: [s-1]"}, "leeward.dev/relaunch must be your own"),
+        ("duty", {"pause": DUTY}, "resume, cancel and others are written on the execution"),
+        ("duty", {"adopt": DUTY}, "leeward.dev/adopt is not a command of a task"),
+        ("duty", {"undo.second": DUTY}, "leeward.dev/undo.second is not a command of a task"),
         ("duty", {"requested-by": DUTY}, "is not a command of a task"),
     ],
 )
@@ -67,7 +152,8 @@ def test_a_forged_or_misplaced_task_command_is_refused(
     assert said in answer.message
 
 
-def test_a_task_command_needs_the_verb_operate_on_the_plan(world: World, task: str) -> None:
+@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+def test_a_task_command_needs_its_verb_on_the_plan(world: World, task: str, verb: str) -> None:
     # Whoever may patch tasks by a role of the cluster's own still needs the verb.
     world.cluster.apply(
         {
@@ -92,20 +178,47 @@ def test_a_task_command_needs_the_verb_operate_on_the_plan(world: World, task: s
             ],
         },
     )
-    patcher = world.caller("patcher@example.com", "patchers")
-    answer = patcher.annotate(task, "drtasks", skip=patcher.user)
-    assert "needs the verb operate on recoveryplans.leeward.dev/operation" in answer.message
+    patcher = world.caller("patcher@example.com", "patchers", "dr-breakers")
+    answer = patcher.annotate(task, "drtasks", **{verb: f"{patcher.user}: [s-1]"})
+    needed = "approve-destructive" if verb == "relaunch" else "operate"
+    subresource = "approval" if verb == "relaunch" else "operation"
+    assert f"needs the verb {needed} on recoveryplans.leeward.dev/{subresource}" in answer.message
+    ask = f"kubectl auth can-i {needed} recoveryplans.leeward.dev/orders-east"
+    assert f"{ask} --subresource={subresource} -n orders" in answer.message
 
 
-def test_a_task_command_is_neither_replaced_nor_removed_by_another(world: World, task: str) -> None:
-    other = world.caller("second-on-duty@example.com", "dr-operators")
-    assert world.duty.annotate(task, "drtasks", retry=DUTY).ok
-    over = other.annotate(task, "drtasks", retry=other.user)
+def test_the_verb_of_one_kind_of_command_does_not_give_the_other(world: World, task: str) -> None:
+    replacing = world.duty.annotate(task, "drtasks", relaunch=f"{DUTY}: [s-1]")
+    assert "may not give leeward.dev/relaunch to tasks of plan orders/" in replacing.message
+    loser = world.destroyer
+    for verb in ("retry", "skip", "mark_done", "undo"):
+        answer = loser.annotate(task, "drtasks", **{verb: loser.user})
+        assert "needs the verb operate on" in answer.message
+    both = loser.annotate(task, "drtasks", relaunch=f"{loser.user}: [s-1]", undo=loser.user)
+    assert "may not give leeward.dev/undo to tasks" in both.message
+
+
+@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+def test_a_task_command_is_neither_replaced_nor_removed_by_another(
+    world: World, task: str, verb: str
+) -> None:
+    giver = world.destroyer if verb == "relaunch" else world.duty
+    other = world.admin
+    assert giver.annotate(task, "drtasks", **{verb: f"{giver.user}: [s-1]"}).ok
+    over = other.annotate(task, "drtasks", **{verb: "admin: [s-1]"})
     assert "is not replaced; wait until the operator has taken it" in over.message
-    again = world.duty.annotate(task, "drtasks", retry=f"{DUTY}: now")
+    again = giver.annotate(task, "drtasks", **{verb: f"{giver.user}: [s-1, s-2]"})
     assert "withdraw it first: kubectl annotate drt" in again.message
-    removal = other.annotate(task, "drtasks", retry=None)
+    removal = other.annotate(task, "drtasks", **{verb: None})
     assert "is withdrawn by the one who gave it" in removal.message
+    assert giver.annotate(task, "drtasks", **{verb: None}).ok
+
+
+def test_a_name_with_brackets_in_it_is_no_list(world: World, task: str) -> None:
+    odd = world.caller("team[x]@example.com", "dr-operators")
+    open_ended = odd.annotate(task, "drtasks", undo=f"{odd.user}: [s-1")
+    assert "begins a list of resource ids that has no end" in open_ended.message
+    assert odd.annotate(task, "drtasks", undo=f"{odd.user}: [s-1] see [2]").ok
 
 
 @pytest.mark.parametrize("user", [f"{DUTY}: [s-1]", f"{DUTY}\N{NO-BREAK SPACE}", "x" * 257])

@@ -28,8 +28,11 @@ from leeward.api.common import (
     rules,
 )
 from leeward.api.gate_record import FrozenGate, GateStatus
-from leeward.api.plan import Gate
+from leeward.api.notifications import NotificationRecord
+from leeward.api.plan import Gate, Parallelism
 from leeward.api.plan_record import Location
+from leeward.api.preview import Preview
+from leeward.api.run_times import RunObjectives
 
 
 class ExecutionGate(Gate):
@@ -74,9 +77,9 @@ class ResourceChoice(Model):
     """Resources to take in or to leave out."""
 
     include: Annotated[list[ResourceId], Field(max_length=1000)] = []
-    """Only these."""
+    """Only these, by id or ARN. Empty: all."""
     exclude: Annotated[list[ResourceId], Field(max_length=1000)] = []
-    """Not these."""
+    """Not these, by id or ARN."""
 
 
 class DRExecutionSpec(Model):
@@ -108,24 +111,19 @@ class DRExecutionSpec(Model):
     approval_mode: Literal["Required", "Automatic"] = "Required"
     """Automatic passes the gates without asking; beyond Test the plan must allow it, and the
     requester needs the verb `approve` on the plan."""
-    waves: Annotated[
-        list[ShortName], Field(max_length=20, json_schema_extra=later("all waves run"))
-    ] = []
-    """Only these waves."""
-    resources: Annotated[
-        ResourceChoice | None, Field(json_schema_extra=later("all resources of the plan take part"))
-    ] = None
-    """Resources to take in or to leave out."""
+    waves: Annotated[list[ShortName], Field(max_length=20)] = []
+    """Only these waves, in the plan's order. Empty: all."""
+    resources: ResourceChoice | None = None
+    """Resources to take in or to leave out. Explicit tasks run with their waves all the same."""
     gates: Annotated[
         list[ExecutionGate], Field(max_length=40, json_schema_extra=listmap("wave", "before"))
     ] = []
     """Further gates. The plan's gates always stay."""
     recovery_point: RecoveryPoint = RecoveryPoint()
     """Which point in time is recovered."""
-    dry_run: Annotated[
-        Literal["None", "Plan"], Field(json_schema_extra=later_values(Plan="dry runs"))
-    ] = "None"
-    """Plan: show what would be done, change nothing."""
+    dry_run: Literal["None", "Plan"] = "None"
+    """Plan: show what would be done in `status.preview`, change nothing. It does not hold the
+    plan, and its name may be used again."""
     parameters: Annotated[
         dict[TagKey, TagValue], Field(max_length=50, json_schema_extra=later("parameters"))
     ] = {}
@@ -144,10 +142,10 @@ class DRExecutionSpec(Model):
     start_before: Time | None = None
     """A run that has not begun by then ends Expired untouched. Required where a service account
     creates anything but a Test."""
-    continue_from: Annotated[
-        Ref | None, Field(json_schema_extra=later("correction of a live run by another"))
-    ] = None
-    """Live execution that this one corrects and replaces."""
+    continue_from: Ref | None = None
+    """Execution of the same plan that this one corrects. If it lives it is cancelled and followed
+    until nothing of it is under way; then the plan is frozen anew, and what AWS shows as done
+    counts as done."""
     then: Annotated[
         list[NextRun], Field(max_length=5, json_schema_extra=later("chains of runs"))
     ] = []
@@ -218,10 +216,23 @@ class WaveProgress(Model):
     """Phase that it is in."""
     resources: Counts = Counts()
     """Resources of the wave; complete when they are through all phases."""
+    required: int | None = None
+    """Critical resources that must succeed, as the frozen plan tolerates it. Absent: all."""
     start_time: Time | None = None
     """When its first task began."""
     completion_time: Time | None = None
     """When its last task ended."""
+
+
+class BreakGlass(Model):
+    """A person took the rules on approvals into their own hands for this run."""
+
+    user: Line
+    """Who."""
+    time: Time
+    """When."""
+    comment: Line = ""
+    """Why."""
 
 
 class Accepting(Model):
@@ -307,12 +318,28 @@ class DRExecutionStatus(Model):
     """Whether a person paused the run."""
     cancelling: bool = False
     """Whether a person cancelled it: nothing new starts, what runs is followed to its end."""
+    adopted: bool = False
+    """Whether a person let it go on although AWS knows an earlier run of its name."""
+    unplanned: bool = False
+    """Whether a person made a Planned run go on as an Unplanned one."""
+    break_glass: BreakGlass | None = None
+    """Set when quorum, approver lists and four eyes were waived, destructive gates excepted."""
+    parallelism: Parallelism | None = None
+    """How much runs at once, as frozen. Absent: as much as AWS's quotas let."""
     location: Location | None = None
     """Where the estate serves as far as this run knows."""
+    objectives: RunObjectives | None = None
+    """Recovery times and replication lag, estimated, promised and real."""
+    preview: Preview | None = None
+    """For a dry run: what a run would do. At most 20 KB."""
     findings: Annotated[list[Text], Field(max_length=30, json_schema_extra=atomic())] = []
     """What preflight found and let pass."""
     events: Annotated[list[RunEvent], Field(max_length=20, json_schema_extra=atomic())] = []
     """The last events."""
+    notifications: Annotated[
+        list[NotificationRecord], Field(max_length=50, json_schema_extra=atomic())
+    ] = []
+    """What people were told."""
     unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
     """Fields of the stored spec that do nothing in this version."""
 

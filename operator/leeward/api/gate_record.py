@@ -24,7 +24,7 @@ class ApprovalRecord(Model):
 
     user: Line
     """Who, as the API server knows them."""
-    verdict: Literal["Approve", "Reject"]
+    verdict: Literal["Approve", "Reject", "AcceptDataLoss"]
     """What they said."""
     time: Time
     """When the operator recorded it."""
@@ -47,7 +47,7 @@ class GateStatus(Model):
     """Waiting: it can be answered. A rejected or timed-out gate can be answered too while the
     run waits for a decision."""
     required: int
-    """How many different people must approve."""
+    """How many different people must approve; 0: accepting the loss of data is the answer."""
     approvers: Approvers = Approvers()
     """Who may answer, frozen when the gate was asked."""
     four_eyes: Literal["Required", "Off"] = "Off"
@@ -60,6 +60,9 @@ class GateStatus(Model):
     """What then."""
     on_reject: OnTrouble = "Hold"
     """What a rejection does."""
+    data_loss: Literal["None", "Question", "Accepted"] = "None"
+    """Question: beyond the approvals somebody must accept the loss of data that replication has
+    not carried over (`leeward.dev/accept-data-loss-NAME`). Accepted: somebody did."""
     answers: Annotated[list[ApprovalRecord], Field(max_length=20, json_schema_extra=atomic())] = []
     """Answers, in order."""
     digest: Annotated[str, Field(max_length=80)] = ""
@@ -87,6 +90,8 @@ class FrozenGate(Model):
     """Whether the requester's own approval counts."""
     timeout: Duration = "30m"
     """How long to wait."""
+    data_loss: Literal["None", "Question"] = "None"
+    """Whether servers behind it lag beyond their objective, or nobody knows how far."""
     on_timeout: OnTrouble = "Hold"
     """What then."""
     on_reject: OnTrouble = "Hold"

@@ -28,6 +28,7 @@ from leeward.api.common import (
     listmap,
     rules,
 )
+from leeward.api.notifications import Notifications
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.api.tasks import Action, ExplicitTask
 
@@ -88,13 +89,12 @@ class Gate(Approval):
         RecoveryPhase,
         Field(
             json_schema_extra=later_values(
-                Fence="the Fence phase comes with a later version",
                 Replicate="the Replicate phase comes with a later version",
             )
         ),
     ] = "Activate"
     """The recovery phase that does not start before the gate is passed. Activate is the point of
-    no return; Instantiate stops before the wave does anything."""
+    no return; Fence stops before the wave does anything, and Instantiate before it launches."""
     name: GateName | None = None
     """Name in `leeward.dev/approve-NAME`. Default `wave-WAVE`, with the phase appended for
     every gate of the wave after the first."""
@@ -113,12 +113,13 @@ class WaveTechnology(Model):
 
 
 class Tolerance(Model):
-    """How much of a wave may fail before people are asked."""
+    """How much of a wave may fail before people are asked. Fencing is never tolerated half."""
 
     min_success: CountOrPercent | None = None
-    """Resources that must succeed: a count, or a percentage such as `95%`."""
+    """Critical resources that must succeed: a count, or a percentage such as `95%`, rounded up.
+    Default: all of them."""
     optional: Annotated[list[ResourceId], Field(max_length=500)] = []
-    """Resources whose failure does not count, by id or ARN."""
+    """Resources whose failure does not count, by id or ARN. All others are critical."""
 
 
 class Wave(Model):
@@ -143,15 +144,11 @@ class Wave(Model):
     """Work that tags do not find, such as a switch of DNS records."""
     task_timeout: Duration | None = None
     """How long one task of this wave may run. Default 2h."""
-    tolerance: Annotated[
-        Tolerance | None, Field(json_schema_extra=later("every resource is critical"))
-    ] = None
+    tolerance: Tolerance | None = None
     """How much of the wave may fail. Default: nothing."""
-    prewarm: Annotated[
-        Literal["Never", "WhenInert"],
-        Field(json_schema_extra=later_values(WhenInert="waves run strictly one after the other")),
-    ] = "Never"
-    """WhenInert: instantiate this wave ahead of its turn where that changes nothing for users."""
+    prewarm: Literal["Never", "WhenInert"] = "Never"
+    """WhenInert: instantiate this wave ahead of its turn where that changes nothing for users.
+    A Planned run does so only where it does not fix the recovery point (for DRS it does)."""
     before: Annotated[
         list[Action], Field(max_length=20, json_schema_extra=listmap("name") | later("actions"))
     ] = []
@@ -188,10 +185,9 @@ class Discovery(Model):
 class Objectives(Model):
     """What the business was promised."""
 
-    rto: Annotated[
-        Duration | None, Field(json_schema_extra=later("recovery times are not compared yet"))
-    ] = None
-    """Recovery time objective of the whole plan."""
+    rto: Duration | None = None
+    """Recovery time objective: from the start of a run until its last wave is complete, waiting
+    for people included. The tag `dr:rto-target` gives one to a resource's wave."""
     rpo: Duration | None = None
     """Recovery point objective: replication lag above it makes the plan's condition
     `Protected` False. The tag `dr:rpo-target` replaces it for a resource."""
@@ -216,6 +212,18 @@ class Dependency(Model):
     """What is checked: an id, an ARN, a URL or host:port."""
     parameters: Annotated[dict[TagKey, TagValue], Field(max_length=20)] = {}
     """Further values of the check."""
+
+
+class Fence(Model):
+    """How writers on the side that is left are stopped, wave by wave, before it is recovered."""
+
+    servers: Literal["Stop", "Leave"] = "Stop"
+    """Stop: the EC2 instances in the primary Region that the run's DRS servers replicate are
+    stopped (never terminated). Leave: they keep running; fence them by explicit tasks of phase
+    Fence, or the two sides write apart."""
+    time_limit: Duration = "120s"
+    """How long an Unplanned run tries, beside its launches. What is not fenced then becomes a
+    deferred duty in the plan's status. A Planned run waits until everything is fenced."""
 
 
 class DrillNetwork(Model):
@@ -257,17 +265,6 @@ class Launch(Model):
 
     layers: Annotated[list[LaunchLayer], Field(max_length=20)] = []
     """Layers: defaults, accounts, tag overrides."""
-
-
-class Notifications(Model):
-    """Who is told."""
-
-    sns_topic_arns: Annotated[list[Line], Field(max_length=20)] = []
-    """Topics that receive every notification."""
-    emails: Annotated[list[Line], Field(max_length=50)] = []
-    """Addresses that a manifest listed."""
-    event_bus_arn: Line | None = None
-    """EventBridge bus that receives every notification."""
 
 
 class HealthEndpoint(Model):
@@ -351,19 +348,16 @@ class RecoveryPlanSpec(Model):
         ),
     ] = None
     """Launch settings."""
-    notifications: Annotated[
-        Notifications | None, Field(json_schema_extra=later("notifications"))
-    ] = None
-    """Who is told."""
+    notifications: Notifications | None = None
+    """Who is told what happens in a run."""
     health_checks: Annotated[
         HealthChecks | None, Field(json_schema_extra=later("health checks"))
     ] = None
     """Checks after the last wave."""
-    parallelism: Annotated[
-        Parallelism | None,
-        Field(json_schema_extra=later("AWS quotas alone limit what runs at once")),
-    ] = None
-    """How much runs at once."""
+    parallelism: Parallelism | None = None
+    """How much runs at once. Absent: as much as AWS's quotas let."""
+    fence: Fence = Fence()
+    """How the side that is left is stopped from writing."""
     recovery_phases: Annotated[
         list[RecoveryPhase],
         Field(max_length=5, json_schema_extra=later("the operation decides the phases")),

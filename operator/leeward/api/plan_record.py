@@ -14,6 +14,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.run_times import WaveActual
 
 Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
 
@@ -113,6 +114,8 @@ class HistoryEntry(Model):
     """How it ended."""
     completion_time: Time
     """When."""
+    waves: Annotated[list[WaveActual], Field(max_length=20, json_schema_extra=atomic())] = []
+    """How long its waves took; kept for the last five runs that succeeded."""
 
 
 class ActiveExecution(Model):
@@ -122,6 +125,29 @@ class ActiveExecution(Model):
     """Name."""
     uid: str = Field(max_length=64)
     """Uid."""
+
+
+class DeferredFence(Model):
+    """Writers on the side that was left which could not be stopped when the estate moved."""
+
+    task: str = Field(max_length=256)
+    """DRTask that tried, which lists the resources."""
+    execution: str = Field(max_length=63)
+    """Its execution."""
+    account: str = Field(max_length=63)
+    """TargetAccount."""
+    account_id: str = Field(max_length=12)
+    """AWS account."""
+    region: str = Field(max_length=32)
+    """Region that was left."""
+    count: int
+    """Resources that may still write there."""
+    examples: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=5)] = []
+    """Some of them, and why they were not fenced."""
+    since: Time
+    """When it was given up."""
+    seen: Literal["Silent", "Running"] = "Silent"
+    """Silent: AWS has not answered there since. Running: it has, and they are not stopped."""
 
 
 class RecoveryPlanStatus(Model):
@@ -159,5 +185,9 @@ class RecoveryPlanStatus(Model):
     """The live execution; there is at most one."""
     history: Annotated[list[HistoryEntry], Field(max_length=200, json_schema_extra=atomic())] = []
     """The last executions."""
+    deferred_fence: Annotated[
+        list[DeferredFence], Field(max_length=100, json_schema_extra=atomic())
+    ] = []
+    """What must still be fenced once the Region that was left answers again."""
     unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
     """Fields of the stored spec that do nothing in this version; they block Test and Planned."""

@@ -27,7 +27,8 @@ from leeward.api.common import (
 )
 from leeward.api.execution import TaskState
 from leeward.api.plan import DrillNetwork
-from leeward.api.tasks import Route53Task
+from leeward.api.run_times import Span
+from leeward.api.tasks import AutomationTask, AutoScalingTask, ManualTask, Route53Task
 
 
 class ExecutionRef(Model):
@@ -52,6 +53,12 @@ class TaskResource(Model):
         dict[TagKey, Annotated[str, Field(max_length=512)]], Field(max_length=20)
     ] = {}
     """What else the adapter needs, as discovery found it."""
+    criticality: Literal["Critical", "Optional"] = "Critical"
+    """Optional: its failure does not hold the run."""
+    rpo_target: Span | None = None
+    """The tag `dr:rpo-target`."""
+    rto_target: Span | None = None
+    """The tag `dr:rto-target`."""
 
 
 class DRTaskSpec(Model):
@@ -95,13 +102,24 @@ class DRTaskSpec(Model):
     """DRTasks that must be complete first."""
     timeout: Duration = "2h"
     """How long it may run."""
+    start: Literal["InTurn", "Ahead"] = "InTurn"
+    """Ahead: it may begin before the waves before its own are through, because it is inert."""
+    fence_limit: Duration | None = None
+    """Of a task of phase Fence: how long it is tried while the run is Unplanned."""
     drill_network: DrillNetwork | None = None
     """Where a Test launches."""
     route53: Route53Task | None = None
     """Details of a DNS switch."""
+    auto_scaling: AutoScalingTask | None = None
+    """Details of groups that are emptied or sized."""
+    automation: AutomationTask | None = None
+    """Details of a document that is run."""
+    manual: ManualTask | None = None
+    """Details of what a person does."""
 
 
 ResourceState = Literal["NotStarted", "InProgress", "Complete", "Failed", "Skipped"]
+ResourceRequest = Literal["MarkDone", "Undo", "Relaunch"]
 
 
 class TaskResourceStatus(Model):
@@ -117,6 +135,10 @@ class TaskResourceStatus(Model):
     """What happened; for a failure, what to do."""
     reference: Line = ""
     """What AWS calls it: a job, a recovery instance, a change."""
+    request: ResourceRequest | None = None
+    """What a person asked for and the operator has not brought to its end yet."""
+    requested_by: Line | None = None
+    """Who asked for it."""
 
 
 class Intent(Model):

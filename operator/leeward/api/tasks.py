@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from leeward.api.common import (
     Duration,
@@ -87,15 +89,53 @@ class Route53Task(Model):
     """Record sets that change together."""
 
 
+class ScalingGroup(Model):
+    """An Auto Scaling group and its sizes. A group that is fenced takes none: it is emptied."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    """Name of the group."""
+    min: Annotated[int, Field(ge=0, le=100000)] | None = None
+    """Minimum size. Default: as it is."""
+    max: Annotated[int, Field(ge=0, le=100000)] | None = None
+    """Maximum size. Default: as it is."""
+    desired: Annotated[int, Field(ge=0, le=100000)] | None = None
+    """Desired capacity, and how many instances must be in service and healthy. Default: min."""
+
+
+class AutoScalingTask(Model):
+    """Auto Scaling groups of one account.
+
+    In Fence those of the primary Region are emptied, else those of the recovery Region are sized.
+    """
+
+    account_ref: Ref
+    """TargetAccount that owns the groups."""
+    groups: Annotated[list[ScalingGroup], Field(min_length=1, max_length=100)]
+    """The groups."""
+
+
 class AutomationTask(Model):
-    """An SSM Automation run."""
+    """A run of an SSM Automation document."""
 
     account_ref: Ref
     """TargetAccount in which it runs."""
-    document_name: Line
-    """SSM document."""
-    parameters: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = {}
-    """Parameters of the document."""
+    document_name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_\-.:/]{3,128}$", max_length=128)]
+    """Name of the document, or the ARN of one that is shared with the account."""
+    document_version: Annotated[str, Field(pattern=r"^[1-9][0-9]*$", max_length=10)]
+    """Version of the document. It is pinned, so that what was approved is what runs."""
+    parameters: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=50)],
+            Annotated[
+                list[Annotated[str, Field(min_length=1, max_length=512)]],
+                Field(min_length=1, max_length=50),
+            ],
+        ],
+        Field(max_length=50),
+    ] = {}
+    """Parameters of the document, each a list of values, as SSM takes them."""
+    region: Literal["Primary", "Recovery"] | None = None
+    """Region in which it runs. Default: Primary in Fence, else Recovery."""
 
 
 class ScriptTask(Model):
@@ -125,54 +165,62 @@ class ManualTask(Model):
     """What to do."""
 
 
-_LATER = "only type Route53 is"
-_OneOf = rules(
-    ("self.type != 'Route53' || has(self.route53)", "type Route53 needs the block route53"),
-    ("self.type == 'Route53' || !has(self.route53)", "the block route53 belongs to type Route53"),
-)
+BLOCKS: Final[Mapping[str, str]] = {
+    "Route53": "route53",
+    "AutoScaling": "auto_scaling",
+    "Automation": "automation",
+    "Manual": "manual",
+}
+"""By type of an explicit task that has behaviour: the field with its details, in the models."""
+_LATER = "scripts and checks come with a later version"
+
+
+def _one_of(types: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """A task of a type has the type's block, and no other's."""
+    found: list[tuple[str, str]] = []
+    for kind, block in types.items():
+        name = to_camel(block)
+        needs = f"self.type != '{kind}' || has(self.{name})"
+        alone = f"self.type == '{kind}' || !has(self.{name})"
+        found.append((needs, f"type {kind} needs the block {name}"))
+        found.append((alone, f"the block {name} belongs to type {kind}"))
+    return tuple(found)
 
 
 class ExplicitTask(Model):
     """A task of the wave's graph."""
 
-    model_config = ConfigDict(json_schema_extra=_OneOf)
+    model_config = ConfigDict(json_schema_extra=rules(*_one_of(BLOCKS)))
 
     name: ShortName
     """Name, unique in the plan."""
     description: Text | None = None
     """What it does."""
-    recovery_phase: Annotated[
-        Literal["Fence", "Instantiate", "Activate"],
-        Field(json_schema_extra=later_values(Fence="the Fence phase comes with a later version")),
-    ] = "Activate"
-    """Phase in which it runs."""
+    recovery_phase: Literal["Fence", "Instantiate", "Activate"] = "Activate"
+    """Phase in which it runs. Route53 is for Activate alone, AutoScaling for Fence and Activate."""
     depends_on: Annotated[list[ShortName], Field(max_length=50)] = []
     """Tasks of the same plan that must be complete first. A cycle is refused. What tags put into
-    the same wave and phase always comes first."""
-    successors: Annotated[
-        list[ShortName], Field(max_length=50, json_schema_extra=later("use dependsOn"))
-    ] = []
-    """Tasks that wait for this one."""
+    the same wave and phase always comes first, but for Fence, where all begin at once."""
+    successors: Annotated[list[ShortName], Field(max_length=50)] = []
+    """Tasks of the same plan that wait for this one, as if they named it in their dependsOn."""
     timeout: Duration | None = None
     """How long it may run. Default: the wave's."""
     type: Annotated[
-        Literal["Route53", "Automation", "Script", "Check", "Manual"],
-        Field(
-            json_schema_extra=later_values(
-                Automation=_LATER, Script=_LATER, Check=_LATER, Manual=_LATER
-            )
-        ),
+        Literal["Route53", "AutoScaling", "Automation", "Script", "Check", "Manual"],
+        Field(json_schema_extra=later_values(Script=_LATER, Check=_LATER)),
     ]
     """What it is; one block of the same name gives the details."""
     route53: Route53Task | None = None
     """Switch DNS records. In a Test it is skipped: a drill never touches production names."""
-    automation: Annotated[AutomationTask | None, Field(json_schema_extra=later(_LATER))] = None
-    """Run an SSM document."""
+    auto_scaling: AutoScalingTask | None = None
+    """Empty Auto Scaling groups in Fence, or size them in Activate. In a Test it is skipped."""
+    automation: AutomationTask | None = None
+    """Run an SSM document. In a Test it is skipped: it could touch production."""
     script: Annotated[ScriptTask | None, Field(json_schema_extra=later(_LATER))] = None
     """Run a script on servers."""
     check: Annotated[CheckTask | None, Field(json_schema_extra=later(_LATER))] = None
     """Check an endpoint."""
-    manual: Annotated[ManualTask | None, Field(json_schema_extra=later(_LATER))] = None
+    manual: ManualTask | None = None
     """Ask a person."""
 
 
@@ -201,8 +249,10 @@ OnFailure = Literal["Hold", "Continue"]
 Action.model_rebuild()
 
 __all__ = [
+    "BLOCKS",
     "Action",
     "AliasTarget",
+    "AutoScalingTask",
     "AutomationTask",
     "CheckTask",
     "ExplicitTask",
@@ -211,5 +261,6 @@ __all__ = [
     "RecordSide",
     "RecoveryPhase",
     "Route53Task",
+    "ScalingGroup",
     "ScriptTask",
 ]

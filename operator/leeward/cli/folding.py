@@ -19,6 +19,7 @@ _PASSED: Final = frozenset({"Complete", "Skipped"})
 _LIVE: Final = frozenset({"InProgress", "Retry", "PendingApproval"})
 _NOUNS: Final = {
     "drs": "server",
+    "ec2": "instance",
     "rds": "database",
     "ecs": "service",
     "autoscaling": "group",

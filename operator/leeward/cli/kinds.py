@@ -17,10 +17,15 @@ class Kind:
     short: str
     plural: str
     singular: str
+    namespaced: bool = True
 
     def path(self, namespace: str, name: str | None = None) -> str:
-        """Path of the kind's objects in a namespace, of one object when `name` is given."""
-        base = f"/apis/{API_VERSION}/namespaces/{namespace}/{self.plural}"
+        """Path of the kind's objects in a namespace, of one object when `name` is given.
+
+        Of a kind without namespaces: in the cluster.
+        """
+        scope = f"namespaces/{namespace}/" if self.namespaced else ""
+        base = f"/apis/{API_VERSION}/{scope}{self.plural}"
         return f"{base}/{name}" if name else base
 
     @property
@@ -36,6 +41,7 @@ EXECUTION: Final = Kind("drx", "drexecutions", "drexecution")
 TASK: Final = Kind("drt", "drtasks", "drtask")
 PLAN: Final = Kind("rp", "recoveryplans", "recoveryplan")
 INVENTORY: Final = Kind("rinv", "recoveryinventories", "recoveryinventory")
+ACCOUNT: Final = Kind("ta", "targetaccounts", "targetaccount", namespaced=False)
 
 
 class KindOf(click.ParamType[Kind]):

@@ -1,4 +1,4 @@
-"""`kubectl leeward approve`, `reject`, `pause`, `resume`, `cancel`, `retry` and `skip`.
+"""`kubectl leeward approve`, `pause`, `retry` and all other commands that steer a run.
 
 Each writes one annotation with the caller's own name in it. Whether it counts is decided by the
 API server's admission policies and then by the operator; a refusal is printed as it came.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from leeward.api.common import PREFIX
 from leeward.cli import annotation, folding, outcome, tree
 from leeward.cli.app import connected, global_options
 from leeward.cli.failures import Failure
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MESSAGE_HELP = "A comment for the record: why, or what was checked."
+_MEANT: Final = {"mark-done": ("Failed", "PendingApproval"), "undo": ("Complete", "Failed")}
+"""States of the tasks that a command means when a selector finds them; else the failed ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,8 @@ def _give_one(api: Api, order: Order, target: Object, user: str, *, chosen: bool
     if chosen:
         _pass_over(order, target)
     gate = order.gate
-    if order.verb in {"approve", "reject"}:
-        gate = gate or _only_gate(target, chosen=chosen)
+    if order.verb in {"approve", "reject", "accept-data-loss"}:
+        gate = gate or _only_gate(order.verb, target, chosen=chosen)
     present = target["metadata"].get("annotations") or {}
     suffix = order.suffix
     if gate and not suffix:
@@ -92,21 +95,37 @@ def _give_one(api: Api, order: Order, target: Object, user: str, *, chosen: bool
 def _pass_over(order: Order, target: Object) -> None:
     """Leave out what a selector found and the command does not mean."""
     if order.kind is TASK:
-        if (state := folding.state_of(target)) != "Failed":
-            raise PassedOver(f"it is {state}, not Failed")
+        _pass_over_task(order.verb, target)
     elif outcome.verdict(target) is not None:
         raise PassedOver(f"it has ended as {tree.state_word(target)}")
+    elif order.verb == "unplanned" and tree.mode(target) == "Unplanned":
+        raise PassedOver("it is Unplanned already")
+    elif order.verb == "adopt" and not tree.found_previous_run(target):
+        raise PassedOver("it has found nothing to adopt")
+    elif order.verb == "break-glass" and (who := tree.broken_by(target)):
+        raise PassedOver(f"its glass was broken by {who} already")
 
 
-def _only_gate(target: Object, *, chosen: bool) -> str:
-    names = [str(gate["name"]) for gate in tree.open_gates(target)]
+def _pass_over_task(verb: str, target: Object) -> None:
+    if (target["metadata"].get("labels") or {}).get(f"{PREFIX}live") != "true":
+        raise PassedOver("its run has ended")
+    state, meant = folding.state_of(target), _MEANT.get(verb, ("Failed",))
+    if state not in meant:
+        raise PassedOver(f"it is {state}, not {' or '.join(meant)}")
+
+
+def _only_gate(verb: str, target: Object, *, chosen: bool) -> str:
+    gates, what = tree.open_gates(target), "waits"
+    if verb == "accept-data-loss":
+        gates, what = [g for g in gates if tree.asks_for_loss(g)], "asks whether data may be lost"
+    names = [str(gate["name"]) for gate in gates]
     if len(names) == 1:
         return names[0]
     if names:
         raise Failure(f"several gates wait, name one of them: {', '.join(names)}")
     if chosen:
-        raise PassedOver("no gate waits")
-    raise Failure("no gate waits for an answer now")
+        raise PassedOver(f"no gate {what}")
+    raise Failure(f"no gate {what} now")
 
 
 def _common(command: _F) -> _F:
@@ -167,7 +186,7 @@ def _steering(verb: str, text: str) -> click.Command:
     return steering
 
 
-def _on_tasks(verb: str, text: str) -> click.Command:
+def _on_tasks(verb: str, text: str, which: str, *, named: bool = False) -> click.Command:
     @click.command(verb, help=text)
     @click.argument("kind", type=KindOf(TASK), metavar="drt")
     @click.argument("names", nargs=-1, metavar="[NAME]")
@@ -176,7 +195,7 @@ def _on_tasks(verb: str, text: str) -> click.Command:
         "resources",
         multiple=True,
         metavar="ID",
-        help="Only this failed resource of the task; may be given again. Default: all of them.",
+        help=which,
     )
     @_common
     @click.pass_context
@@ -189,6 +208,8 @@ def _on_tasks(verb: str, text: str) -> click.Command:
         comment: str,
     ) -> None:
         (name,) = _one_or_selected(names, selector, 0)
+        if named and not resources:
+            raise click.UsageError(f"{verb} names what it replaces: give --resource ID")
         if resources and selector is not None:
             raise click.UsageError("--resource names resources of one task; give its NAME, not -l")
         with connected() as api:
@@ -197,6 +218,7 @@ def _on_tasks(verb: str, text: str) -> click.Command:
     return on_tasks
 
 
+_SOME = "Only this {} of the task; may be given again. Default: all of them."
 COMMANDS = (
     _answer(
         "approve",
@@ -206,9 +228,51 @@ COMMANDS = (
         "reject",
         "Reject a gate of a run (drx). GATE may be left out where exactly one waits.",
     ),
+    _answer(
+        "accept-data-loss",
+        "Accept that data may be lost behind a gate of a run (drx) that asks so; approvals are "
+        "given beside it. GATE may be left out where exactly one asks.",
+    ),
     _steering("pause", "Pause a run: nothing new is asked of AWS until it is resumed."),
     _steering("resume", "Resume a paused run."),
     _steering("cancel", "Cancel a run: nothing new starts, what is under way is followed."),
-    _on_tasks("retry", "Try failed resources of a task (drt) again: look first, repeat the step."),
-    _on_tasks("skip", "Leave failed resources of a task (drt) out, and let the run go on."),
+    _steering(
+        "unplanned",
+        "Switch a run to Unplanned: from now on it does not wait for the Region that is lost.",
+    ),
+    _steering(
+        "adopt",
+        "Let a run take over what an execution of its name left in AWS, when it waits for that.",
+    ),
+    _steering(
+        "break-glass",
+        "Waive quorum, four eyes and lists of approvers for a run, but for what destroys or loses "
+        "data. The record says who did.",
+    ),
+    _on_tasks(
+        "retry",
+        "Try failed resources of a task (drt) again: look first, repeat the step.",
+        _SOME.format("failed resource"),
+    ),
+    _on_tasks(
+        "skip",
+        "Leave failed resources of a task (drt) out, and let the run go on.",
+        _SOME.format("failed resource"),
+    ),
+    _on_tasks(
+        "mark-done",
+        "Say that a person did by hand what a task (drt) did not achieve.",
+        _SOME.format("resource that is not complete"),
+    ),
+    _on_tasks(
+        "undo",
+        "Take back what a task (drt) did, as far as it can be taken back.",
+        _SOME.format("resource"),
+    ),
+    _on_tasks(
+        "relaunch",
+        "Replace what a task (drt) launched: the resources that are named, a snapshot first.",
+        "This resource of the task; may be given again, and at least once.",
+        named=True,
+    ),
 )

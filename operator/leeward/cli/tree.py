@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from leeward.cli import outcome
+from leeward.cli import outcome, preview_view, times_view
 from leeward.cli.folding import phase_row, span
 from leeward.cli.render import Pair, Row, View, age, clean, elapsed, layout, moment, status
 
@@ -40,6 +40,33 @@ def open_gates(execution: Object) -> list[Object]:
     late = {"Rejected", "TimedOut"} if deciding else set()
     gates = (execution.get("status") or {}).get("gates") or []
     return [g for g in gates if g["state"] == "Waiting" or g["state"] in late]
+
+
+def asks_for_loss(gate: Object) -> bool:
+    """Whether a gate asks people to accept that data may be lost, and nobody has yet."""
+    return bool(gate.get("dataLoss") == "Question")
+
+
+def found_previous_run(execution: Object) -> bool:
+    """Whether the run waits because AWS holds what another execution of its name left."""
+    return _decision(execution) == "PreviousRunFound"
+
+
+def _decision(execution: Object) -> str:
+    """Why the run waits for a decision; empty: it does not."""
+    waiting = outcome.condition(execution, "WaitingForDecision")
+    return str(waiting.get("reason")) if waiting.get("status") == "True" else ""
+
+
+def broken_by(execution: Object) -> str:
+    """Who broke the run's glass; empty: nobody."""
+    return str(((execution.get("status") or {}).get("breakGlass") or {}).get("user") or "")
+
+
+def mode(execution: Object) -> str:
+    """The run's mode, as it is now."""
+    switched = (execution.get("status") or {}).get("unplanned")
+    return "Unplanned" if switched else str(execution["spec"].get("mode") or "Planned")
 
 
 def state_word(execution: Object) -> str:
@@ -79,11 +106,18 @@ class _Run:
         yield Pair("Name", self._name)
         yield Pair("Namespace", self._namespace)
         yield Pair("Plan", spec["planRef"]["name"])
-        yield Pair("Operation", spec["operation"])
-        yield Pair("Mode", spec.get("mode") or "Planned")
+        dry = ", dry run" if spec.get("dryRun") == "Plan" else ""
+        yield Pair("Operation", f"{spec['operation']}{dry}")
+        yield Pair("Mode", mode(self._execution))
+        if who := broken_by(self._execution):
+            why = run["breakGlass"].get("comment") or "no reason given"
+            yield Pair("Glass", clean(f"broken by {who}: {why}"), "waiting")
         look = self._look()
         yield Pair("Status", look.text, look.tone)
         yield Pair("Message", message(self._execution))
+        if preview := run.get("preview"):
+            yield from preview_view.pairs(preview)
+            return
         waves = run.get("waves") or []
         done = sum(1 for wave in waves if wave["state"] in {"Complete", "Skipped"})
         yield Pair("Waves", f"{done}/{len(waves)}")
@@ -94,6 +128,7 @@ class _Run:
             until = datetime.fromisoformat(ended) if ended else self._now
             yield Pair("Started", moment(start))
             yield Pair("Elapsed", elapsed(until - start), timed=not ended)
+            yield from times_view.pairs(run, self._now)
         yield from self._said("Unsupported", run.get("unsupported") or [])
         yield from self._said("Finding", run.get("findings") or [])
         yield from self._asked()
@@ -117,8 +152,14 @@ class _Run:
         for gate in gates:
             yield from self._gate_pairs(gate)
         if outcome.holds(self._execution, "WaitingForDecision"):
-            if not gates:
-                selector = f"drt -l leeward.dev/execution={self._name}"
+            selector = f"drt -l leeward.dev/execution={self._name}"
+            if found_previous_run(self._execution):
+                yield self._command("Decide: adopt", "adopt", f"drx {self._name}")
+                delete = f"kubectl delete drx {self._name} -n {self._namespace}"
+                yield Pair("or delete", delete)
+            elif _decision(self._execution) == "ManualTask":
+                yield self._command("When done", "mark-done", selector, ' -m "WHAT"')
+            elif not gates:
                 yield self._command("Decide: retry", "retry", selector)
                 yield self._command("or skip", "skip", selector)
             yield self._command("or cancel", "cancel", f"drx {self._name}", ' -m "WHY"')
@@ -137,6 +178,9 @@ class _Run:
         for finding in gate.get("findings") or []:
             if finding not in (self._status.get("findings") or []):
                 yield Pair("  finding", clean(finding), "waiting")
+        if asks_for_loss(gate):
+            what = f"drx {self._name} {gate['name']}"
+            yield self._command("  accept loss", "accept-data-loss", what, ' -m "WHY"')
         yield self._command("  approve", "approve", f"drx {self._name} {gate['name']}")
         yield self._command("  reject", "reject", f"drx {self._name} {gate['name']}", ' -m "WHY"')
 
@@ -155,7 +199,10 @@ class _Run:
             self._look(),
             span(started, ended, self._now),
             info,
-            children=tuple(self._wave(wave, fold=fold) for wave in waves),
+            children=(
+                *preview_view.rows(self._status.get("preview") or {}),
+                *(self._wave(wave, fold=fold) for wave in waves),
+            ),
         )
 
     def _cancelling(self) -> bool:
@@ -164,6 +211,8 @@ class _Run:
     def _wave(self, wave: Object, *, fold: bool) -> Row:
         counts = wave.get("resources") or {}
         flawed = bool(counts.get("failed"))
+        times = times_view.of_wave(self._status.get("objectives"), wave["name"])
+        info = "; ".join(said for said in (resource_counts(counts), times) if said)
         children = tuple(self._children(wave))
         if fold and wave["state"] in _QUIET and not flawed and not self._waiting(wave):
             children = ()
@@ -172,7 +221,7 @@ class _Run:
             "Wave",
             status(wave["state"], flawed=flawed),
             span(wave.get("startTime"), wave.get("completionTime"), self._now),
-            resource_counts(counts),
+            info,
             children=children,
         )
 
@@ -217,7 +266,8 @@ def _answers(gate: Object) -> str:
         why = f": {last['comment']}" if last.get("comment") else ""
         return clean(f"rejected by {last['user']}{why}")
     given = f"{len(set(people))} of {gate['required']} approvals"
-    return clean(given + (f": {', '.join(dict.fromkeys(people))}" if people else ""))
+    given += f": {', '.join(dict.fromkeys(people))}" if people else ""
+    return clean(given + ("; data loss not accepted" if asks_for_loss(gate) else ""))
 
 
 def _approvers(gate: Object) -> str:

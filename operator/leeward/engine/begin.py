@@ -1,7 +1,7 @@
 """The beginning of a run: preflight, the plan's claim, the freeze.
 
-Nothing here calls AWS. Until the frozen tasks are recorded in the execution's status, a crash
-leaves only DRTasks that no record names; they are removed and the freeze is made anew.
+Nothing here changes anything in AWS. Until the frozen tasks are recorded in the execution's status,
+a crash leaves only DRTasks that no record names; they are removed and the freeze is made anew.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import asyncio
 from datetime import timedelta
 
 from leeward.api.common import PREFIX
-from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord, WaveProgress
+from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord
 from leeward.api.marks import unsupported
 from leeward.api.plan import RecoveryPlan
-from leeward.api.plan_record import ActiveExecution
-from leeward.api.task import DRTask, ExecutionRef
+from leeward.api.task import DRTask
+from leeward.engine.claims import Claims
 from leeward.engine.context import Context
+from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
+from leeward.engine.leading import leading
 from leeward.engine.objects import (
     EXECUTION_LABEL,
     LIVE_LABEL,
@@ -31,11 +33,15 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
+from leeward.engine.previous import PreviousRuns
 from leeward.planning.digests import digest
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
+from leeward.planning.run_checks import SETTLING
+from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
+from leeward.planning.wording import clip
 
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
@@ -46,6 +52,8 @@ class Beginner:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._claims = Claims(context)
+        self._earlier = PreviousRuns(context)
         self._beginning = asyncio.Lock()
 
     async def begin(self, run: Held[DRExecution]) -> tuple[Held[DRExecution], float]:
@@ -60,9 +68,7 @@ class Beginner:
             )
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
         if waiting := self._waits_for(plan.model, execution):
-            outcome = Outcome("Preflight", "WaitingForDiscovery", waiting)
-            status = compose(execution, [], outcome, self._c.now())
-            return await put_status(self._c.kube, run, status), 1.0
+            return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
         # One at a time: of two runs that begin together, the second must see the first's servers.
         async with self._beginning:
             return await self._start(run, plan)
@@ -73,20 +79,58 @@ class Beginner:
         execution = run.model
         accounts = await accounts_of(self._c.kube, plan.model)
         inventories = await inventories_of(self._c.kube, plan.model)
+        elsewhere = await self._claims.held_elsewhere(execution, plan.model)
+        previous = await self._claims.continued(execution)
+        if execution.spec.dry_run == "Plan":
+            models = [i.model for i in inventories]
+            ended = await end_dry_run(
+                self._c, run, plan.model, accounts, models, elsewhere, previous
+            )
+            return ended, 0
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
-            now=self._c.now(), live_elsewhere=await self._live_elsewhere(execution, plan.model),
+            now=self._c.now(), live_elsewhere=elsewhere, previous=previous,
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]
             message = "; ".join(p.message for p in verdict.refusals)
             state = "Expired" if first.reason == "Expired" else "Failed"
             return await self._refuse(run, state, first.reason, message), 0
-        if busy := await self._claim(plan, execution):
+        frozen = freeze(
+            execution, plan.model, accounts, [i.model for i in inventories],
+            leading=leading(execution),
+        )  # fmt: skip
+        if unsettled := await self._claims.settled(execution):
+            return await self._wait(run, SETTLING, unsettled), 1.0
+        if earlier := await self._earlier.found(execution, accounts, frozen.tasks):
+            return await self._ask(run, earlier), 30.0
+        if busy := await self._claims.take(plan, execution):
             return await self._refuse(run, "Failed", "PlanBusy", busy), 0
-        frozen = freeze(execution, plan.model, accounts, [i.model for i in inventories])
+        arns = frozenset(r.arn for t in frozen.tasks for r in t.spec.resources)
+        await self._claims.clear_drills(execution, arns)
         tasks = await self._create_tasks(run, frozen)
         return await self._recorded(run, plan.model, frozen, tasks, verdict.findings), 0
+
+    async def _ask(self, run: Held[DRExecution], earlier: str) -> Held[DRExecution]:
+        """Let people decide whether this is that earlier run again."""
+        metadata = run.model.metadata
+        annotate = f"kubectl annotate drx {metadata.name} -n {metadata.namespace}"
+        message = (
+            f"AWS knows an earlier run of this name: {clip(earlier, 500)}. Nothing was touched. If "
+            f'this one is to go on from there: {annotate} leeward.dev/adopt="YOU" ; else: '
+            f'{annotate} leeward.dev/cancel="YOU"'
+        )
+        outcome = Outcome("WaitingForDecision", "PreviousRunFound", message)
+        status = compose(run.model, [], outcome, self._c.now())
+        before = run.model.status.events
+        run = await put_status(self._c.kube, run, status)
+        if status.events != before:
+            await self._emit(run, status, "Warning")
+        return run
+
+    async def _wait(self, run: Held[DRExecution], reason: str, message: str) -> Held[DRExecution]:
+        status = compose(run.model, [], Outcome("Preflight", reason, message), self._c.now())
+        return await put_status(self._c.kube, run, status)
 
     async def _plan(self, execution: DRExecution) -> Held[RecoveryPlan] | None:
         try:
@@ -107,54 +151,6 @@ class Beginner:
         if self._c.now() - created > DISCOVERY_PATIENCE:
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
-
-    async def _live_elsewhere(self, execution: DRExecution, plan: RecoveryPlan) -> dict[str, str]:
-        """By ARN: the other live run that holds the resource, in whatever namespace.
-
-        The run that holds the plan itself is left to `_claim`. One that has its verdict holds
-        nothing any more, even if its tasks still have to be laid to rest.
-        """
-        active = plan.status.active_execution
-        own = {execution.metadata.uid, active.uid if active else ""}
-        lives: dict[str, bool] = {}
-        held: dict[str, str] = {}
-        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
-            holder, namespace = task.model.spec.execution_ref, task.model.metadata.namespace
-            if holder.uid in own:
-                continue
-            if holder.uid not in lives:
-                lives[holder.uid] = await self._lives(holder, namespace)
-            if lives[holder.uid]:
-                name = f"{namespace}/{holder.name}"
-                held |= {resource.arn: name for resource in task.model.spec.resources}
-        return held
-
-    async def _claim(self, plan: Held[RecoveryPlan], execution: DRExecution) -> str:
-        """Take the plan for this run by compare-and-set; why not, or an empty string."""
-        active = plan.model.status.active_execution
-        uid = execution.metadata.uid
-        if active is not None and active.uid == uid:
-            return ""
-        if active is not None and await self._lives(active, execution.metadata.namespace):
-            return (
-                f"plan {plan.model.metadata.name} is already run by execution {active.name}; "
-                "wait for it, or cancel it, then create another execution"
-            )
-        mine = ActiveExecution(name=execution.metadata.name, uid=uid)
-        status = plan.model.status.model_copy(update={"active_execution": mine})
-        await put_status(self._c.kube, plan, status)
-        return ""
-
-    async def _lives(self, holder: ActiveExecution | ExecutionRef, namespace: str) -> bool:
-        """Whether that execution, and not a later one of its name, has no verdict yet."""
-        try:
-            other = await read(self._c.kube, DRExecution, namespace, holder.name)
-        except ApiError as error:
-            if error.status == 404:
-                return False
-            raise
-        same = other.model.metadata.uid == holder.uid
-        return same and other.model.status.completion_time is None
 
     async def _create_tasks(self, run: Held[DRExecution], frozen: Frozen) -> list[Held[DRTask]]:
         """The frozen tasks as objects; what an earlier, unrecorded freeze left is removed."""
@@ -220,11 +216,10 @@ class Beginner:
                 "plan_digest": frozen.digest,
                 "start_time": render_time(now),
                 "tasks": records,
-                "waves": [
-                    WaveProgress(name=w.name, ordinal=n, state="NotStarted")
-                    for n, w in enumerate(plan.spec.waves, 1)
-                ],
+                "waves": list(frozen.waves),
+                "parallelism": plan.spec.parallelism,
                 "frozen_gates": [g.frozen() for g in frozen.gates],
+                "objectives": frozen_objectives(plan, frozen, run.model.spec.operation),
                 "findings": [f[:1024] for f in findings[:30]],
             }
         )
@@ -232,7 +227,7 @@ class Beginner:
         outcome = Outcome(
             "Running", "Started",
             f"{run.model.spec.operation} of plan {plan.metadata.name}: {len(tasks)} tasks, "
-            f"{total} resource steps in {len(plan.spec.waves)} waves",
+            f"{total} resource steps in {len(frozen.waves)} waves",
         )  # fmt: skip
         execution = run.model.model_copy(update={"status": status})
         models = [t.model for t in tasks]

@@ -7,7 +7,7 @@ from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.kube import Kube
 from leeward.engine.objects import PLAN_LABEL, Held, label_value, read_all
-from leeward.planning.freeze import run_accounts
+from leeward.planning.explicit import run_accounts
 
 
 async def accounts_of(kube: Kube, plan: RecoveryPlan) -> dict[str, TargetAccount]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from leeward.api.common import FINALIZER
-from leeward.api.execution import DRExecution
-from leeward.api.plan import RecoveryPlan
+from leeward.api.execution import DRExecution, WaveProgress
+from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec
 from leeward.api.plan_record import HistoryEntry, Location, RecoveryPlanStatus
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
+from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
     EXECUTION_LABEL,
     LIVE_LABEL,
@@ -19,25 +22,39 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
+from leeward.planning import fencing
+from leeward.planning.location import estate_location
+from leeward.planning.run_times import remembered, wave_actuals
 from leeward.planning.times import render_time
 
 
 class Finisher:
     """Closes executions that have their verdict."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, notifier: Notifier) -> None:
         self._c = context
+        self._notifier = notifier
 
-    async def close(self, run: Held[DRExecution]) -> None:
-        """Release the plan, let the tasks rest, take the finalizer off. Needs no AWS."""
+    async def close(self, run: Held[DRExecution]) -> float | None:
+        """Release the plan, let the tasks rest, tell people, take the finalizer off.
+
+        Seconds until the next pass while people are being told, which holds nothing else up; None
+        when the run is closed. Needs no AWS.
+        """
         if FINALIZER not in run.model.metadata.finalizers:
-            return
-        await self._release_plan(run.model)
-        await self._rest_tasks(run.model)
+            return None
+        namespace, name = run.model.metadata.namespace, run.model.metadata.name
+        selector = f"{EXECUTION_LABEL}={label_value(name)}"
+        tasks = await read_all(self._c.kube, DRTask, namespace, selector)
+        await self._release_plan(run.model, [t.model for t in tasks])
+        await self._rest_tasks(tasks)
+        if (wait := await self._notifier.settle(run, [t.model for t in tasks])) is not None:
+            return wait.total_seconds()
         finalizers = [f for f in run.model.metadata.finalizers if f != FINALIZER]
         await patch_metadata(self._c.kube, run, {"finalizers": finalizers or None})
+        return None
 
-    async def _release_plan(self, run: DRExecution) -> None:
+    async def _release_plan(self, run: DRExecution, tasks: Sequence[DRTask]) -> None:
         namespace, name = run.metadata.namespace, run.spec.plan_ref.name
         try:
             plan = await read(self._c.kube, RecoveryPlan, namespace, name)
@@ -49,37 +66,42 @@ class Finisher:
         active = status.active_execution
         if active is not None and active.uid == run.metadata.uid:
             status = status.model_copy(update={"active_execution": None})
-        if all(h.uid != run.metadata.uid for h in status.history):
-            status = self._with_history(run, status)
+        dry = run.spec.dry_run == "Plan"  # it did nothing that could be repeated
+        if not dry and all(h.uid != run.metadata.uid for h in status.history):
+            status = self._with_history(run, plan.model.spec, status)
+            left = fencing.left_behind(status.deferred_fence, tasks, self._c.now())
+            status = status.model_copy(update={"deferred_fence": left})
         await put_status(self._c.kube, plan, status)
 
-    def _with_history(self, run: DRExecution, status: RecoveryPlanStatus) -> RecoveryPlanStatus:
+    def _with_history(
+        self, run: DRExecution, plan: RecoveryPlanSpec, status: RecoveryPlanStatus
+    ) -> RecoveryPlanStatus:
         entry = HistoryEntry(
             name=run.metadata.name,
             uid=run.metadata.uid,
             operation=run.spec.operation,
             state=run.status.state or "Failed",
             completion_time=run.status.completion_time or render_time(self._c.now()),
+            waves=wave_actuals(run.status),
         )
-        update: dict[str, object] = {"history": [*status.history, entry][-200:]}
+        update: dict[str, object] = {"history": remembered(status.history, entry)[-200:]}
         if run.spec.operation == "Failover" and run.status.location is not None:
-            moved = {w.name: _where(w.state) for w in run.status.waves if w.resources.total}
+            moved = {w.name: _where(w) for w in run.status.waves if w.resources.total}
             waves = [
                 w.model_copy(update={"location": moved.get(w.name) or w.location})
                 for w in status.waves
             ]
-            update |= {"waves": waves, "location": run.status.location}
+            update |= {"waves": waves, "location": estate_location(plan.waves, waves)}
         return status.model_copy(update=update)
 
-    async def _rest_tasks(self, run: DRExecution) -> None:
-        namespace, name = run.metadata.namespace, run.metadata.name
-        selector = f"{EXECUTION_LABEL}={label_value(name)},{LIVE_LABEL}=true"
-        for task in await read_all(self._c.kube, DRTask, namespace, selector):
-            await patch_metadata(self._c.kube, task, {"labels": {LIVE_LABEL: None}})
+    async def _rest_tasks(self, tasks: Sequence[Held[DRTask]]) -> None:
+        for task in tasks:
+            if LIVE_LABEL in task.model.metadata.labels:
+                await patch_metadata(self._c.kube, task, {"labels": {LIVE_LABEL: None}})
 
 
-def _where(state: str) -> Location | None:
-    """Where a wave serves after a failover left it in `state`; None: as before."""
-    if state == "Complete":
+def _where(wave: WaveProgress) -> Location | None:
+    """Where a wave serves after a failover left it so; None: as before."""
+    if wave.state == "Complete" and wave.resources.complete:
         return "Recovery"
-    return None if state in {"NotStarted", "Abandoned", "Skipped"} else "Mixed"
+    return None if wave.state in {"NotStarted", "Abandoned", "Skipped"} else "Mixed"

@@ -38,7 +38,7 @@ class Gatekeeper:
         assert where.ask is not None
         assert where.stage is not None
         now = self._c.now()
-        gate = gates.ask(run.model, where.ask, where.stage, "", now)
+        gate = gates.ask(run.model, where.ask, where.stage, [t.model for t in tasks], "", now)
         place = gate.wave, gate.before
         if gate.state == "Waiting":
             message = gates.consequence(run.model, gate, []).message

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from leeward.api.account import TargetAccount
 from leeward.api.common import Ref
+from leeward.api.conditions import Reason, Type, find
 from leeward.api.inventory import (
     Finding,
     InventoryResource,
@@ -21,8 +22,10 @@ from leeward.api.inventory import (
     RecoveryInventoryStatus,
 )
 from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
 from leeward.engine.context import Context
 from leeward.engine.estate import accounts_of, inventories_of
+from leeward.engine.fence_watch import FenceWatch
 from leeward.engine.kube import ApiError, path_of
 from leeward.engine.objects import (
     PLAN_LABEL,
@@ -63,6 +66,7 @@ class PlanReconciler:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._fences = FenceWatch(context)
         self._looked: dict[str, tuple[object, datetime]] = {}
 
     async def run(self, key: Key) -> float | None:
@@ -89,15 +93,27 @@ class PlanReconciler:
         if not problems:
             looked = await self._look(plan.model, accounts, inventories)
             inventories = await self._write(plan, accounts, inventories, looked)
+        duties = await self._fences.look(plan.model, accounts)
         fresh = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
+        model = fresh.model
+        if model.status.deferred_fence == plan.model.status.deferred_fence:
+            model = _with_duties(model, duties)
         status = assess(
-            fresh.model, accounts, [i.model for i in inventories],
-            now=self._c.now(), valid=problems, previous=fresh.model.status,
-            adapters=registry.kinds(),
+            model, accounts, [i.model for i in inventories],
+            now=self._c.now(), valid=problems, previous=model.status, adapters=registry.kinds(),
         )  # fmt: skip
         await put_status(self._c.kube, fresh, status)
+        await self._alarm(plan, status)
         self._looked[key.uid] = (signature, self._c.now())
         return self._interval(plan.model).total_seconds()
+
+    async def _alarm(self, plan: Held[RecoveryPlan], after: RecoveryPlanStatus) -> None:
+        """An event once the side that was left answers again with writers on it."""
+        kind, reason = Type.SOURCE_FENCED, Reason.SOURCE_RETURNED
+        was, now = find(plan.model.status.conditions, kind), find(after.conditions, kind)
+        if now and now.reason == reason and (was is None or was.reason != reason):
+            at = render_time(self._c.now())
+            await self._c.recorder.emit(plan.raw, reason, now.message, "Warning", at, "Watch")
 
     def _interval(self, plan: RecoveryPlan) -> timedelta:
         try:
@@ -239,6 +255,12 @@ class PlanReconciler:
         }  # fmt: skip
         path = path_of(RecoveryInventory.PLURAL, metadata.namespace)
         return hold(RecoveryInventory, await self._c.kube.create(path, body))
+
+
+def _with_duties(plan: RecoveryPlan, duties: Sequence[DeferredFence]) -> RecoveryPlan:
+    """The plan with what must still be fenced, as it was looked at."""
+    status = plan.status.model_copy(update={"deferred_fence": list(duties)})
+    return plan.model_copy(update={"status": status})
 
 
 def _with_last_good(silent: _Looked, inventories: Sequence[Held[RecoveryInventory]]) -> _Looked:

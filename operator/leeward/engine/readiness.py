@@ -10,7 +10,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.inventory import Finding, InventoryResource
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
-from leeward.planning.freeze import record_resources
+from leeward.planning import explicit
 from leeward_adapters import base, registry
 from leeward_adapters.base import Scope, Target
 from leeward_adapters.errors import classify
@@ -27,29 +27,42 @@ async def check(
     An adapter that AWS does not answer gives one finding of its own: nothing is called ready
     that was not looked at.
     """
-    scope = context.aws.scope(
-        context.account(account, plan.metadata.namespace), plan.spec.regions.recovery
-    )
-    targets = _targets(plan, account, resources)
+    known = context.account(account, plan.metadata.namespace)
     findings: list[Finding] = []
-    for technology in sorted(targets):
-        findings += await _check(context, scope, account, technology, targets[technology])
+    for (region, technology), targets in sorted(_targets(plan, account, resources).items()):
+        scope = context.aws.scope(known, region)
+        found = await _check(context, scope, account, technology, targets)
+        if region != plan.spec.regions.recovery:
+            found = [_on_the_losing_side(finding) for finding in found]
+        findings += found
     return findings
+
+
+def _on_the_losing_side(finding: Finding) -> Finding:
+    """What cannot be fenced is a loss, but nothing that the recovery needs."""
+    severity = "Degraded" if finding.severity == "Blocking" else finding.severity
+    return finding.model_copy(update={"severity": severity})
 
 
 def _targets(
     plan: RecoveryPlan, account: TargetAccount, resources: Sequence[InventoryResource]
-) -> dict[str, list[Target]]:
-    """By technology: what a run would work on. Of DNS that is the records, not the zones."""
-    targets: dict[str, list[Target]] = {}
+) -> dict[tuple[str, str], list[Target]]:
+    """By Region and technology: what a run would work on. Of DNS that is the records, not the
+    zones; what people do is not checked.
+    """
+    recovery = plan.spec.regions.recovery
+    targets: dict[tuple[str, str], list[Target]] = {}
     for resource in resources:
         if resource.verdict == "Selected" and resource.technology != "route53":
             target = Target(resource.id, resource.arn, resource.name, dict(resource.attributes))
-            targets.setdefault(resource.technology, []).append(target)
-    for task in (t for wave in plan.spec.waves for t in wave.tasks):
-        if task.route53 and task.route53.account_ref.name == account.metadata.name:
-            records = record_resources(task.route53, account)
-            targets.setdefault("route53", []).extend(Target(r.id, r.arn) for r in records)
+            targets.setdefault((recovery, resource.technology), []).append(target)
+    for task in explicit.tasks(plan.spec):
+        mine = explicit.account_of(task, plan.spec) == account.metadata.name
+        if task.type != "Manual" and mine and explicit.runs_in(task, "Failover"):
+            work = explicit.work(task, plan.spec, account)
+            targets.setdefault((work.region, work.technology), []).extend(
+                Target(r.id, r.arn, attributes=dict(r.attributes)) for r in work.resources
+            )
     return targets
 
 

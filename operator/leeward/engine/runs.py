@@ -7,10 +7,9 @@ reads and decides anew.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Literal
+from functools import partial
 
 from leeward.api.common import FINALIZER
 from leeward.api.conditions import Reason, Type, find
@@ -23,6 +22,7 @@ from leeward.engine.context import Context
 from leeward.engine.finish import Finisher
 from leeward.engine.gatekeeper import Gatekeeper
 from leeward.engine.kube import ApiError, Object
+from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
     EXECUTION_LABEL,
     INCIDENT_LABEL,
@@ -33,12 +33,14 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
+from leeward.engine.passes import Result, TaskPasses
 from leeward.engine.supervisor import Key
 from leeward.engine.tasks import TaskRunner
-from leeward.planning import gates
+from leeward.planning import fencing, gates, outcomes
 from leeward.planning.digests import digest
 from leeward.planning.record import Outcome, compose, compose_task, verdict
-from leeward.planning.steering import left_out
+from leeward.planning.steering import abandoned, left_out
+from leeward.planning.times import render_time
 from leeward.planning.waves import ENDED, Cursor, closes, cursor
 
 WAITING_POLL = timedelta(seconds=30)
@@ -63,9 +65,11 @@ class RunReconciler:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._tasks = TaskRunner(context)
+        self._passes = TaskPasses()
         self._commands = CommandTaker(context)
         self._beginner = Beginner(context)
-        self._finisher = Finisher(context)
+        self._notifier = Notifier(context)
+        self._finisher = Finisher(context, self._notifier)
         self._gates = Gatekeeper(context, self._commands)
 
     async def run(self, key: Key) -> float | None:
@@ -79,11 +83,11 @@ class RunReconciler:
         if run.model.metadata.uid != key.uid:
             return None
         if ended(run.model):
-            await self._finisher.close(run)
-            return None
+            return await self._finisher.close(run)
         run = await self._adopt(run)
         if not run.model.status.tasks:
-            if run.model.metadata.deletion_timestamp:
+            run = await self._commands.take(run)
+            if self._cancelling(run.model):
                 return await self._never_begun(run)
             run, delay = await self._beginner.begin(run)
             return delay
@@ -105,7 +109,9 @@ class RunReconciler:
         return run
 
     async def _never_begun(self, run: Held[DRExecution]) -> float:
-        outcome = Outcome("Cancelled", Reason.CANCELLED, "deleted before it began")
+        how = "deleted" if run.model.metadata.deletion_timestamp else "cancelled by a person"
+        message = f"{how} before it began; nothing was touched"
+        outcome = Outcome("Cancelled", Reason.CANCELLED, message)
         await self._write(run, [], outcome)
         return 0
 
@@ -115,21 +121,25 @@ class RunReconciler:
         tasks = await self._own_tasks(run)
         run, tasks = await self._commands.take_from_tasks(run, tasks)
         run = await self._gates.expire(run)
-        cancelling = self._cancelling(run.model)
-        if cancelling:
-            tasks = [await self._abandon(t) for t in tasks]
+        tasks = [await self._let_go(run, t) for t in tasks]
         where = cursor(
             run.model.spec.operation, run.model.status, [t.model for t in tasks],
-            cancelling=cancelling,
+            cancelling=self._cancelling(run.model), unplanned=fencing.unplanned(run.model),
         )  # fmt: skip
         if where.ask is not None:
             run = await self._gates.ask(run, where, tasks)
             return 0 if run.model.status.gates[-1].state == "Automatic" else 0.05
-        outcome, delay, tasks = await self._go(run, where, tasks)
+        tasks, delay = await self._work(run, where, tasks)
+        outcome, rest, tasks = await self._stands(run, where, tasks)
         # An action may have taken minutes; commands given meanwhile moved the object on.
         run = await self._refreshed(run)
-        await self._write(run, tasks, outcome)
-        return delay.total_seconds()
+        run = await self._write(run, tasks, outcome)
+        remind = await self._notifier.after_pass(run, tasks)
+        return min(d for d in (delay, rest, remind) if d is not None).total_seconds()
+
+    async def settle(self, grace: float) -> None:
+        """Let what runs in the background end, for `grace` seconds at most."""
+        await self._passes.settle(grace)
 
     def _cancelling(self, run: DRExecution) -> bool:
         return run.status.cancelling or run.metadata.deletion_timestamp is not None
@@ -160,29 +170,43 @@ class RunReconciler:
             tasks.append(task)
         return tasks
 
-    async def _abandon(self, task: Held[DRTask]) -> Held[DRTask]:
-        """A task that has not begun when the run is cancelled; a drill's clean-up stays."""
-        spec, status = task.model.spec, task.model.status
-        if status.state not in {"NotStarted", "Retry"} or closes(spec.recovery_phase):
+    async def _let_go(self, run: Held[DRExecution], task: Held[DRTask]) -> Held[DRTask]:
+        """What is not begun of a cancelled run, and fencing that an Unplanned run gives up."""
+        now = self._c.now()
+        if self._cancelling(run.model):
+            status = abandoned(task.model)
+        elif fencing.unplanned(run.model):
+            status = fencing.given_up(task.model, now)
+        else:
+            status = None
+        if status is None:
             return task
-        update = {"state": "Abandoned", "message": "not begun: the run was cancelled"}
-        after = compose_task(task.model, status.model_copy(update=update), self._c.now())
-        return await put_status(self._c.kube, task, after)
+        task = await put_status(self._c.kube, task, compose_task(task.model, status, now))
+        if fencing.deferred(task.model):
+            await self._c.recorder.emit(
+                task.raw, Reason.FENCE_DEFERRED, status.message or "", "Warning", render_time(now)
+            )
+        return task
 
-    async def _go(
-        self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
+    async def _stands(
+        self, run: Held[DRExecution], where: Cursor, tasks: list[Held[DRTask]]
     ) -> tuple[Outcome, timedelta, list[Held[DRTask]]]:
-        """Let the run do what the cursor allows."""
+        """Where the run stands, when to look again at the latest, and its tasks."""
+        models = [t.model for t in tasks]
         if where.finished or where.stage is None:
-            return verdict(run.model, [t.model for t in tasks]), timedelta(0), list(tasks)
+            return verdict(run.model, models), timedelta(0), tasks
         if where.waiting is not None:
-            return await self._wait(run, where, where.waiting, tasks)
+            return await self._wait(run, where.waiting, tasks)
         if where.stuck:
-            return self._stuck(run.model, where), WAITING_POLL, list(tasks)
-        return await self._work(run, where, tasks)
+            return outcomes.stuck(run.model, where.stage, where.stuck), WAITING_POLL, tasks
+        holding = run.model.status.paused and not self._cancelling(run.model)
+        working = {t.metadata.name for t in where.work}
+        busy = [m for m in models if m.metadata.name in working and m.status.state not in ENDED]
+        rest = WAITING_POLL if busy else timedelta(0)
+        return outcomes.at_work(where.stage, busy, holding=holding), rest, tasks
 
     async def _wait(
-        self, run: Held[DRExecution], where: Cursor, gate: GateStatus, tasks: Sequence[Held[DRTask]]
+        self, run: Held[DRExecution], gate: GateStatus, tasks: list[Held[DRTask]]
     ) -> tuple[Outcome, timedelta, list[Held[DRTask]]]:
         what = gates.consequence(run.model, gate, [t.model for t in tasks])
         wave, phase = gate.wave, gate.before
@@ -190,12 +214,12 @@ class RunReconciler:
             skipped = [await self._skip(t, gate.wave, what.message) for t in tasks]
             return Outcome("Running", "WaveSkipped", what.message, wave), timedelta(0), skipped
         if what.kind == "Fail":
-            return Outcome("Failed", "GateNotPassed", what.message, wave), timedelta(0), list(tasks)
+            return Outcome("Failed", "GateNotPassed", what.message, wave), timedelta(0), tasks
         if what.kind == "Decide":
             outcome = Outcome("WaitingForDecision", f"Gate{gate.state}", what.message, wave, phase)
-            return outcome, WAITING_POLL, list(tasks)
+            return outcome, WAITING_POLL, tasks
         outcome = Outcome("WaitingForApproval", "GateWaiting", what.message, wave, phase)
-        return outcome, self._gates.until_deadline(gate, WAITING_POLL), list(tasks)
+        return outcome, self._gates.until_deadline(gate, WAITING_POLL), tasks
 
     async def _skip(self, task: Held[DRTask], wave: str, why: str) -> Held[DRTask]:
         spec = task.model.spec
@@ -205,55 +229,47 @@ class RunReconciler:
         status = task.model.status.model_copy(update=update)
         return await put_status(self._c.kube, task, compose_task(task.model, status, self._c.now()))
 
-    def _stuck(self, run: DRExecution, where: Cursor) -> Outcome:
-        """Failed tasks hold the run: a person decides."""
-        namespace = run.metadata.namespace
-        first = where.stuck[0].metadata.name
-        named = "; ".join(f"{t.metadata.name}: {t.status.message}" for t in where.stuck[:3])
-        more = f" and {len(where.stuck) - 3} more" if len(where.stuck) > 3 else ""
-        how = (
-            f'kubectl annotate drt {first} -n {namespace} leeward.dev/retry="YOU" (or skip), '
-            f'or kubectl annotate drx {run.metadata.name} -n {namespace} leeward.dev/cancel="YOU"'
-        )
-        assert where.stage is not None
-        return Outcome(
-            "WaitingForDecision", "TasksFailed", f"{named[: 1000 - len(how)]}{more}. Decide: {how}",
-            where.stage.wave, where.stage.phase,
-        )  # fmt: skip
-
     async def _work(
         self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
-    ) -> tuple[Outcome, timedelta, list[Held[DRTask]]]:
-        """A pass over every task that may work now, all at once."""
-        assert where.stage is not None
-        names = {t.metadata.name for t in where.work}
-        cancelling = self._cancelling(run.model)
-        holding = run.model.status.paused and not cancelling
-        stopping = cancelling and not closes(where.stage.phase)
-        chosen = [t for t in tasks if t.model.metadata.name in names]
-        models = [t.model for t in tasks]
-        results = await _all(
-            self._tasks.run(run, t, left_out(t.model, models), holding=holding, stopping=stopping)
-            for t in chosen
-        )
-        after = {t.model.metadata.name: t for t, _ in results}
-        merged = [after.get(t.model.metadata.name, t) for t in tasks]
-        failed = [t for t, _ in results if t.model.status.state == "Failed"]
-        for task in failed:
-            await self._emit_failure(task)
-        delay = min((d for _, d in results), default=timedelta(0))
-        busy = [t for t, _ in results if t.model.status.state not in ENDED]
-        words = "; ".join(t.model.status.message or "not begun" for t in busy[:2])
-        message = f"wave {where.stage.wave}, {where.stage.phase}: {words or 'done'}"
-        state: Literal["Paused", "Running"] = "Paused" if holding else "Running"
-        outcome = Outcome(state, state, message, where.stage.wave, where.stage.phase)
-        return outcome, delay if busy else timedelta(0), merged
+    ) -> tuple[list[Held[DRTask]], timedelta | None]:
+        """A pass over every task that may work now, all at once.
 
-    async def _emit_failure(self, task: Held[DRTask]) -> None:
+        The tasks as they are then, and when the first of them wants to be looked at again; None:
+        none does.
+        """
+        names = {t.metadata.name for t in where.work}
+        models = [t.model for t in tasks]
+        chosen = {t.model.metadata.uid: t for t in tasks if t.model.metadata.name in names}
+        came = await self._passes.advance(
+            {uid: partial(self._pass, run, task, models) for uid, task in chosen.items()}
+        )
+        for task in (*came.late, *(t for t, _ in came.results)):
+            if task.model.status.state in {"Failed", "Complete"}:
+                await self._emit_end(task)
+        after = {t.model.metadata.name: t for t, _ in came.results}
+        delays = [d for t, d in came.results if t.model.status.state not in ENDED]
+        # What has ended may let others begin, and what is late has to be read again.
+        if came.pending or came.late or len(delays) < len(came.results):
+            delays.append(timedelta(0))
+        merged = [after.get(t.model.metadata.name, t) for t in tasks]
+        return merged, min(delays, default=None)
+
+    async def _pass(
+        self, run: Held[DRExecution], task: Held[DRTask], tasks: list[DRTask]
+    ) -> Result:
+        cancelling = self._cancelling(run.model)
+        return await self._tasks.run(
+            run, task, left_out(task.model, tasks),
+            holding=run.model.status.paused and not cancelling,
+            stopping=cancelling and not closes(task.model.spec.recovery_phase),
+        )  # fmt: skip
+
+    async def _emit_end(self, task: Held[DRTask]) -> None:
         status = task.model.status
+        failed = status.state == "Failed"
         await self._c.recorder.emit(
-            task.raw, "TaskFailed", status.message or "failed", "Warning",
-            status.completion_time or "",
+            task.raw, f"Task{status.state}", status.message or status.state.lower(),
+            "Warning" if failed else "Normal", status.completion_time or "",
         )  # fmt: skip
 
     async def _refreshed(self, run: Held[DRExecution]) -> Held[DRExecution]:
@@ -278,17 +294,6 @@ class RunReconciler:
                 written.raw, last.reason, last.message, "Warning" if waits else "Normal", last.time
             )
         return written
-
-
-async def _all(
-    passes: Iterable[Coroutine[Any, Any, tuple[Held[DRTask], timedelta]]],
-) -> list[tuple[Held[DRTask], timedelta]]:
-    """All results, once every pass has ended; then the first error, if there was one."""
-    results = await asyncio.gather(*passes, return_exceptions=True)
-    errors = [r for r in results if isinstance(r, BaseException)]
-    if errors:
-        raise errors[0]
-    return [r for r in results if not isinstance(r, BaseException)]
 
 
 class MissingTaskError(Exception):

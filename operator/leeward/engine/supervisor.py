@@ -31,34 +31,73 @@ def key_of(body: Object) -> Key:
     return Key(metadata["uid"], metadata.get("namespace", ""), metadata["name"])
 
 
+def version(body: Object) -> object:
+    """What is new whenever anything of the object is."""
+    return body["metadata"]["resourceVersion"]
+
+
+def asked(body: Object) -> object:
+    """What is new when somebody asked something of a run: not when its own pass wrote its status.
+
+    Passes know by themselves when to look again. Of a status only `cancelling` is written by
+    others: a run that takes another one's place cancels it there.
+    """
+    metadata, status = body["metadata"], body.get("status") or {}
+    kept = {key: value for key, value in metadata.items() if key not in _WITH_EVERY_WRITE}
+    return kept, status.get("cancelling", False)
+
+
+_WITH_EVERY_WRITE = frozenset({"resourceVersion", "managedFields"})
+
 Pass = Callable[[Key], Awaitable[float | None]]
 
 
 class Supervisor:
-    """Runs passes over the objects of one kind."""
+    """Runs passes over the objects of one kind.
+
+    Args:
+        kube: where they are listed.
+        path: of their list.
+        run: one pass.
+        needs: whether an object needs passes.
+        resync: seconds between two lists.
+        news: what of an object must differ from when it was last seen for it to be woken.
+    """
 
     def __init__(
-        self, kube: Kube, path: str, run: Pass, needs: Callable[[Object], bool], *, resync: float
+        self,
+        kube: Kube,
+        path: str,
+        run: Pass,
+        needs: Callable[[Object], bool],
+        *,
+        resync: float,
+        news: Callable[[Object], object] = version,
     ) -> None:
         self._kube = kube
         self._path = path
         self._run_pass = run
         self._needs = needs
         self._resync = resync
+        self._news = news
+        self._seen: dict[Key, object] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._wakes: dict[Key, asyncio.Event] = {}
         self._closing = False
 
     def notify(self, body: Object, *, deleted: bool = False) -> None:
-        """An object was seen: wake its task, or start one if it needs passes."""
+        """An object was seen: wake its task if there is news, or start one if it needs passes."""
         if self._closing:
             return
         key = key_of(body)
         if deleted:
             self._drop(key)
         elif key in self._tasks:
-            self._wakes[key].set()
+            if (news := self._news(body)) != self._seen[key]:
+                self._seen[key] = news
+                self._wakes[key].set()
         elif self._needs(body):
+            self._seen[key] = self._news(body)
             self._wakes[key] = asyncio.Event()
             self._tasks[key] = asyncio.create_task(self._loop(key), name=f"run {key.name}")
 
@@ -74,7 +113,7 @@ class Supervisor:
             wake.set()
 
     def _drop(self, key: Key) -> None:
-        self._wakes.pop(key, None)
+        self._forget(key)
         task = self._tasks.pop(key, None)
         if task is not None:
             task.cancel()
@@ -103,10 +142,17 @@ class Supervisor:
             except TimeoutError:
                 continue
         self._tasks.pop(key, None)
+        self._forget(key)
+
+    def _forget(self, key: Key) -> None:
         self._wakes.pop(key, None)
+        self._seen.pop(key, None)
 
     async def resync_forever(self) -> None:
-        """LIST again and again: a watch may miss events, and deletions while it was down."""
+        """LIST again and again: a watch may miss events, and deletions while it was down.
+
+        What is as it was last seen is not woken: a pass over a run asks AWS.
+        """
         while True:
             try:
                 before = set(self._tasks)  # what is created meanwhile may not be listed

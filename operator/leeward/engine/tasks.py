@@ -8,7 +8,7 @@ the leader.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,21 +16,40 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
+from leeward.api.tasks import BLOCKS
 from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, put_status, read
 from leeward.planning import commands
 from leeward.planning.blind import decide_blind
+from leeward.planning.manual import TECHNOLOGY as MANUAL
+from leeward.planning.manual import decide_manual
 from leeward.planning.record import compose_task
-from leeward.planning.steering import paused_for
-from leeward.planning.step import StepDecision, StepInput, decide, needs_no_look
+from leeward.planning.steering import paused_for, without
+from leeward.planning.step import FINAL_STATES, StepDecision, StepInput, decide, needs_no_look
+from leeward.planning.step_requests import relaunched
+from leeward.planning.step_types import failed
 from leeward.planning.times import parse_time, render_time
 from leeward_adapters import registry
-from leeward_adapters.base import Adapter, Observed, Phase, Scope, Seen, State, Step, Target
+from leeward_adapters.base import (
+    UNDO,
+    ActionTraits,
+    Adapter,
+    IrreversibleError,
+    Observed,
+    Phase,
+    Scope,
+    Seen,
+    State,
+    Step,
+    Target,
+    actions_of,
+)
 from leeward_adapters.errors import Fault, classify
 
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
+_BLOCKS = {"drill_network", *BLOCKS.values()}
 _UNPROVED = Seen(State.RUNNING, message="done as AWS shows it; the proof is still missing")
 
 
@@ -41,6 +60,7 @@ class _Turn:
     run: Held[DRExecution]
     task: Held[DRTask]
     adapter: Adapter
+    actions: Mapping[str, ActionTraits]
     scope: Scope
     step: Step
     holding: bool
@@ -73,13 +93,16 @@ class TaskRunner:
                 return task, self._c.settings.seconds("poll_interval")
             task = await self._begin(task, left_out)
         spec = task.model.spec
+        if spec.technology == MANUAL:
+            return await self._manual(run, task, holding=holding, stopping=stopping)
         try:
             adapter = registry.adapter(spec.technology)
         except registry.AdapterError as error:
             return await self._fail_all(task, "NoAdapter", str(error)), timedelta(0)
         scope = self._c.scope_of(spec, run.model.metadata.namespace)
-        step = self._step(run.model, task.model, adapter)
-        turn = _Turn(run, task, adapter, scope, step, holding, stopping)
+        actions = actions_of(adapter)
+        step = self._step(run.model, task.model, actions, stopping=stopping)
+        turn = _Turn(run, task, adapter, actions, scope, step, holding, stopping)
         async with self._c.pool.queue(spec.account_id, spec.region):
             return await self._pass(turn)
 
@@ -93,7 +116,7 @@ class TaskRunner:
                 "start_time": render_time(now),
                 "epoch": self._c.lease.epoch,
                 "message": "looking at AWS",
-                "resources": status.resources or list(left_out),
+                "resources": without(status.resources, left_out),
             }
         )
         return await put_status(self._c.kube, task, compose_task(task.model, changed, now))
@@ -103,7 +126,7 @@ class TaskRunner:
             observed = await self._observe(turn)
         except _AWS_ERRORS as error:
             return await self._unseen(turn, classify(error))
-        decision = decide(self._input(turn, observed))
+        decision = decide(self._given(turn, observed))
         if decision.batch is None or await self._steered(turn.run):
             return await self._record(turn.task, decision), decision.delay
         task, intent = await journal.write_intent(
@@ -111,22 +134,45 @@ class TaskRunner:
         )
         return await self._act(turn, task, intent), timedelta(0)
 
-    def _input(self, turn: _Turn, observed: Observed) -> StepInput:
-        status, now = turn.task.model.status, self._c.now()
+    async def _manual(
+        self, run: Held[DRExecution], task: Held[DRTask], *, holding: bool, stopping: bool
+    ) -> tuple[Held[DRTask], timedelta]:
+        """A pass over a task that a person does."""
+        given = self._input(run, task, {}, Observed({}), holding=holding, stopping=stopping)
+        decision = decide_manual(task.model, given)
+        return await self._record(task, decision), decision.delay
+
+    def _input(
+        self,
+        run: Held[DRExecution],
+        task: Held[DRTask],
+        actions: Mapping[str, ActionTraits],
+        observed: Observed,
+        *,
+        holding: bool,
+        stopping: bool,
+    ) -> StepInput:
+        status, now = task.model.status, self._c.now()
         began = parse_time(status.start_time) if status.start_time else now
         return StepInput(
-            spec=turn.task.model.spec,
+            spec=task.model.spec,
             status=status,
             observed=observed,
-            actions=turn.adapter.actions,
+            actions=actions,
             epoch=self._c.lease.epoch,
             leader_since=self._c.lease.since,
             now=now,
             rules=self._c.step_rules(),
-            holding=turn.holding,
-            stopping=turn.stopping,
-            held=paused_for(turn.run.model.status.commands, began, now),
+            holding=holding,
+            stopping=stopping,
+            held=paused_for(run.model.status.commands, began, now),
         )
+
+    def _given(self, turn: _Turn, observed: Observed) -> StepInput:
+        return self._input(
+            turn.run, turn.task, turn.actions, observed,
+            holding=turn.holding, stopping=turn.stopping,
+        )  # fmt: skip
 
     async def _observe(self, turn: _Turn) -> Observed:
         """What AWS shows, with the proof for everything that it calls done."""
@@ -142,7 +188,14 @@ class TaskRunner:
         }
         return Observed(merged, observed.capacity, observed.capacity_reason)
 
-    def _step(self, run: DRExecution, task: DRTask, adapter: Adapter) -> Step:
+    def _step(
+        self,
+        run: DRExecution,
+        task: DRTask,
+        actions: Mapping[str, ActionTraits],
+        *,
+        stopping: bool,
+    ) -> Step:
         spec, status = task.spec, task.status
         return Step(
             token=task.metadata.uid,
@@ -151,8 +204,9 @@ class TaskRunner:
             started=self._started(status),
             source_region=spec.source_region,
             targets=tuple(Target(r.id, r.arn, r.name, dict(r.attributes)) for r in spec.resources),
-            calls=journal.calls_of(status, adapter.actions),
+            calls=journal.calls_of(status, actions),
             pre_states={p.id: p.value for p in status.pre_states},
+            relaunch=relaunched(status, stopping=stopping),
             settings=_settings(spec),
             tags={
                 "leeward:hub": self._c.settings.hub,
@@ -184,6 +238,9 @@ class TaskRunner:
             return True
         if fresh.model.metadata.deletion_timestamp and not metadata.deletion_timestamp:
             return True
+        before, now = run.model.status, fresh.model.status
+        if (now.paused and not before.paused) or (now.cancelling and not before.cancelling):
+            return True
         known = {c.key for c in commands.on_execution(metadata.annotations)}
         return any(
             c.key not in known and c.verb in {"pause", "cancel"}
@@ -196,20 +253,23 @@ class TaskRunner:
         batch = [targets[r] for r in intent.resources]
         self._c.lease.assert_valid()
         try:
-            reference = await self._c.pool.run(
-                turn.adapter.act, turn.scope, turn.step, intent.action, intent.id, batch
-            )
-        except _AWS_ERRORS as error:
+            reference = await self._send(turn, intent, batch)
+        except (*_AWS_ERRORS, IrreversibleError) as error:
             fault = classify(error)
             log.warning(
                 "%s: %s for %d resources: %s: %s",
                 task.model.metadata.name, intent.action, len(batch), fault.code, fault.message,
             )  # fmt: skip
-            repeatable = turn.adapter.actions[intent.action].repeatable
-            answer = journal.answer_of(fault, repeatable)
+            answer = journal.answer_of(fault, turn.actions[intent.action].repeatable)
         else:
             answer = {"outcome": "Sent", "reference": reference[:256]}
         return await journal.write_answer(self._c, task, intent, answer)
+
+    async def _send(self, turn: _Turn, intent: Intent, batch: Sequence[Target]) -> str:
+        adapter, run = turn.adapter, self._c.pool.run
+        if intent.action == UNDO:
+            return await run(adapter.undo, turn.scope, turn.step, intent.id, batch)
+        return await run(adapter.act, turn.scope, turn.step, intent.action, intent.id, batch)
 
     async def _record(
         self, task: Held[DRTask], decision: StepDecision, unseen_since: str | None = None
@@ -225,23 +285,19 @@ class TaskRunner:
             f"cannot look at account {spec.account_id} ({spec.account}), {spec.region}: "
             f"{fault.code}: {fault.message}"
         )
-        decision = decide_blind(self._input(turn, Observed({})), fault.kind, fault.code, why)
+        decision = decide_blind(self._given(turn, Observed({})), fault.kind, fault.code, why)
         since = status.unseen_since or render_time(self._c.now())
         held = await self._record(turn.task, decision, since)
         return held, max(decision.delay, timedelta(seconds=fault.retry_after or 0))
 
     async def _fail_all(self, task: Held[DRTask], reason: str, message: str) -> Held[DRTask]:
+        known = {r.id: r for r in task.model.status.resources if r.state in FINAL_STATES}
         resources = tuple(
-            TaskResourceStatus(id=r.id, state="Failed", reason=reason, message=message[:1024])
-            for r in task.model.spec.resources
+            known.get(r.id) or failed(r.id, reason, message) for r in task.model.spec.resources
         )
         return await self._record(task, StepDecision(resources, "Failed", message[:1024]))
 
 
 def _settings(spec: DRTaskSpec) -> dict[str, object]:
-    settings: dict[str, object] = {}
-    if spec.drill_network is not None:
-        settings["drillNetwork"] = spec.drill_network.to_api()
-    if spec.route53 is not None:
-        settings["route53"] = spec.route53.to_api()
-    return settings
+    """The blocks of the task's spec, camelCase as in the API."""
+    return spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_BLOCKS)

@@ -27,7 +27,7 @@ from leeward.engine.objects import LIVE_LABEL, read_all
 from leeward.engine.plans import PlanReconciler
 from leeward.engine.pool import Pool
 from leeward.engine.runs import RunReconciler, needs_passes
-from leeward.engine.supervisor import Pass, Supervisor
+from leeward.engine.supervisor import Pass, Supervisor, asked, version
 from leeward.handlers.health import Health
 from leeward.handlers.wakeups import Supervisors, kopf_settings, registry_of
 from leeward.settings import Settings
@@ -123,7 +123,8 @@ async def _acquired(lease: Lease, kube: Kube, stop: asyncio.Event) -> bool:
 
 async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
     """Everything that only the leader does; ends with kopf, on SIGTERM."""
-    supervisors = _supervisors(context)
+    runs = RunReconciler(context)
+    supervisors = _supervisors(context, runs)
     resyncs = [asyncio.create_task(s.resync_forever(), name="resync") for s in supervisors.all()]
     health.leading = True
     registry = registry_of(supervisors, context.kube, GRACE)
@@ -136,16 +137,22 @@ async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
             task.cancel()
         for supervisor in supervisors.all():
             await supervisor.stop(1.0)
+        await runs.settle(GRACE)
 
 
-def _supervisors(context: Context) -> Supervisors:
+def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
     resync = context.settings.resync_interval
 
-    def make(plural: str, run_pass: Pass, needs: Callable[[Object], bool]) -> Supervisor:
-        return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync)
+    def make(
+        plural: str,
+        run_pass: Pass,
+        needs: Callable[[Object], bool],
+        news: Callable[[Object], object] = version,
+    ) -> Supervisor:
+        return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync, news=news)
 
     return Supervisors(
-        runs=make(DRExecution.PLURAL, RunReconciler(context).run, needs_passes),
+        runs=make(DRExecution.PLURAL, runs.run, needs_passes, asked),
         plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True),
         accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
     )

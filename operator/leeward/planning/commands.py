@@ -9,11 +9,25 @@ from typing import Final
 
 from leeward.api.common import PREFIX
 
-EXECUTION_VERBS: Final = ("approve", "reject", "pause", "resume", "cancel")
-TASK_VERBS: Final = ("retry", "skip")
-_GATE = re.compile(r"^(approve|reject)-([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$")
+EXECUTION_VERBS: Final = (
+    "approve",
+    "reject",
+    "accept-data-loss",
+    "pause",
+    "resume",
+    "cancel",
+    "unplanned",
+    "break-glass",
+    "adopt",
+)
+_OF_GATES: Final = frozenset({"approve", "reject", "accept-data-loss"})
+TASK_VERBS: Final = ("retry", "skip", "mark-done", "undo", "relaunch")
+_GATE = re.compile(
+    r"^(approve|reject|accept-data-loss)-"
+    r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$"
+)
 _IDS = re.compile(r"^\[([^\]]*)(?:\]\s*|$)")
-_FIRST: Final = ("cancel", "resume")
+_FIRST: Final = ("cancel", "break-glass", "resume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,7 @@ class Command:
     value: str
     verb: str
     gate: str
-    """For approve and reject; else empty."""
+    """For the answers to gates; else empty."""
     user: str
     comment: str
     resources: tuple[str, ...] = ()
@@ -34,7 +48,7 @@ class Command:
 
 
 def on_execution(annotations: Mapping[str, str]) -> list[Command]:
-    """Commands on an execution, in the order of their keys, but `cancel` first.
+    """Commands on an execution, in the order of their keys, but `cancel` and `break-glass` first.
 
     Where `resume` and `pause` lie side by side nobody knows which is newer, so the run ends up
     paused. Annotations that are no commands are left out, and those that name nobody; the
@@ -56,7 +70,7 @@ def _parse(key: str, value: str, verbs: tuple[str, ...]) -> Command | None:
     gate = ""
     if match := _GATE.match(word):
         word, gate = match.group(1), match.group(2)
-    if word not in verbs or (word in {"approve", "reject"} and not gate):
+    if word not in verbs or (word in _OF_GATES and not gate):
         return None
     # A user name may hold colons, but never colon and space: admission refuses such callers.
     user, _, comment = value.partition(": ")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leeward.planning import protection
-from leeward.planning.freeze import runs_in
+from leeward.planning.explicit import runs_in
+from leeward.planning.freeze import origin
+from leeward.planning.problem import Problem
 from leeward.planning.readiness import readiness
 from leeward.planning.request import Request
-from leeward.planning.rules import Problem
 from leeward.planning.wording import counted, some
 
 
@@ -103,6 +104,21 @@ def inventory_recent(request: Request) -> Iterator[Problem]:
             "InventoryOld",
             f"account {some(old)} was last discovered too long ago; wait for the next discovery "
             "and look at the plan's status.accounts",
+        )
+
+
+def can_be_fenced(request: Request) -> Iterator[Problem]:
+    """Servers whose machine on the side that is left the run cannot stop."""
+    if request.test or request.plan.spec.fence.servers == "Leave":
+        return
+    home, servers = request.plan.spec.regions.primary, protection.servers(request.selected)
+    names = [str(found) for found in servers if not origin(found, request.accounts, home)]
+    if names:
+        yield Problem(
+            "NotFenced",
+            f"{counted(len(names), 'server')} would not be stopped on the side that is left, "
+            f"being no EC2 instance of an account that has a TargetAccount: {some(names)}; stop "
+            "them by hand or by a task of phase Fence before users write there",
         )
 
 

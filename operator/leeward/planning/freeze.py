@@ -7,62 +7,38 @@ into the tasks (`leeward.planning.waves` holds it); `dependsOn` carries the expl
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from leeward.api.account import TargetAccount
-from leeward.api.common import OnTrouble, RecoveryPhase
-from leeward.api.execution import DRExecution, DRExecutionSpec, ExecutionGate
-from leeward.api.gate_record import FrozenGate
+from leeward.api.common import RecoveryPhase
+from leeward.api.execution import DRExecution, WaveProgress
 from leeward.api.inventory import RecoveryInventory
-from leeward.api.plan import Approvers, DrillNetwork, Gate, RecoveryPlan, RecoveryPlanSpec, Wave
+from leeward.api.plan import DrillNetwork, RecoveryPlan, Wave
 from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource
-from leeward.api.tasks import ExplicitTask, Record, Route53Task
+from leeward.api.tasks import BLOCKS, ExplicitTask
+from leeward.planning import explicit
 from leeward.planning.digests import digest
+from leeward.planning.durations import render
 from leeward.planning.inventory import Located, chunks, of_plan, selected
+from leeward.planning.planned_gates import PlannedGate, planned_gates
+from leeward.planning.protection import servers, shortcoming, span
+from leeward.planning.scope import taken, waves_of
+from leeward.planning.taxonomy import RPO, RTO, minutes
+from leeward.planning.tolerance import criticality, required
 from leeward.planning.waves import CLOSING, PHASES
 
 CHUNK: Final = 100
 """Resources that one DRTask works on."""
 TASK_TIMEOUT: Final = "2h"
-GATE_TIMEOUT: Final = "30m"
 TECHNOLOGY_PHASES: Final[Mapping[str, Collection[str]]] = {
     "drs": ("Instantiate", "Activate", "Cleanup"),
 }
 """Phases that a technology has; for others Instantiate and Activate are assumed."""
+_FENCER: Final = "ec2"
+"""Technology that stops the instances which DRS servers replicate."""
 _COMPASS: Final = {"north", "south", "east", "west", "central"}
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedGate:
-    """A gate of a run, with everything resolved that people left open."""
-
-    wave: str
-    ordinal: int
-    before: RecoveryPhase
-    name: str
-    required: int
-    approvers: Approvers
-    four_eyes: Literal["Required", "Off"]
-    timeout: str
-    """A Go duration."""
-    on_timeout: OnTrouble
-    on_reject: OnTrouble
-
-    def frozen(self) -> FrozenGate:
-        """The gate as the execution's status keeps it."""
-        return FrozenGate(
-            name=self.name,
-            wave=self.wave,
-            before=self.before,
-            required=self.required,
-            approvers=self.approvers,
-            four_eyes=self.four_eyes,
-            timeout=self.timeout,
-            on_timeout=self.on_timeout,
-            on_reject=self.on_reject,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +55,8 @@ class FrozenTask:
 class Frozen:
     """What a run will do."""
 
+    waves: tuple[WaveProgress, ...]
+    """The run's waves, none of which has begun."""
     tasks: tuple[FrozenTask, ...]
     """In the order in which stages run."""
     gates: tuple[PlannedGate, ...]
@@ -101,106 +79,6 @@ def _initials(word: str) -> str:
     return word[:1]
 
 
-# --- gates -------------------------------------------------------------------------------------
-
-
-def gate_name(wave: str, gate: Gate, place: int) -> str:
-    """The gate's name: its own, or `wave-WAVE`, with the phase for all but the first (place 0)."""
-    if gate.name:
-        return gate.name
-    return f"wave-{wave}" if place == 0 else f"wave-{wave}-{gate.before.lower()}"
-
-
-def run_accounts(plan: RecoveryPlanSpec) -> list[str]:
-    """Names of all TargetAccounts that a run of the plan may use, in the plan's order."""
-    names = [ref.name for ref in plan.accounts]
-    names += [t.route53.account_ref.name for w in plan.waves for t in w.tasks if t.route53]
-    return list(dict.fromkeys(names))
-
-
-def ceilings(plan: RecoveryPlanSpec, accounts: Mapping[str, TargetAccount]) -> tuple[int, bool]:
-    """Approvals that the accounts demand at least, and whether they demand four eyes."""
-    allows = [accounts[n].spec.allow for n in run_accounts(plan) if n in accounts]
-    least = max((allow.min_approvals for allow in allows), default=0)
-    return least, any(allow.four_eyes == "Required" for allow in allows)
-
-
-def planned_gates(
-    execution: DRExecutionSpec, plan: RecoveryPlanSpec, accounts: Mapping[str, TargetAccount]
-) -> tuple[PlannedGate, ...]:
-    """The gates of a run: those of the plan, then those that the execution adds.
-
-    Where the execution adds one in the place of one of the plan's, the plan's stays, with the
-    larger number of approvals and the stricter rule on four eyes. A gate before Fence stops
-    Instantiate, which comes first as long as there is no Fence phase. Gates before phases that
-    the operation does not have are left out.
-    """
-    inside = PHASES.get(execution.operation, ())
-    phases = (*inside, *CLOSING.get(execution.operation, ()))
-    found: list[PlannedGate] = []
-    for ordinal, wave in enumerate(plan.waves, start=1):
-        extra = [gate for gate in execution.gates if gate.wave == wave.name]
-        found += _wave_gates(wave, ordinal, extra, plan, ceilings(plan, accounts))
-    kept = [gate for gate in found if gate.before in phases]
-    closing = sorted((g for g in kept if g.before not in inside), key=lambda g: -g.ordinal)
-    running = sorted(
-        (g for g in kept if g.before in inside), key=lambda g: (g.ordinal, phases.index(g.before))
-    )
-    return (*running, *closing)
-
-
-def _wave_gates(
-    wave: Wave,
-    ordinal: int,
-    extra: Sequence[ExecutionGate],
-    plan: RecoveryPlanSpec,
-    least: tuple[int, bool],
-) -> list[PlannedGate]:
-    """One gate for each place of the wave; what comes later in the lists only makes it stricter."""
-    gates: dict[str, PlannedGate] = {}
-    ordered: list[Gate] = [*wave.gates, *extra]
-    for place, gate in enumerate(ordered):
-        new = _planned(gate, gate_name(wave.name, gate, place), wave.name, ordinal, plan, least)
-        known = gates.get(new.before)
-        gates[new.before] = _stricter(known, new) if known else new
-    return list(gates.values())
-
-
-def _planned(
-    gate: Gate,
-    name: str,
-    wave: str,
-    ordinal: int,
-    plan: RecoveryPlanSpec,
-    least: tuple[int, bool],
-) -> PlannedGate:
-    default = plan.approval
-    four_eyes = gate.four_eyes or default.four_eyes or "Off"
-    return PlannedGate(
-        wave=wave,
-        ordinal=ordinal,
-        before="Instantiate" if gate.before == "Fence" else gate.before,
-        name=name,
-        required=max(gate.required or default.required or 1, least[0]),
-        approvers=gate.approvers or default.approvers or Approvers(),
-        four_eyes="Required" if least[1] else four_eyes,
-        timeout=gate.timeout or default.timeout or GATE_TIMEOUT,
-        on_timeout=gate.on_timeout or default.on_timeout or "Hold",
-        on_reject=gate.on_reject or default.on_reject or "Hold",
-    )
-
-
-def _stricter(known: PlannedGate, new: PlannedGate) -> PlannedGate:
-    fields = asdict(known) | {"approvers": known.approvers}
-    fields["required"] = max(known.required, new.required)
-    if new.four_eyes == "Required":
-        fields["four_eyes"] = "Required"
-    return PlannedGate(**fields)
-
-
-# --- tasks -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """What every task of the run is made from."""
@@ -209,6 +87,7 @@ class _Run:
     plan: RecoveryPlan
     accounts: Mapping[str, TargetAccount]
     phases: Mapping[str, Collection[str]]
+    leading: Collection[str]
 
     def drill_network(self, account_id: str) -> DrillNetwork | None:
         if self.execution.spec.operation != "Test":
@@ -230,11 +109,6 @@ class _Stage:
         return f"{execution}-w{self.ordinal}-{self.phase.lower()}"
 
 
-def runs_in(task: ExplicitTask, operation: str) -> bool:
-    """Whether this version carries out the explicit task in a run of that operation."""
-    return task.route53 is not None and task.recovery_phase in PHASES.get(operation, ())
-
-
 def freeze(
     execution: DRExecution,
     plan: RecoveryPlan,
@@ -242,31 +116,57 @@ def freeze(
     inventories: Sequence[RecoveryInventory],
     *,
     phases: Mapping[str, Collection[str]] = TECHNOLOGY_PHASES,
+    leading: Collection[str] = (),
 ) -> Frozen:
     """The tasks and gates of the run.
 
-    `phases` says which phases a technology has. Preflight comes first: a TargetAccount that is
-    missing raises KeyError here.
+    `phases` says which phases a technology has; `leading` are technologies whose Instantiate may
+    run ahead of its wave in this run, because it is inert and fixes no recovery point too soon.
+    Preflight comes first: a TargetAccount that is missing raises KeyError here.
     """
-    run = _Run(execution, plan, accounts, phases)
-    found = selected(of_plan(plan, inventories))
+    run = _Run(execution, plan, accounts, phases, leading)
+    waves = waves_of(execution.spec, plan.spec)
+    found = taken(execution.spec, plan.spec, selected(of_plan(plan, inventories)))
     resources = [r for r in found if r.resource.technology != "route53"]
     tasks = []
-    for stage in _stages(execution.spec.operation, plan.spec.waves):
+    for stage in _stages(execution.spec.operation, waves):
         mine = [r for r in resources if r.resource.wave == stage.wave.name]
         dealt = list(_dealt(run, stage, mine))
         specs = [*dealt, *_explicit(run, stage, [name for name, _ in dealt])]
         tasks += [FrozenTask(name, spec, digest(spec.to_api())) for name, spec in specs]
-    gates = planned_gates(execution.spec, plan.spec, accounts)
+    gates = planned_gates(execution.spec, plan.spec, accounts, _losing(run, resources))
+    progress = tuple(_progress(ordinal, wave, tasks) for ordinal, wave in waves)
     contents = {
+        "waves": [wave.to_api() for wave in progress],
         "tasks": [[task.name, task.digest] for task in tasks],
         "gates": [gate.frozen().to_api() for gate in gates],
     }
-    return Frozen(tuple(tasks), gates, digest(contents))
+    return Frozen(progress, tuple(tasks), gates, digest(contents))
 
 
-def _stages(operation: str, waves: Sequence[Wave]) -> Iterator[_Stage]:
-    numbered = list(enumerate(waves, start=1))
+def _losing(run: _Run, resources: Sequence[Located]) -> set[str]:
+    """Waves whose servers lag beyond their objective, or nobody knows how far."""
+    if run.execution.spec.operation == "Test":
+        return set()  # users are not sent over
+    objective = span(run.plan.spec.objectives.rpo)
+    return {
+        found.resource.wave
+        for found in servers(resources)
+        if found.resource.wave and shortcoming(found, objective)
+    }
+
+
+def _progress(ordinal: int, wave: Wave, tasks: Sequence[FrozenTask]) -> WaveProgress:
+    mine = [task.spec for task in tasks if task.spec.wave == wave.name]
+    return WaveProgress(
+        name=wave.name,
+        ordinal=ordinal,
+        state="NotStarted",
+        required=required(wave.tolerance, mine),
+    )
+
+
+def _stages(operation: str, numbered: Sequence[tuple[int, Wave]]) -> Iterator[_Stage]:
     for ordinal, wave in numbered:
         for phase in PHASES.get(operation, ()):
             yield _Stage(wave, ordinal, cast(RecoveryPhase, phase))
@@ -280,6 +180,10 @@ def _dealt(
 ) -> Iterator[tuple[str, DRTaskSpec]]:
     """Tasks for resources that tags found: by technology and account, in chunks sorted by ARN."""
 
+    if stage.phase == "Fence":
+        yield from _fenced(run, stage, resources)
+        return
+
     def unit(found: Located) -> tuple[str, str]:
         return found.resource.technology, found.account
 
@@ -289,33 +193,89 @@ def _dealt(
         if not run.has_phase(technology, stage.phase):
             continue
         for part, chunk in enumerate(chunks(list(group), CHUNK)):
-            spec = _spec(run, stage, technology, account, [_resource(r) for r in chunk])
+            members = [_resource(stage.wave, r) for r in chunk]
+            spec = _spec(run, stage, technology, account, members)
             prefix = stage.prefix(run.execution.metadata.name)
             yield f"{prefix}-{technology}-{spec.account_id}-{region}-{part}", spec
 
 
-def _resource(found: Located) -> TaskResource:
+def _resource(wave: Wave, found: Located) -> TaskResource:
     resource = found.resource
+    rpo, rto = (minutes(resource.tags.get(tag)) for tag in (RPO, RTO))
     return TaskResource(
-        id=resource.id, arn=resource.arn, name=resource.name, attributes=resource.attributes
+        id=resource.id,
+        arn=resource.arn,
+        name=resource.name,
+        attributes=resource.attributes,
+        criticality=criticality(wave.tolerance, resource.id, resource.arn),
+        rpo_target=render(rpo) if rpo else None,
+        rto_target=render(rto) if rto else None,
     )
+
+
+def _fenced(
+    run: _Run, stage: _Stage, resources: Sequence[Located]
+) -> Iterator[tuple[str, DRTaskSpec]]:
+    """Tasks that stop the EC2 instances which the wave's DRS servers replicate."""
+    plan = run.plan.spec
+    if plan.fence.servers == "Leave":
+        return
+    origins: dict[str, dict[str, TaskResource]] = {}
+    for found in servers(resources):
+        if source := origin(found, run.accounts, plan.regions.primary):
+            account, instance = source
+            origins.setdefault(account, {})[instance.id] = instance
+    region = region_short(plan.regions.primary)
+    for account, instances in sorted(origins.items()):
+        ordered = sorted(instances.values(), key=lambda i: i.arn)
+        for part, chunk in enumerate(chunks(ordered, CHUNK)):
+            spec = _spec(run, stage, _FENCER, account, list(chunk))
+            spec = spec.model_copy(update={"region": plan.regions.primary})
+            prefix = stage.prefix(run.execution.metadata.name)
+            yield f"{prefix}-{_FENCER}-{spec.account_id}-{region}-{part}", spec
+
+
+def origin(
+    found: Located, accounts: Mapping[str, TargetAccount], home: str
+) -> tuple[str, TaskResource] | None:
+    """The TargetAccount and the EC2 instance (in `home`) that a DRS server replicates.
+
+    None: it is no EC2 instance, or no TargetAccount of the run is for its account.
+    """
+    attributes = found.resource.attributes
+    instance = attributes.get("originInstanceId", "")
+    owner = attributes.get("originAccountId") or found.account_id
+    names = [name for name, a in accounts.items() if a.spec.account_id == owner]
+    if not instance or not names:
+        return None
+    account = found.account if found.account in names else names[0]
+    partition = accounts[account].spec.recovery_role_arn.split(":")[1]
+    arn = f"arn:{partition}:ec2:{home}:{owner}:instance/{instance}"
+    return account, TaskResource(id=instance, arn=arn, name=found.resource.name)
 
 
 def _explicit(run: _Run, stage: _Stage, dealt: Sequence[str]) -> Iterator[tuple[str, DRTaskSpec]]:
     """The plan's explicit tasks of the stage, in the plan's order.
 
     They wait for what tags put into the same stage: a name must not point at servers that do not
-    run yet.
+    run yet. Fencing waits for nothing but what the plan says, lest one writer that cannot be
+    stopped keep the others going.
     """
-    names = _explicit_names(run)
+    plan, names = run.plan.spec, _explicit_names(run)
+    first = explicit.order(plan)
     for task in stage.wave.tasks:
-        if task.route53 is None or task.name not in names or task.recovery_phase != stage.phase:
+        if task.name not in names or task.recovery_phase != stage.phase:
             continue
-        account = task.route53.account_ref.name
-        records = record_resources(task.route53, run.accounts[account])
-        spec = _spec(run, stage, "route53", account, records, task)
-        edges = [*dealt, *(names[name] for name in task.depends_on if name in names)]
-        yield names[task.name], spec.model_copy(update={"depends_on": edges})
+        account = explicit.account_of(task, plan)
+        work = explicit.work(task, plan, run.accounts[account])
+        spec = _spec(run, stage, work.technology, account, list(work.resources), task)
+        waits = () if stage.phase == "Fence" else dealt
+        update = {
+            "region": work.region,
+            "depends_on": [*waits, *(names[name] for name in first[task.name] if name in names)],
+            BLOCKS[task.type]: getattr(task, BLOCKS[task.type]),
+        }
+        yield names[task.name], spec.model_copy(update=update)
 
 
 def _explicit_names(run: _Run) -> dict[str, str]:
@@ -325,33 +285,8 @@ def _explicit_names(run: _Run) -> dict[str, str]:
         task.name: f"{execution.metadata.name}-w{ordinal}-{task.recovery_phase.lower()}-{task.name}"
         for ordinal, wave in enumerate(run.plan.spec.waves, start=1)
         for task in wave.tasks
-        if runs_in(task, execution.spec.operation)
+        if explicit.runs_in(task, execution.spec.operation)
     }
-
-
-def record_owners(plan: RecoveryPlanSpec) -> dict[tuple[str, str], str]:
-    """By TargetAccount and id of each record set that explicit tasks switch: the task's name."""
-    return {
-        (task.route53.account_ref.name, record_id(record)): task.name
-        for wave in plan.waves
-        for task in wave.tasks
-        if task.route53
-        for record in task.route53.records
-    }
-
-
-def record_resources(task: Route53Task, account: TargetAccount) -> list[TaskResource]:
-    """The record sets of a DNS switch, as its adapter wants them."""
-    partition = account.spec.recovery_role_arn.split(":")[1]
-    zone = f"arn:{partition}:route53:::hostedzone/{task.hosted_zone_id}"
-    return [TaskResource(id=record_id(record), arn=zone) for record in task.records]
-
-
-def record_id(record: Record) -> str:
-    """`NAME. TYPE`, and ` SETID` where there is one: what names a record set in its zone."""
-    name = record.name.rstrip(".").lower()
-    suffix = f" {record.set_identifier}" if record.set_identifier else ""
-    return f"{name}. {record.type}{suffix}"
 
 
 def _spec(
@@ -381,6 +316,13 @@ def _spec(
         role_arn=target.recovery_role_arn,
         resources=resources,
         timeout=timeout,
+        start="Ahead" if _leads(run, stage, technology) else "InTurn",
+        fence_limit=run.plan.spec.fence.time_limit if stage.phase == "Fence" else None,
         drill_network=None if task else run.drill_network(target.account_id),
-        route53=task.route53 if task else None,
     )
+
+
+def _leads(run: _Run, stage: _Stage, technology: str) -> bool:
+    """Whether the stage may run ahead of its wave."""
+    wanted = stage.phase == "Instantiate" and stage.wave.prewarm == "WhenInert"
+    return wanted and technology in run.leading

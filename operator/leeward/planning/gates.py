@@ -8,32 +8,38 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from leeward.api.conditions import Reason
 from leeward.api.execution import DRExecution
 from leeward.api.gate_record import ApprovalRecord, FrozenGate, GateStatus
 from leeward.api.task import DRTask
+from leeward.planning import fencing
 from leeward.planning.digests import digest
 from leeward.planning.durations import parse
 from leeward.planning.times import parse_time, render_time
-from leeward.planning.waves import Stage, closes, ends_run
+from leeward.planning.waves import GATE_OPEN, Stage, closes, ends_run
 from leeward.planning.wording import clip
 
-_DATA_LOSS: Final = (Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN, Reason.NOT_REPLICATING)
-"""Findings that only people answer."""
 _SESSION: Final = re.compile(r"^(arn:[^:]+:sts::\d{12}:assumed-role/.+)/[^/]+$")
 _MOST_ANSWERS: Final = 20
 
 
 def ask(
-    execution: DRExecution, gate: FrozenGate, stage: Stage, guard: str, now: datetime
+    execution: DRExecution,
+    gate: FrozenGate,
+    stage: Stage,
+    tasks: Sequence[DRTask],
+    guard: str,
+    now: datetime,
 ) -> GateStatus:
     """The gate as it is written into the execution's status when the run reaches it.
 
     `guard` is the snapshot of the admission policies proved at this moment, or `Off`. Automatic
     approval does not answer for data that would be lost: a lag above its objective, or unknown,
-    is a question to people before users are sent over.
+    is a question to people before users are sent over. Once a person broke the glass, one
+    approver of whatever name is enough, but not where something is destroyed.
     """
-    automatic = execution.spec.approval_mode == "Automatic" and not _loses_data(execution, gate)
+    automatic = execution.spec.approval_mode == "Automatic" and gate.data_loss == "None"
+    broken = execution.status.break_glass is not None and not _destructive(execution, gate.before)
+    findings = [*fencing.findings(gate.wave, tasks), *execution.status.findings]
     earlier = sum(1 for g in execution.status.gates if g.name == gate.name)
     return GateStatus(
         name=gate.name,
@@ -41,23 +47,33 @@ def ask(
         wave=gate.wave,
         before=gate.before,
         state="Automatic" if automatic else "Waiting",
-        required=gate.required,
+        required=min(gate.required, 1) if broken else gate.required,
         approvers=gate.approvers,
-        four_eyes=gate.four_eyes,
+        four_eyes="Off" if broken else gate.four_eyes,
+        data_loss=gate.data_loss,
         asked_at=render_time(now),
         deadline=render_time(now + parse(gate.timeout)),
         on_timeout=gate.on_timeout,
         on_reject=gate.on_reject,
         digest=digest(sorted(t.metadata.name for t in stage.tasks)),
-        findings=[clip(f, 256) for f in execution.status.findings[:20]],
+        findings=[clip(f, 256) for f in findings[:20]],
         guard=guard,
     )
 
 
-def _loses_data(execution: DRExecution, gate: FrozenGate) -> bool:
-    if execution.spec.operation == "Test" or gate.before != "Activate":
-        return False
-    return any(f.partition(":")[0] in _DATA_LOSS for f in execution.status.findings)
+def _destructive(execution: DRExecution, before: str) -> bool:
+    """Whether things other than a drill's own are destroyed behind the gate."""
+    return before == "Cleanup" and execution.spec.operation != "Test"
+
+
+def glass_broken(execution: DRExecution) -> list[GateStatus]:
+    """The run's gates once a person broke the glass: one approver is enough, whoever it is."""
+    return [
+        g
+        if g.state in GATE_OPEN or _destructive(execution, g.before)
+        else _judged(g.model_copy(update={"required": min(g.required, 1), "four_eyes": "Off"}))
+        for g in execution.status.gates
+    ]
 
 
 def answered(gate: GateStatus, record: ApprovalRecord) -> GateStatus:
@@ -68,13 +84,21 @@ def answered(gate: GateStatus, record: ApprovalRecord) -> GateStatus:
     """
     if record.verdict == "Approve" and _person(record.user) in standing(gate.answers):
         return gate
-    answers = [*gate.answers, record]
-    state = gate.state
+    update: dict[str, object] = {"answers": [*gate.answers, record][-_MOST_ANSWERS:]}
     if record.verdict == "Reject":
-        state = "Rejected"
-    elif len(standing(answers)) >= gate.required:
-        state = "Approved"
-    return gate.model_copy(update={"answers": answers[-_MOST_ANSWERS:], "state": state})
+        update["state"] = "Rejected"
+        update["data_loss"] = "Question" if gate.data_loss == "Accepted" else gate.data_loss
+        return gate.model_copy(update=update)
+    if record.verdict == "AcceptDataLoss":
+        update["data_loss"] = "Accepted"
+    return _judged(gate.model_copy(update=update))
+
+
+def _judged(gate: GateStatus) -> GateStatus:
+    """The gate, approved if its answers are enough. A question about lost data wants its own."""
+    if len(standing(gate.answers)) < gate.required or gate.data_loss == "Question":
+        return gate
+    return gate.model_copy(update={"state": "Approved"})
 
 
 def standing(answers: Sequence[ApprovalRecord]) -> set[str]:
@@ -87,7 +111,7 @@ def standing(answers: Sequence[ApprovalRecord]) -> set[str]:
     for answer in answers:
         if answer.verdict == "Reject":
             people.clear()
-        else:
+        elif answer.verdict == "Approve":
             people.add(_person(answer.user))
     return people
 
@@ -103,6 +127,7 @@ def reopened(gate: GateStatus, now: datetime) -> GateStatus:
     update = {
         "guard": "",
         "answers": [],
+        "data_loss": "Question" if gate.data_loss == "Accepted" else gate.data_loss,
         "state": "Waiting",
         "asked_at": render_time(now),
         "deadline": render_time(now + patience),
@@ -131,8 +156,12 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
     After the first mutation a Failover does not fail by itself: then Fail means Hold. SkipWave
     is followed in a Test only, and its clean-up is neither left out nor failed by a gate.
     """
-    name, namespace = execution.metadata.name, execution.metadata.namespace
-    approve = f'kubectl annotate drx {name} -n {namespace} leeward.dev/approve-{gate.name}="YOU"'
+    annotate = f"kubectl annotate drx {execution.metadata.name} -n {execution.metadata.namespace}"
+    approve = f'{annotate} leeward.dev/approve-{gate.name}="YOU"'
+    if gate.data_loss == "Question":
+        accept = f'{annotate} leeward.dev/accept-data-loss-{gate.name}="YOU"'
+        why = f"since servers lag or do not replicate: {accept}"
+        approve = f"{approve} ; and, {why}" if gate.required else why
     if gate.state == "Waiting":
         have = len(standing(gate.answers))
         return Consequence(
@@ -151,7 +180,7 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
         return Consequence("SkipWave", f"{why}; wave {gate.wave} is left out")
     if ends_run(gate) and (test or not touched):
         return Consequence("Fail", why)
-    cancel = f'kubectl annotate drx {name} -n {namespace} leeward.dev/cancel="YOU: why"'
+    cancel = f'{annotate} leeward.dev/cancel="YOU: why"'
     return Consequence("Decide", f"{why}. Approve it after all: {approve} ; or cancel: {cancel}")
 
 

@@ -4,11 +4,12 @@ A manifest says the order of recovery and who is asked; it does not say from whe
 which accounts, so those are given beside it. What becomes what:
 
 - `phases` → `recoveryPhases`, `waves` → `waves` with the title as `description` where it is not a
-  name, `pauseBeforeWave` → a gate before Instantiate;
+  name, `pauseBeforeWave` → a gate before Fence;
 - `approvalWorkflow` → `approval`; disabled → `automatic: Allowed`: gates stay, and an execution may
   ask to pass them by itself;
 - `healthChecks` → `healthChecks`, disabled → `activation: Disabled`;
-- `notifications` → `notifications`.
+- `notifications` → `notifications`; its addresses stay a list that does nothing, because who gets
+  e-mail is said by the topic's subscriptions.
 
 Some of these fields have no behaviour yet, and the API server refuses a plan that has them;
 `leeward.api.marks.supported_part` takes them out and says which.
@@ -26,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from leeward.api.common import API_VERSION
-from leeward.api.plan import Gate, HealthChecks, Notifications, PlanApproval, RecoveryPlan, Wave
+from leeward.api.notifications import Notifications
+from leeward.api.plan import Gate, HealthChecks, PlanApproval, RecoveryPlan, Wave
 from leeward.planning import durations
 
 _ManifestPhase = Literal["INSTANTIATE", "ACTIVATE", "CLEANUP", "REPLICATE"]
@@ -140,7 +142,7 @@ def from_manifest(
 def to_manifest(plan: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of version 2.0 that says what it can of a RecoveryPlan.
 
-    Regions, accounts, selection, explicit tasks, gates before other phases than Instantiate, and
+    Regions, accounts, selection, explicit tasks, gates before later phases than Instantiate, and
     approval by groups have no place in a manifest and are left out.
 
     Raises:
@@ -195,7 +197,7 @@ def _waves(waves: Sequence[_Wave]) -> list[dict[str, Any]]:
             technology.model_dump(exclude_none=True) for technology in wave.technologies
         ]
         if wave.pause_before_wave:
-            made["gates"] = [{"before": "Instantiate"}]
+            made["gates"] = [{"before": "Fence"}]
         result.append(made)
     return result
 
@@ -258,7 +260,7 @@ def _wave_of(wave: Wave, ordinal: int) -> _Wave:
 
 
 def _pauses(gate: Gate) -> bool:
-    return gate.before == "Instantiate"
+    return gate.before in {"Fence", "Instantiate"}
 
 
 def _workflow_of(approval: PlanApproval) -> _ApprovalWorkflow:

@@ -26,13 +26,13 @@ from leeward.api.plan_record import (
     RecoveryPlanStatus,
     TechnologyCount,
 )
-from leeward.planning import compliance, protection
+from leeward.planning import compliance, fencing, protection
 from leeward.planning.digests import digest
-from leeward.planning.freeze import runs_in
+from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
 from leeward.planning.location import estate_location, wave_statuses
+from leeward.planning.problem import Problem
 from leeward.planning.readiness import readiness
-from leeward.planning.rules import Problem
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip, counted, some
 
@@ -61,13 +61,14 @@ class _Estate:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """By wave: what a Failover works on, which of DNS is the record sets and not the zone."""
+        """By wave: what a Failover works on; of hosted zones, the record sets of its tasks."""
         numbers = {wave.name: 0 for wave in self.plan.spec.waves}
         for found in self.selected:
             if found.resource.technology != "route53" and found.resource.wave in numbers:
                 numbers[found.resource.wave] += 1
         for wave in self.plan.spec.waves:
-            numbers[wave.name] += sum(len(t.route53.records) for t in wave.tasks if t.route53)
+            carried_out = [task for task in wave.tasks if runs_in(task, "Failover")]
+            numbers[wave.name] += sum(len(resource_ids(task)) for task in carried_out)
         return numbers
 
     @property
@@ -126,6 +127,7 @@ def assess(
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,
         history=previous.history,
+        deferred_fence=previous.deferred_fence,
         unsupported=[clip(line, 256) for line in unsupported(plan)],
     )
 
@@ -307,6 +309,22 @@ def _protected(estate: _Estate) -> _Says:
     return _Says("True", Reason.REPLICATING, f"{counted(len(servers), 'server')} replicating")
 
 
+def _source_fenced(estate: _Estate) -> _Says | None:
+    """Only a plan that was moved has a side that was left."""
+    status = estate.plan.status
+    if left := status.deferred_fence:
+        back = [duty for duty in left if duty.seen == "Running"]
+        summary = fencing.summary(back or left)
+        if back:
+            message = f"the side that was left answers again: {summary}; stop them there now"
+            return _Says("False", Reason.SOURCE_RETURNED, message)
+        message = f"{summary}; they are looked for until the side that was left answers again"
+        return _Says("False", Reason.FENCE_DEFERRED, message)
+    if status.location not in {"Recovery", "Mixed"}:
+        return None
+    return _Says("True", Reason.FENCED, "nothing of the last failover is left to be fenced")
+
+
 _GRAVITY: Final = (Reason.NOT_REPLICATING, Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN)
 
 _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
@@ -316,6 +334,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
     Type.DISCOVERED: _discovered,
     Type.COMPLIANT: _compliant,
     Type.PROTECTED: _protected,
+    Type.SOURCE_FENCED: _source_fenced,
 }
 
 

@@ -17,8 +17,8 @@ from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
 from leeward.planning import estate_checks, run_checks
 from leeward.planning.inventory import located, of_plan
+from leeward.planning.problem import Problem
 from leeward.planning.request import Check, Request
-from leeward.planning.rules import Problem
 from leeward.planning.wording import clip
 
 PASSING: Final = frozenset({"PlanNotAssessed", "NotDiscovered"})
@@ -28,7 +28,8 @@ _MOST_FINDINGS: Final = 30
 IMPOSSIBLE: Final[tuple[Check, ...]] = (
     run_checks.service_account_without_limit,
     run_checks.operation_exists,
-    run_checks.narrower_than_possible,
+    run_checks.scope_exists,
+    run_checks.continues_a_run,
     run_checks.ran_before,
     run_checks.plan_stays,
     run_checks.plan_is_valid,
@@ -56,6 +57,7 @@ FAILED: Final[tuple[Check, ...]] = (
 NOTED: Final[tuple[Check, ...]] = (
     estate_checks.replication,
     estate_checks.what_degrades,
+    estate_checks.can_be_fenced,
     estate_checks.adopted,
     estate_checks.left_out,
     estate_checks.tasks_left_out,
@@ -86,18 +88,19 @@ def preflight(
     *,
     now: datetime,
     live_elsewhere: Mapping[str, str],
+    previous: DRExecution | None = None,
 ) -> Preflight:
     """Whether the run may start now.
 
     `plan` is None when there is none of that name; `live_elsewhere` gives, by ARN, the other
-    live execution that works on a resource. Whether the plan is free is not judged here: taking
-    it is a compare-and-set.
+    live execution that works on a resource; `previous` is the one that this one continues.
+    Whether the plan is free is not judged here: taking it is a compare-and-set.
     """
     expiry = tuple(run_checks.expiry(execution, now))
     if plan is None:
         return Preflight((*expiry, run_checks.unknown_plan(execution)))
     mine = of_plan(plan, inventories)
-    request = Request(execution, plan, accounts, mine, located(mine), now, live_elsewhere)
+    request = Request(execution, plan, accounts, mine, located(mine), now, live_elsewhere, previous)
     refusals = [*expiry, *_run(IMPOSSIBLE, request)]
     failed = _run(FAILED, request)
     noted = _run(NOTED, request)

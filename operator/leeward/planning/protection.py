@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,7 +11,7 @@ from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.planning.durations import parse, parse_iso8601, render
 from leeward.planning.inventory import Located
-from leeward.planning.rules import Problem
+from leeward.planning.problem import Problem
 from leeward.planning.taxonomy import RPO, minutes
 from leeward.planning.times import parse_time
 
@@ -29,10 +29,10 @@ def span(text: str | None) -> timedelta | None:
         return None
 
 
-def lag(found: Located) -> timedelta | None:
+def lag(attributes: Mapping[str, str]) -> timedelta | None:
     """How far replication is behind, as DRS said at the last discovery; None when unknown."""
     try:
-        return parse_iso8601(found.resource.attributes.get("lag", ""))
+        return parse_iso8601(attributes.get("lag", ""))
     except ValueError:
         return None
 
@@ -50,7 +50,7 @@ def shortcoming(found: Located, objective: timedelta | None) -> Problem | None:
     allowed = minutes(found.resource.tags.get(RPO)) or objective
     if allowed is None:
         return None
-    behind = lag(found)
+    behind = lag(found.resource.attributes)
     if behind is None:
         message = f"{found}: DRS does not say how far replication lags ({render(allowed)} allowed)"
         return Problem(Reason.LAG_UNKNOWN, message)
@@ -73,11 +73,15 @@ def shortcomings(spec: RecoveryPlanSpec, resources: Iterable[Located]) -> list[P
 
 
 def recovered(found: Located) -> bool:
-    """Whether the server has a recovery instance that no drill launched.
+    """Whether the server has a recovery instance that no drill launched."""
+    return has_instance(found.resource.attributes)
+
+
+def has_instance(attributes: Mapping[str, str]) -> bool:
+    """As `recovered`, by what discovery noted.
 
     An instance of which DRS does not say what it is counts: nothing is launched over it.
     """
-    attributes = found.resource.attributes
     is_drill = attributes.get("recoveryInstanceDrill") == "true"
     return bool(attributes.get("recoveryInstanceId")) and not is_drill
 

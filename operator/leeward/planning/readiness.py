@@ -8,7 +8,8 @@ from typing import Final
 from leeward.api.inventory import Finding, RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.api.plan_record import ReadinessProblem
-from leeward.planning.freeze import record_owners
+from leeward.planning import recipients
+from leeward.planning.explicit import resource_owners
 from leeward.planning.inventory import Located
 from leeward.planning.wording import clip
 
@@ -26,12 +27,12 @@ def readiness(
 ) -> list[ReadinessProblem]:
     """The findings by severity and reason, the gravest and most frequent first.
 
-    Only findings about `resources` count, those about record sets that the plan switches, and
-    those about an account as a whole.
+    Only findings about `resources` count, those about what explicit tasks name, those about an
+    account as a whole, and what stands against the plan's notifications.
     """
     known = {
         (account, record): f"{record} ({account}, task {task})"
-        for (account, record), task in record_owners(spec).items()
+        for (account, record), task in resource_owners(spec).items()
     }
     known |= {(found.account, found.resource.id): str(found) for found in resources}
     kinds: dict[Kind, list[tuple[str, Finding]]] = {}
@@ -43,7 +44,8 @@ def readiness(
                 where = known.get((account, finding.resource))
             if where is not None:
                 kinds.setdefault((finding.severity, finding.reason), []).append((where, finding))
-    found = sorted((_problem(members) for members in kinds.values()), key=_rank)
+    problems = [*map(_problem, kinds.values()), *recipients.findings(spec)]
+    found = sorted(problems, key=_rank)
     return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]
 
 

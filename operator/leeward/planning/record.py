@@ -24,10 +24,17 @@ from leeward.api.execution import (
 )
 from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
+from leeward.planning import transitions
+from leeward.planning.fencing import FENCE, deferred
+from leeward.planning.manual import TECHNOLOGY as MANUAL
+from leeward.planning.run_times import kept
 from leeward.planning.times import render_time
+from leeward.planning.tolerance import failed_ids, tolerated, within
 from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished
 from leeward.planning.wording import clip, some
 
+_NOT_BY_PEOPLE = frozenset({"NotInATest", Reason.FENCE_DEFERRED, "Tolerated"})
+"""Reasons of what was left out without anybody's word."""
 _WAITING: dict[str, str] = {
     "WaitingForApproval": Type.WAITING_FOR_APPROVAL,
     "WaitingForDecision": Type.WAITING_FOR_DECISION,
@@ -68,6 +75,7 @@ def compose(
             "mutated": status.mutated or any(t.status.journal for t in tasks),
             "completion_time": (status.completion_time or at) if terminal else None,
             "location": _location(execution, waves, tasks),
+            "objectives": kept(status, waves, outcome.state, outcome.wave, now),
             "events": _events(status, outcome, at),
         }
     )
@@ -125,12 +133,14 @@ def _wave(
     execution: DRExecution, wave: WaveProgress, tasks: Sequence[DRTask], at: str
 ) -> WaveProgress:
     mine = [t for t in tasks if t.spec.wave == wave.name]
-    counted = _of_wave(execution.spec.operation, wave.name, tasks)
-    state = _wave_state([t.status.state for t in counted], mine)
+    inside = _of_wave(execution.spec.operation, wave.name, tasks)
+    counted = _recovering(execution.spec.operation, wave.name, tasks)
+    fine = within(wave, tasks)
+    state = _wave_state([_as_wave(t, fine=fine) for t in inside], mine)
     live = [t for t in mine if t.status.state not in ENDED and t.status.state != "NotStarted"]
     started = [t.status.start_time for t in mine if t.status.start_time]
-    over = bool(mine) and all(t.status.state in ENDED for t in counted)
-    ended = [t.status.completion_time for t in counted if t.status.completion_time]
+    over = bool(mine) and all(t.status.state in ENDED for t in inside)
+    ended = [t.status.completion_time for t in inside if t.status.completion_time]
     return wave.model_copy(
         update={
             "state": state,
@@ -142,10 +152,21 @@ def _wave(
     )
 
 
+def _as_wave(task: DRTask, *, fine: bool) -> TaskState:
+    """The task's state as its wave sees it: what failed within the tolerance is through."""
+    tolerable = fine and task.spec.recovery_phase != FENCE
+    return "Complete" if task.status.state == "Failed" and tolerable else task.status.state
+
+
 def _of_wave(operation: str, wave: str, tasks: Sequence[DRTask]) -> list[DRTask]:
     """Tasks inside the wave, without those that follow the last wave."""
     phases = PHASES[operation]
     return [t for t in tasks if t.spec.wave == wave and t.spec.recovery_phase in phases]
+
+
+def _recovering(operation: str, wave: str, tasks: Sequence[DRTask]) -> list[DRTask]:
+    """Tasks that recover the wave; what is fenced is the same servers on the other side."""
+    return [t for t in _of_wave(operation, wave, tasks) if t.spec.recovery_phase != FENCE]
 
 
 def _wave_state(states: Sequence[str], tasks: Sequence[DRTask]) -> TaskState:
@@ -153,7 +174,7 @@ def _wave_state(states: Sequence[str], tasks: Sequence[DRTask]) -> TaskState:
         return "Skipped" if tasks or not states else "NotStarted"
     if all(s in PASSED for s in states):
         return "Complete"
-    if any(s in {"InProgress", "Retry"} for s in states):
+    if any(s in {"InProgress", "Retry", "PendingApproval"} for s in states):
         return "InProgress"
     if "Failed" in states:
         return "Failed"
@@ -197,15 +218,22 @@ def _location(
     """Where the estate serves as far as this run moved it; a Test moves nothing."""
     if execution.spec.operation != "Failover" or not tasks:
         return None
-    moved = [w.name for w in waves if w.resources.total and w.state == "Complete"]
-    begun = any(t.status.journal for t in tasks if t.spec.recovery_phase == "Activate")
+    # A wave of which nothing is left, because people left it out or undid it, serves nobody there.
+    moved = [w.name for w in waves if w.resources.complete and w.state == "Complete"]
+    moving = [t for t in tasks if t.spec.recovery_phase in {FENCE, "Activate"}]
+    begun = any(t.status.journal for t in moving)
     if moved and len(moved) == sum(1 for w in waves if w.resources.total):
         return "Recovery"
     return "Mixed" if moved or begun else "Primary"
 
 
 def compose_task(task: DRTask, status: DRTaskStatus, now: datetime) -> DRTaskStatus:
-    """`status` with its counts, times and conditions."""
+    """`status` with its counts, times and conditions.
+
+    Raises:
+        IllegalTransitionError: nothing leads from the task's state to that of `status`.
+    """
+    transitions.check(task, status)
     at = render_time(now)
     ended, passed = status.state in ENDED, status.state in PASSED
     conditions: list[Condition] = list(task.status.conditions)
@@ -252,22 +280,49 @@ def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
         return Outcome("Cancelled", Reason.CANCELLED, f"cancelled by a person; {_stays(tasks)}")
     if execution.metadata.deletion_timestamp is not None:
         return Outcome("Cancelled", Reason.CANCELLED, f"deleted while it ran; {_stays(tasks)}")
-    if failed := [t for t in tasks if t.status.state == "Failed"]:
+    fine = tolerated(status.waves, tasks)
+    failed = [t for t in tasks if t.status.state == "Failed" and t.metadata.name not in fine]
+    if failed:
         named = "; ".join(f"{t.metadata.name}: {t.status.message}" for t in failed[:3])
         return Outcome("Failed", Reason.FAILED, clip(f"{len(failed)} tasks failed: {named}", 1024))
     if gate := next((g for g in status.gates if ends_run(g)), None):
         how = "was rejected" if gate.state == "Rejected" else "was not answered in time"
         return Outcome("Failed", "GateNotPassed", f"gate {gate.name} {how}; {_stays(tasks)}")
-    if open_ := unfinished(operation, tasks):
+    if open_ := unfinished(operation, status, tasks):
         names = some([t.metadata.name for t in open_])
         return Outcome("Failed", Reason.FAILED, f"{len(open_)} tasks were not done: {names}")
     what = "rehearsed and cleaned up" if operation == "Test" else "recovered"
-    done = _total([_wave_counts(_of_wave(operation, w.name, tasks)) for w in status.waves])
+    done = _total([_wave_counts(_recovering(operation, w.name, tasks)) for w in status.waves])
     words = f"{operation}: {done.complete} resources {what} in {len(status.waves)} waves"
+    if duties := [r.id for t in tasks for r in deferred(t)]:
+        words += f"; {len(duties)} not fenced, which may still write: {some(duties)}"
+    if less := _less_than_whole(operation, tasks):
+        return Outcome("Succeeded", Reason.WITHIN_TOLERANCE, clip("; ".join([words, *less]), 1024))
+    return Outcome("Succeeded", Reason.SUCCEEDED, clip(words, 1024))
+
+
+def _less_than_whole(operation: str, tasks: Sequence[DRTask]) -> list[str]:
+    """What keeps a success from being a whole one, each counted and named."""
+    less = []
+    if lost := failed_ids(tasks):
+        less.append(f"{len(lost)} failed within the plan's tolerance: {some(lost)}")
     if left := _given_up(operation, tasks):
-        words = clip(f"{words}; {len(left)} left out by people: {some(left)}", 1024)
-        return Outcome("Succeeded", Reason.WITHIN_TOLERANCE, words)
-    return Outcome("Succeeded", Reason.SUCCEEDED, words)
+        less.append(f"{len(left)} left out by people: {some(left)}")
+    if asserted := _asserted(tasks):
+        less.append(f"{len(asserted)} done as people say: {some(asserted)}")
+    return less
+
+
+def _asserted(tasks: Sequence[DRTask]) -> list[str]:
+    """Ids of resources that are done by people's word alone, but for those of manual tasks."""
+    found = (
+        r.id
+        for t in tasks
+        if t.spec.technology != MANUAL
+        for r in t.status.resources
+        if r.reason == "Asserted" and r.state == "Complete"
+    )
+    return list(dict.fromkeys(found))
 
 
 def _given_up(operation: str, tasks: Sequence[DRTask]) -> list[str]:
@@ -278,20 +333,21 @@ def _given_up(operation: str, tasks: Sequence[DRTask]) -> list[str]:
         for resource in task.spec.resources:
             known = states.get(resource.id)
             skipped = known.state == "Skipped" if known else task.status.state == "Skipped"
-            if skipped and not (known and known.reason == "NotInATest"):
+            if skipped and not (known and known.reason in _NOT_BY_PEOPLE):
                 found[resource.id] = None
     return list(found)
 
 
 def _stays(tasks: Sequence[DRTask]) -> str:
     """What a run that did not succeed leaves in AWS."""
-    done, started, cleaned = (
+    fenced, done, started, cleaned = (
         sum(t.status.complete for t in tasks if t.spec.recovery_phase == phase)
-        for phase in ("Instantiate", "Activate", "Cleanup")
+        for phase in ("Fence", "Instantiate", "Activate", "Cleanup")
     )
     cleanups = [t for t in tasks if t.spec.recovery_phase == "Cleanup"]
     if not cleanups:
-        return f"{done} resources were launched and {started} activated, and stay as they are"
+        words = f"{done} resources were launched and {started} activated, and stay as they are"
+        return f"{words}; {fenced} were fenced, and stay so" if fenced else words
     words = f"{done} resources had been launched, {cleaned} were cleaned up"
     if failed := [t.metadata.name for t in cleanups if t.status.state == "Failed"]:
         words += (

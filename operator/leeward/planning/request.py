@@ -11,9 +11,10 @@ from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
 from leeward.api.tasks import ExplicitTask
-from leeward.planning.freeze import run_accounts
+from leeward.planning.explicit import run_accounts
 from leeward.planning.inventory import Located
-from leeward.planning.rules import Problem
+from leeward.planning.problem import Problem
+from leeward.planning.scope import taken, waves_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Request:
     found: Sequence[Located]
     now: datetime
     live_elsewhere: Mapping[str, str]
+    previous: DRExecution | None = None
+    """The run that this one continues."""
 
     @property
     def test(self) -> bool:
@@ -40,6 +43,11 @@ class Request:
 
     @property
     def selected(self) -> list[Located]:
+        """Resources that the run works on."""
+        return taken(self.execution.spec, self.plan.spec, self.eligible)
+
+    @property
+    def eligible(self) -> list[Located]:
         """Resources that tags select; hosted zones are worked on by explicit tasks."""
         return [
             found
@@ -49,8 +57,9 @@ class Request:
 
     @property
     def tasks(self) -> list[ExplicitTask]:
-        """The plan's explicit tasks."""
-        return [task for wave in self.plan.spec.waves for task in wave.tasks]
+        """The explicit tasks of the run's waves."""
+        waves = waves_of(self.execution.spec, self.plan.spec)
+        return [task for _, wave in waves for task in wave.tasks]
 
     @property
     def undiscovered(self) -> list[str]:

@@ -11,14 +11,17 @@ from leeward.api.conditions import Type, find, holds
 from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
 from leeward.planning.durations import parse
-from leeward.planning.freeze import gate_name
+from leeward.planning.planned_gates import gate_name
+from leeward.planning.problem import Problem
 from leeward.planning.request import Request
-from leeward.planning.rules import GATE_NAME, Problem, problems_of
+from leeward.planning.rules import GATE_NAME, problems_of
+from leeward.planning.scope import unknown_resources, unknown_waves
 from leeward.planning.times import parse_time
 from leeward.planning.waves import PHASES
 from leeward.planning.wording import clip, some
 
-_NARROWING: Final = ("spec.dryRun", "spec.waves", "spec.resources", "spec.continueFrom")
+SETTLING: Final = "SettlingPrevious"
+"""Reason of a run that waits for the end of the one that it continues."""
 _MOST_OF_A_CAUSE: Final = 600
 """Characters of what AWS says about one account, so that the remedy stays within the message."""
 
@@ -26,6 +29,9 @@ _MOST_OF_A_CAUSE: Final = 600
 def expiry(execution: DRExecution, now: datetime) -> Iterator[Problem]:
     """Whether `startBefore` has passed; a time that cannot be read is refused as well."""
     before = execution.spec.start_before
+    reconciling = find(execution.status.conditions, Type.RECONCILING)
+    if reconciling is not None and reconciling.reason == SETTLING:
+        return  # it has cancelled another run, and takes that one's place
     try:
         late = before is not None and now >= parse_time(before)
     except ValueError as error:
@@ -71,14 +77,45 @@ def operation_exists(request: Request) -> Iterator[Problem]:
         )
 
 
-def narrower_than_possible(request: Request) -> Iterator[Problem]:
-    """Running more than was asked for is worse than not running."""
-    for line in unsupported(request.execution):
-        if line.startswith(_NARROWING):
-            yield Problem(
-                "Unsupported",
-                f"{line}; create an execution of another name without that field",
-            )
+def scope_exists(request: Request) -> Iterator[Problem]:
+    """Waves and resources that the run names are the plan's."""
+    spec, plan = request.execution.spec, request.plan
+    if waves := unknown_waves(spec, plan.spec):
+        known = ", ".join(wave.name for wave in plan.spec.waves)
+        yield Problem(
+            "UnknownWave",
+            f"plan {plan.metadata.name} has no wave {some(waves)}, it has {known}; create an "
+            "execution of another name with spec.waves corrected",
+        )
+    if resources := list(unknown_resources(spec, request.eligible)):
+        yield Problem(
+            "UnknownResource",
+            f"plan {plan.metadata.name} selects no resource {some(resources)}, named in "
+            "spec.resources (ids or ARNs, as in the plan's RecoveryInventories); create an "
+            "execution of another name with it corrected",
+        )
+
+
+def continues_a_run(request: Request) -> Iterator[Problem]:
+    """What `continueFrom` names is another run of the same operation of the same plan."""
+    name = request.execution.spec.continue_from
+    if name is None:
+        return
+    other, remedy = request.previous, "create an execution of another name with it corrected"
+    if other is None or other.metadata.uid == request.execution.metadata.uid:
+        yield Problem(
+            "NothingToContinue",
+            f"there is no other execution {name.name} in namespace "
+            f"{request.execution.metadata.namespace} that continueFrom could mean; {remedy}",
+        )
+        return
+    mine = request.execution.spec
+    if (other.spec.plan_ref, other.spec.operation) != (mine.plan_ref, mine.operation):
+        yield Problem(
+            "NothingToContinue",
+            f"{name.name} is a {other.spec.operation} of plan {other.spec.plan_ref.name}, and "
+            f"this is a {mine.operation} of plan {mine.plan_ref.name}; {remedy}",
+        )
 
 
 def ran_before(request: Request) -> Iterator[Problem]:
@@ -230,7 +267,7 @@ def nothing_unsupported(request: Request) -> Iterator[Problem]:
     """Neither plan nor execution asks for what this version cannot do."""
     named = [("RecoveryPlan", line) for line in unsupported(request.plan)]
     for line in unsupported(request.execution):
-        if not line.startswith((*_NARROWING, "spec.operation")):
+        if not line.startswith("spec.operation"):
             named.append(("execution", line))
     for kind, line in named:
         yield Problem("Unsupported", f"{kind}: {line}; remove the field")

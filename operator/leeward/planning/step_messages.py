@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from leeward.api.task import DRTaskSpec, Intent, TaskResourceStatus
+from leeward_adapters.base import UNDO
 
 JOURNAL_FULL = (
     "the task's journal is full, and nothing is asked of AWS that is not in it. Skip what is open, "
@@ -19,15 +22,30 @@ def count(resources: Sequence[TaskResourceStatus], final: frozenset[str]) -> str
     return f"{done} of {len(resources)} done" + (f", {failed} failed" if failed else "")
 
 
+def asked(resources: Sequence[TaskResourceStatus]) -> str:
+    """`undo asked for by ann: `, if a person asked for something that is under way; else empty."""
+    first = next((r for r in resources if r.request is not None), None)
+    if first is None:
+        return ""
+    return f"{_VERBS[first.request or '']} asked for by {first.requested_by}: "
+
+
+_VERBS: Final = {"MarkDone": "mark-done", "Undo": "undo", "Relaunch": "relaunch"}
+
+
 def done(resources: Sequence[TaskResourceStatus]) -> str:
-    """A task that is complete."""
-    adopted = sum(1 for r in resources if r.reason == "Adopted")
-    skipped = sum(1 for r in resources if r.state == "Skipped")
-    return (
-        f"{len(resources) - skipped} done"
-        + (f", {adopted} of them found as they should be" if adopted else "")
-        + (f", {skipped} left out" if skipped else "")
-    )
+    """A task that has nothing left to do."""
+    states, reasons = Counter(r.state for r in resources), Counter(r.reason for r in resources)
+    undone = reasons["Undone"]
+    left_out = states["Skipped"] - undone
+    parts = [
+        f"{states['Complete']} done" if states["Complete"] else "",
+        f"{reasons['Adopted']} of them found as they should be" if reasons["Adopted"] else "",
+        f"{reasons['Asserted']} of them as people say" if reasons["Asserted"] else "",
+        f"{left_out} left out" if left_out else "",
+        f"{undone} undone" if undone else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def failures(failed: Sequence[TaskResourceStatus], total: int) -> str:
@@ -42,13 +60,32 @@ def refusal(spec: DRTaskSpec, action: str, last: Intent, times: int) -> str:
     often = f" {times} times" if times > 1 else ""
     return (
         f"AWS refused {action}{often} in account {spec.account_id} ({spec.account}), "
-        f"{spec.region}: {last.code}: {last.message}. Mend the cause, then retry the task"
+        f"{spec.region}: {last.code}: {last.message}. Mend the cause, then "
+        f"{'undo it again' if action == UNDO else 'retry the task'}"
     )
 
 
-def timed_out(spec: DRTaskSpec, last_seen: str) -> str:
+def timed_out(spec: DRTaskSpec, resource: TaskResourceStatus) -> str:
     """A resource that was not done in the task's time."""
     return (
         f"not done after {spec.timeout} in account {spec.account_id}, {spec.region}; last seen: "
-        f"{last_seen or 'nothing'}. Retry looks again and repeats only what is missing"
+        f"{resource.message or 'nothing'}. {_AGAIN[resource.request]}"
     )
+
+
+_AGAIN: Final = {
+    None: "Retry looks again and repeats only what is missing",
+    "MarkDone": "Mark it done again",
+    "Undo": "Undo looks again and repeats only what is missing; retry brings it forward instead",
+    "Relaunch": "Retry takes the recovery instance that is there, relaunch replaces it",
+}
+
+
+def marked_done(user: str, shows: str) -> str:
+    """A resource that is done because a person says so; `shows` is empty where AWS has no part."""
+    return f"done as {user} says{f'; AWS shows: {shows}' if shows else ''}"[:1024]
+
+
+def undone(user: str, before: str) -> str:
+    """A resource that is back as it was."""
+    return f"undone by {user}; AWS shows: {before or 'it is as it was before'}"[:1024]

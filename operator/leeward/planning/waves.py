@@ -1,21 +1,27 @@
 """Where a run stands and what may begin: waves in order, phases inside a wave, gates before them.
 
 A wave is complete when all its phases are. What a gate stands before does not begin, in any part,
-until the gate is passed.
+until the gate is passed. What has begun is always followed, wherever the run stands.
+
+Three things run beside the rest: the fencing of an Unplanned run, which its launches do not wait
+for; what is inert of later waves, where the plan says so; and whatever people set going again in
+waves that were through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from leeward.api.execution import DRExecutionStatus
 from leeward.api.gate_record import FrozenGate, GateStatus
+from leeward.api.plan import Parallelism
 from leeward.api.task import DRTask
+from leeward.planning.tolerance import tolerated
 
 PHASES: Final[Mapping[str, tuple[str, ...]]] = {
-    "Failover": ("Instantiate", "Activate"),
+    "Failover": ("Fence", "Instantiate", "Activate"),
     "Test": ("Instantiate", "Activate"),
 }
 """Phases of each operation inside a wave, in order."""
@@ -25,6 +31,7 @@ CLOSING: Final[Mapping[str, tuple[str, ...]]] = {"Test": ("Cleanup",)}
 PASSED: Final = frozenset({"Complete", "Skipped"})
 ENDED: Final = frozenset({"Complete", "Skipped", "Failed", "Abandoned"})
 GATE_OPEN: Final = frozenset({"Approved", "Automatic"})
+_LIVE: Final = frozenset({"InProgress", "Retry", "PendingApproval"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Cursor:
     waiting: GateStatus | None = None
     """Gate that is asked and not passed."""
     stuck: tuple[DRTask, ...] = ()
-    """Failed tasks that hold the run while nothing else can go on."""
+    """Failed tasks that hold the run while nothing else of the stage can go on."""
     finished: bool = False
     """Nothing is left to do."""
 
@@ -60,8 +67,7 @@ def stages(
 ) -> list[Stage]:
     """All stages with work, in the order in which they run.
 
-    `waves` are names and ordinals in order. A phase of a wave without tasks is no stage, and its
-    gate is not asked: there is nothing to approve.
+    `waves` are names and ordinals in order. A phase of a wave without tasks is no stage.
     """
     ordered = [(w, o, p) for w, o in waves for p in PHASES[operation]]
     ordered += [(w, o, p) for w, o in reversed(waves) for p in CLOSING.get(operation, ())]
@@ -74,58 +80,194 @@ def stages(
 
 
 def cursor(
-    operation: str, status: DRExecutionStatus, tasks: Sequence[DRTask], *, cancelling: bool
+    operation: str,
+    status: DRExecutionStatus,
+    tasks: Sequence[DRTask],
+    *,
+    cancelling: bool,
+    unplanned: bool = False,
 ) -> Cursor:
     """What the run may do now.
 
     When it is being cancelled, only what has begun is followed; of a Test the closing stages
-    still run, so that a cancelled drill leaves nothing behind. A Test goes on to them too when a
-    task failed or a gate says so, and once it is there it begins nothing else.
+    still run, so that a cancelled drill leaves nothing behind. A Test goes on to them too when
+    more failed than its waves tolerate or a gate says so, and once it is there it begins nothing
+    else. `unplanned`: launches do not wait for the fencing of their wave.
     """
-    waves = [(w.name, w.ordinal) for w in status.waves]
-    closes = CLOSING.get(operation, ())
-    broken = any(t.spec.recovery_phase in closes and _begun(t) for t in tasks)
-    uncleaned: list[Stage] = []
-    for stage in stages(operation, waves, tasks):
-        closing = stage.phase in closes
-        if _over(stage, closing, tasks):
-            continue
-        if (cancelling or broken) and not closing:
-            begun = tuple(t for t in stage.tasks if t.status.state == "InProgress")
-            if begun:
-                return Cursor(stage, begun)
-            continue
-        held = None if cancelling else _at_gate(stage, status)
-        if held is not None:
-            if operation == "Test" and held.waiting is not None and ends_run(held.waiting):
-                broken = True
+    course = _Course(operation, status, tasks, cancelling=cancelling, unplanned=unplanned)
+    where = course.front()
+    work = {t.metadata.name: t for t in (*course.under_way(), *where.work, *course.ahead(where))}
+    return replace(
+        where,
+        work=limited(tuple(work.values()), status.parallelism),
+        finished=where.finished and not work,
+    )
+
+
+class _Course:
+    """A run at one moment."""
+
+    def __init__(
+        self,
+        operation: str,
+        status: DRExecutionStatus,
+        tasks: Sequence[DRTask],
+        *,
+        cancelling: bool,
+        unplanned: bool,
+    ) -> None:
+        self._operation = operation
+        self._status = status
+        self._tasks = tasks
+        self._cancelling = cancelling
+        self._unplanned = unplanned
+        self._closes = CLOSING.get(operation, ())
+        self._tolerated = tolerated(status.waves, tasks)
+        self._broken = any(t.spec.recovery_phase in self._closes and _begun(t) for t in tasks)
+        waves = [(w.name, w.ordinal) for w in status.waves]
+        self._stages = stages(operation, waves, tasks)
+
+    def under_way(self) -> tuple[DRTask, ...]:
+        """What AWS may be at work on, whatever else the run may do."""
+        return tuple(t for t in self._tasks if t.status.state == "InProgress")
+
+    def front(self) -> Cursor:
+        """The first stage that is not through, and what it allows."""
+        beside: dict[str, tuple[DRTask, ...]] = {}
+        uncleaned: list[Stage] = []
+        for stage in self._stages:
+            closing = stage.phase in self._closes
+            if self._over(stage):
                 continue
-            return held
-        if work := runnable(stage.tasks, tasks):
-            return Cursor(stage, work)
-        if cancelling:
-            continue
-        if closing:
-            uncleaned.append(stage)
-        elif operation == "Test" and any(t.status.state == "Failed" for t in stage.tasks):
-            broken = True  # a drill goes on to its clean-up, and then fails
-        else:
-            return Cursor(stage, stuck=_stuck(stage))
-    if uncleaned:
-        return Cursor(uncleaned[0], stuck=tuple(t for s in uncleaned for t in _stuck(s)))
-    return Cursor(None, finished=True)
+            if (self._cancelling or self._broken) and not closing:
+                if any(t.status.state == "InProgress" for t in stage.tasks):
+                    return Cursor(stage)
+                continue
+            if self._cancelling:
+                held = None
+            elif (held := self._at_gate(stage, beside)) and self._ends_test(held):
+                self._broken = True
+                continue
+            if held is not None:
+                return held
+            work = self.runnable(stage.tasks)
+            if stage.phase == "Fence" and self._unplanned:
+                beside[stage.wave] = work
+                continue
+            fencing = tuple(t for tasks in beside.values() for t in tasks)
+            if work:
+                return Cursor(stage, (*work, *fencing))
+            if self._cancelling:
+                continue
+            if closing:
+                uncleaned.append(stage)
+            elif self._operation == "Test" and any(t.status.state == "Failed" for t in stage.tasks):
+                self._broken = True  # a drill goes on to its clean-up, and then fails
+            else:
+                return Cursor(stage, fencing, stuck=_stuck(stage))
+        return self._end(beside, uncleaned)
 
+    def _end(self, beside: Mapping[str, tuple[DRTask, ...]], uncleaned: Sequence[Stage]) -> Cursor:
+        """Past the last stage: fencing may still go on, and clean-ups may have failed."""
+        for wave, fencing in beside.items():
+            stage = next(s for s in self._stages if (s.wave, s.phase) == (wave, "Fence"))
+            return Cursor(stage, fencing, stuck=() if fencing else _stuck(stage))
+        if uncleaned:
+            return Cursor(uncleaned[0], stuck=tuple(t for s in uncleaned for t in _stuck(s)))
+        return Cursor(None, finished=True)
 
-def _at_gate(stage: Stage, status: DRExecutionStatus) -> Cursor | None:
-    """What the gate before the stage demands; None: there is none, or it is passed."""
-    place = (stage.wave, stage.phase)
-    gate = next((g for g in status.frozen_gates if (g.wave, g.before) == place), None)
-    if gate is None:
+    def _ends_test(self, held: Cursor) -> bool:
+        return self._operation == "Test" and held.waiting is not None and ends_run(held.waiting)
+
+    def _at_gate(self, stage: Stage, beside: Mapping[str, tuple[DRTask, ...]]) -> Cursor | None:
+        """What the gates up to the stage demand; None: there are none, or they are passed.
+
+        A gate before a phase for which a wave has no task stands before the next one that it has.
+        An answer to a gate before Activate is given knowing what was fenced, so that one is asked
+        when fencing has ended.
+        """
+        for gate in self._gates(stage):
+            place = (gate.wave, gate.before)
+            answer = next((g for g in self._status.gates if (g.wave, g.before) == place), None)
+            if answer is not None and answer.state in GATE_OPEN:
+                continue
+            fencing = tuple(t for tasks in beside.values() for t in tasks)
+            if stage.phase == "Activate" and beside.get(stage.wave):
+                return Cursor(stage, fencing)
+            if answer is None:
+                return Cursor(stage, fencing, ask=gate)
+            return Cursor(stage, fencing, waiting=answer)
         return None
-    answer = next((g for g in status.gates if (g.wave, g.before) == place), None)
-    if answer is None:
-        return Cursor(stage, ask=gate)
-    return None if answer.state in GATE_OPEN else Cursor(stage, waiting=answer)
+
+    def _gates(self, stage: Stage) -> list[FrozenGate]:
+        gates = [g for g in self._status.frozen_gates if g.wave == stage.wave]
+        if stage.phase in self._closes:
+            return [g for g in gates if g.before == stage.phase]
+        inside = PHASES[self._operation]
+        upto = inside[: inside.index(stage.phase) + 1]
+        return sorted((g for g in gates if g.before in upto), key=lambda g: inside.index(g.before))
+
+    def ahead(self, where: Cursor) -> tuple[DRTask, ...]:
+        """What may begin before its wave's turn: it is inert, and no gate of its wave forbids it.
+
+        A gate that people rejected, or that nobody answered, stops this too.
+        """
+        refused = where.waiting is not None and where.waiting.state != "Waiting"
+        if where.stage is None or refused or self._cancelling or self._broken:
+            return ()
+        found: tuple[DRTask, ...] = ()
+        for stage in self._stages:
+            if stage.ordinal <= where.stage.ordinal or stage.phase != "Instantiate":
+                continue
+            early = [t for t in stage.tasks if t.spec.start == "Ahead"]
+            if early and self._at_gate(stage, {}) is None and self._may_lead(stage):
+                found += self.runnable(early)
+        return found
+
+    def _may_lead(self, stage: Stage) -> bool:
+        """Whether the stage need not wait for the fencing of its wave."""
+        fences = [s for s in self._stages if (s.wave, s.phase) == (stage.wave, "Fence")]
+        return self._unplanned or all(self._over(s) for s in fences)
+
+    def _over(self, stage: Stage) -> bool:
+        """Whether the stage is through, or has nothing to close."""
+        if stage.phase in self._closes and not _touched(stage.wave, self._tasks):
+            return True
+        return all(self._passed(t) for t in stage.tasks)
+
+    def _passed(self, task: DRTask) -> bool:
+        return task.status.state in PASSED or task.metadata.name in self._tolerated
+
+    def runnable(self, candidates: Sequence[DRTask]) -> tuple[DRTask, ...]:
+        """Those that have begun and not ended, or whose dependencies are through."""
+        passed = {t.metadata.name for t in self._tasks if self._passed(t)}
+        return tuple(
+            t
+            for t in candidates
+            if t.status.state not in ENDED
+            and (t.status.state in _LIVE or all(d in passed for d in t.spec.depends_on))
+        )
+
+
+def limited(candidates: Sequence[DRTask], parallelism: Parallelism | None) -> tuple[DRTask, ...]:
+    """Those of the candidates that may work at once. What has begun is never stopped by a limit."""
+    if parallelism is None:
+        return tuple(candidates)
+    busy: dict[str, set[str]] = {}
+    for task in candidates:
+        if task.status.state in _LIVE:
+            busy.setdefault(task.spec.technology, set()).add(task.spec.account)
+    chosen = []
+    for task in candidates:
+        technology, account = task.spec.technology, task.spec.account
+        accounts = busy.get(technology, set())
+        room = technology in busy or len(busy) < parallelism.technologies
+        if task.status.state in _LIVE or account in accounts:
+            chosen.append(task)
+        elif room and len(accounts) < parallelism.accounts:
+            busy.setdefault(technology, set()).add(account)
+            chosen.append(task)
+    return tuple(chosen)
 
 
 def ends_run(gate: GateStatus) -> bool:
@@ -142,42 +284,23 @@ def closes(phase: str) -> bool:
     return any(phase in phases for phases in CLOSING.values())
 
 
-def runnable(candidates: Sequence[DRTask], tasks: Sequence[DRTask]) -> tuple[DRTask, ...]:
-    """Those of `candidates` that have begun and not ended, or whose dependencies are complete."""
-    passed = {t.metadata.name for t in tasks if t.status.state in PASSED}
-    return tuple(
-        t
-        for t in candidates
-        if t.status.state not in ENDED and (_live(t) or all(d in passed for d in t.spec.depends_on))
-    )
-
-
-def unfinished(operation: str, tasks: Sequence[DRTask]) -> list[DRTask]:
-    """Tasks that are neither complete nor left out, though the run had something to do for them."""
+def unfinished(operation: str, status: DRExecutionStatus, tasks: Sequence[DRTask]) -> list[DRTask]:
+    """Tasks that are neither through nor left out, though the run had something to do for them."""
+    fine = tolerated(status.waves, tasks)
     return [
         t
         for t in tasks
         if t.status.state not in PASSED
+        and t.metadata.name not in fine
         and not (
             t.spec.recovery_phase in CLOSING.get(operation, ()) and not _touched(t.spec.wave, tasks)
         )
     ]
 
 
-def _over(stage: Stage, closing: bool, tasks: Sequence[DRTask]) -> bool:
-    """Whether the stage is through, or has nothing to close."""
-    if closing and not _touched(stage.wave, tasks):
-        return True
-    return all(t.status.state in PASSED for t in stage.tasks)
-
-
 def _stuck(stage: Stage) -> tuple[DRTask, ...]:
     failed = tuple(t for t in stage.tasks if t.status.state == "Failed")
     return failed or tuple(t for t in stage.tasks if t.status.state not in PASSED)
-
-
-def _live(task: DRTask) -> bool:
-    return task.status.state in {"InProgress", "Retry"}
 
 
 def _begun(task: DRTask) -> bool:
@@ -192,7 +315,7 @@ def _begun(task: DRTask) -> bool:
 def _touched(wave: str, tasks: Sequence[DRTask]) -> bool:
     """Whether the run ever asked AWS for something in the wave, or is cleaning it up."""
     return any(
-        bool(t.status.journal) or (closes(t.spec.recovery_phase) and _live(t))
+        bool(t.status.journal) or (closes(t.spec.recovery_phase) and t.status.state in _LIVE)
         for t in tasks
         if t.spec.wave == wave
     )

@@ -109,6 +109,8 @@ class Ec2States:
             if previous == to or instance is None:
                 continue
             _set(instance, "pending" if to == "running" else "stopping")
+            if to == "running":
+                instance.launch_time = call.now.replace(tzinfo=None)  # as moto keeps it
             self._under_way(call)[identifier] = _Transition(to, call.now)
 
     def _refuse_between_states(self, call: Call) -> None:

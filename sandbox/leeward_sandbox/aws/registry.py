@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leeward_sandbox.aws.automation import AutomationBackend, AutomationTags
 from leeward_sandbox.aws.backend import Backend, Overlay, World
 from leeward_sandbox.aws.drs import DrsBackend, DrsSettings, Quotas
 from leeward_sandbox.aws.drs import quotas as drs_quotas
@@ -10,6 +11,7 @@ from leeward_sandbox.aws.estates import Estate, seed
 from leeward_sandbox.aws.gateway import Gateway
 from leeward_sandbox.aws.identity import Identities
 from leeward_sandbox.aws.launch_templates import LaunchTemplateVersions
+from leeward_sandbox.aws.messaging import EventLimits, SnsLimits
 from leeward_sandbox.aws.quotas import DrsQuotas
 from leeward_sandbox.aws.resource_explorer import ResourceExplorerBackend
 from leeward_sandbox.aws.route53 import Route53Changes
@@ -19,10 +21,11 @@ from leeward_sandbox.aws.sts import StsBackend
 def backends(world: World, estate: Estate | None) -> list[Backend]:
     """The services that moto lacks, with the estate's settings or, without one, defaults."""
     if estate is None:
-        return [DrsBackend(world), ResourceExplorerBackend(world)]
+        return [DrsBackend(world), ResourceExplorerBackend(world), AutomationBackend(world)]
     return [
         DrsBackend(world, estate.drs),
         ResourceExplorerBackend(world, estate.resource_explorer),
+        AutomationBackend(world),
     ]
 
 
@@ -38,6 +41,9 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
         states,
         LaunchTemplateVersions(world),
         DrsQuotas(_enforced(settings.quotas)),
+        SnsLimits(),
+        EventLimits(),
+        *(AutomationTags(backend) for backend in own if isinstance(backend, AutomationBackend)),
     ]
 
 

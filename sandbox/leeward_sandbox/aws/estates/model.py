@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from leeward_sandbox.aws.automation import AutomationDocument
 from leeward_sandbox.aws.drs.settings import (
     DrsSettings,
     FaultPlan,
@@ -45,6 +46,7 @@ READ_ACTIONS = (
     "servicequotas:List*",
     "ssm:Describe*",
     "ssm:Get*",
+    "ssm:List*",
     "tag:GetResources",
 )
 
@@ -251,6 +253,7 @@ class Account(Setting):
     ecs_services: list[EcsService] = Field(default_factory=list)
     auto_scaling_groups: list[AutoScalingGroup] = Field(default_factory=list)
     lambda_functions: list[LambdaFunction] = Field(default_factory=list)
+    automation_documents: list[AutomationDocument] = Field(default_factory=list)
 
     def all_servers(self) -> list[Server]:
         """The servers of the groups, then the single ones."""

@@ -13,6 +13,7 @@ from typing import Any
 from moto.route53.models import HostedZoneIdentifier
 from moto.utilities.id_generator import moto_id_manager
 
+from leeward_sandbox.aws.automation import AutomationDocument, content
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.drs.mirror import DEFAULT_IMAGE
 from leeward_sandbox.aws.drs.timing import hex_id
@@ -70,6 +71,8 @@ class ServiceSeeder:
             yield from self._auto_scaling_group(group)
         for function in self._account.lambda_functions:
             yield from self._lambda_function(function)
+        for document in self._account.automation_documents:
+            self._automation_document(document)
 
     def _moto(self, service: str, region: str) -> Any:
         return self._world.moto(service, self._account.id, region)
@@ -254,6 +257,21 @@ class ServiceSeeder:
             arn = made.function_arn.removesuffix(f":{made.version}")
             yield self._seeded(
                 function.name, arn, region, "lambda:function", _lambda_tags(backend, arn)
+            )
+
+    def _automation_document(self, document: AutomationDocument) -> None:
+        """Make it in both Regions; Resource Explorer does not index documents."""
+        for region in (self._estate.regions.primary, self._estate.regions.recovery):
+            self._moto("ssm", region).create_document(
+                content=content(document),
+                requires=[],
+                attachments=[],
+                name=document.name,
+                version_name="",
+                document_type="Automation",
+                document_format="JSON",
+                target_type="",
+                tags=[],
             )
 
     def _seeded(

@@ -1,0 +1,143 @@
+"""Who works on a plan and on its resources: one live run each.
+
+A plan is taken by compare-and-set. A drill never stands in the way of the real thing: a Failover
+cancels the Tests that hold its plan or its servers, and does not wait for their clean-up. A run
+that continues another one cancels it, and waits until nothing of it is under way.
+"""
+
+from __future__ import annotations
+
+from leeward.api.common import PREFIX
+from leeward.api.execution import CommandRecord, DRExecution
+from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import ActiveExecution
+from leeward.api.task import DRTask, ExecutionRef
+from leeward.engine.context import Context
+from leeward.engine.kube import ApiError
+from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_all
+from leeward.planning.times import render_time
+
+OPERATOR = "leeward"
+"""Who cancels a run so that another can start, in the record of commands."""
+
+
+class Claims:
+    """Takes plans and resources for runs."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+
+    async def held_elsewhere(self, execution: DRExecution, plan: RecoveryPlan) -> dict[str, str]:
+        """By ARN: the other live run that holds the resource, in whatever namespace.
+
+        The run that holds the plan itself is left to `take`. One that has its verdict holds
+        nothing any more, even if its tasks still have to be laid to rest; nor does a Test that
+        this run may cancel.
+        """
+        active = plan.status.active_execution
+        own = {execution.metadata.uid, active.uid if active else ""}
+        runs: dict[str, Held[DRExecution] | None] = {}
+        held: dict[str, str] = {}
+        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
+            holder, namespace = task.model.spec.execution_ref, task.model.metadata.namespace
+            if holder.uid in own:
+                continue
+            if holder.uid not in runs:
+                runs[holder.uid] = await self._live(holder, namespace)
+            other = runs[holder.uid]
+            if other is not None and not _yields(other.model, execution):
+                name = f"{namespace}/{holder.name}"
+                held |= {resource.arn: name for resource in task.model.spec.resources}
+        return held
+
+    async def take(self, plan: Held[RecoveryPlan], execution: DRExecution) -> str:
+        """Take the plan for this run by compare-and-set; why not, or an empty string."""
+        active = plan.model.status.active_execution
+        uid, namespace = execution.metadata.uid, execution.metadata.namespace
+        if active is not None and active.uid == uid:
+            return ""
+        other = await self._live(active, namespace) if active is not None else None
+        if other is not None and not _yields(other.model, execution):
+            return (
+                f"plan {plan.model.metadata.name} is already run by execution "
+                f"{other.model.metadata.name}; wait for it, cancel it, or correct it by an "
+                "execution with continueFrom"
+            )
+        if other is not None:
+            await self._cancel(other, execution, "a drill does not stand in its way")
+        mine = ActiveExecution(name=execution.metadata.name, uid=uid)
+        status = plan.model.status.model_copy(update={"active_execution": mine})
+        await put_status(self._c.kube, plan, status)
+        return ""
+
+    async def clear_drills(self, execution: DRExecution, resources: frozenset[str]) -> None:
+        """Cancel the Tests that work on the resources (ARNs) of a run that is no Test."""
+        if execution.spec.operation == "Test":
+            return
+        seen: set[str] = set()
+        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
+            holder = task.model.spec.execution_ref
+            mine = any(r.arn in resources for r in task.model.spec.resources)
+            if not mine or holder.uid in seen or task.model.spec.operation != "Test":
+                continue
+            seen.add(holder.uid)
+            if other := await self._live(holder, task.model.metadata.namespace):
+                await self._cancel(other, execution, "a drill does not stand in its way")
+
+    async def continued(self, execution: DRExecution) -> DRExecution | None:
+        """The run that this one continues; None: there is none of that name, or none is named."""
+        previous = execution.spec.continue_from
+        if previous is None:
+            return None
+        other = await self._named(previous.name, execution.metadata.namespace)
+        return other.model if other else None
+
+    async def settled(self, execution: DRExecution) -> str:
+        """Cancel the run that this one continues; what is still under way of it, or nothing."""
+        previous = execution.spec.continue_from
+        if previous is None:
+            return ""
+        other = await self._named(previous.name, execution.metadata.namespace)
+        if other is None or other.model.status.completion_time:
+            return ""
+        await self._cancel(other, execution, "it is continued there")
+        name = other.model.metadata.name
+        return f"waiting until nothing of {name} is under way: {other.model.status.message or ''}"
+
+    async def _cancel(self, other: Held[DRExecution], execution: DRExecution, why: str) -> None:
+        status = other.model.status
+        if status.cancelling:
+            return
+        record = CommandRecord(
+            key=f"{PREFIX}cancel",
+            user=OPERATOR,
+            comment=f"execution {execution.metadata.name} starts; {why}"[:256],
+            time=render_time(self._c.now()),
+            result="nothing new is started",
+        )
+        update = {"cancelling": True, "commands": [*status.commands, record][-100:]}
+        written = await put_status(self._c.kube, other, status.model_copy(update=update))
+        message = f"{record.key} by {record.user} ({record.comment})"
+        await self._c.recorder.emit(written.raw, "Superseded", message, "Warning", record.time)
+
+    async def _live(
+        self, holder: ActiveExecution | ExecutionRef, namespace: str
+    ) -> Held[DRExecution] | None:
+        """That execution, and not a later one of its name, if it has no verdict yet."""
+        other = await self._named(holder.name, namespace)
+        if other is None or other.model.metadata.uid != holder.uid:
+            return None
+        return None if other.model.status.completion_time else other
+
+    async def _named(self, name: str, namespace: str) -> Held[DRExecution] | None:
+        try:
+            return await read(self._c.kube, DRExecution, namespace, name)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+
+def _yields(other: DRExecution, execution: DRExecution) -> bool:
+    """Whether a live run makes way for this one."""
+    return other.spec.operation == "Test" and execution.spec.operation != "Test"

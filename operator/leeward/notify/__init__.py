@@ -1,0 +1,1 @@
+"""Sending of notices to SNS and EventBridge, in the background; knows nothing of Kubernetes."""

@@ -1,0 +1,141 @@
+"""Fencing: stopping writers on the side that is left.
+
+A Planned run waits until everything is fenced. An Unplanned one tries for a while beside its
+launches; what does not answer becomes a duty for the day on which the Region answers again, and
+never holds the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from leeward.api.conditions import Reason
+from leeward.api.execution import DRExecution
+from leeward.api.plan_record import DeferredFence
+from leeward.api.task import DRTask, DRTaskStatus, TaskResourceStatus
+from leeward.planning.durations import parse
+from leeward.planning.times import parse_time, render_time
+from leeward.planning.wording import clip, counted, some
+from leeward_adapters.base import Seen, State
+
+FENCE: Final = "Fence"
+_MOST_DUTIES: Final = 100
+_SETTLED: Final = frozenset({"Complete", "Skipped"})
+
+
+def unplanned(execution: DRExecution) -> bool:
+    """Whether the run goes on without waiting for the side that is left."""
+    return execution.spec.mode == "Unplanned" or execution.status.unplanned
+
+
+def given_up(task: DRTask, now: datetime) -> DRTaskStatus | None:
+    """The status of a task of an Unplanned run that fences no more; None: it goes on as it is.
+
+    What failed is given up at once, what is under way when the task's limit has passed.
+    """
+    spec, status = task.spec, task.status
+    if spec.recovery_phase != FENCE or status.state not in {"InProgress", "Failed"}:
+        return None
+    if status.state == "InProgress" and not _late(task, now):
+        return None
+    known = {r.id: r for r in status.resources}
+    resources = [
+        _deferred(known.get(r.id) or TaskResourceStatus(id=r.id, state="NotStarted"), task)
+        for r in spec.resources
+    ]
+    left = sum(1 for r in resources if r.reason == Reason.FENCE_DEFERRED)
+    update = {
+        "state": "Skipped" if all(r.state == "Skipped" for r in resources) else "Complete",
+        "resources": resources,
+        "message": f"{left} of {len(resources)} not fenced: a duty for when {spec.region} answers",
+    }
+    return status.model_copy(update=update)
+
+
+def _late(task: DRTask, now: datetime) -> bool:
+    started, limit = task.status.start_time, task.spec.fence_limit
+    return bool(started and limit) and now - parse_time(started or "") > parse(limit or "")
+
+
+def _deferred(resource: TaskResourceStatus, task: DRTask) -> TaskResourceStatus:
+    if resource.state in _SETTLED:
+        return resource
+    why = resource.message or task.status.message or "no answer"
+    where = f"account {task.spec.account_id}, {task.spec.region}"
+    update = {
+        "state": "Skipped",
+        "reason": Reason.FENCE_DEFERRED,
+        "message": clip(f"may still write in {where}; last seen: {why}", 1024),
+    }
+    return resource.model_copy(update=update)
+
+
+def deferred(task: DRTask) -> list[TaskResourceStatus]:
+    """Resources of the task that may still write on the side that was left."""
+    return [r for r in task.status.resources if r.reason == Reason.FENCE_DEFERRED]
+
+
+def findings(wave: str, tasks: Iterable[DRTask]) -> list[str]:
+    """What approvers of a wave should know of its fencing; empty: it has none."""
+    mine = [t for t in tasks if t.spec.wave == wave and t.spec.recovery_phase == FENCE]
+    total = sum(len(t.spec.resources) for t in mine)
+    if not total:
+        return []
+    done = sum(1 for t in mine for r in t.status.resources if r.state == "Complete")
+    left = [(t, r) for t in mine for r in deferred(t)]
+    words = f"Fence: {done} of {total} fenced"
+    if not left:
+        return [words]
+    accounts = dict.fromkeys(f"{t.spec.account} ({t.spec.region})" for t, _ in left)
+    said = f"{words}, {len(left)} not, which may still write: {some(list(accounts))}"
+    return [clip(f"{said}; such as {left[0][1].id}: {left[0][1].message}", 256)]
+
+
+def duties(tasks: Sequence[DRTask], now: datetime) -> list[DeferredFence]:
+    """What a run leaves to be fenced later, by task."""
+    return [
+        DeferredFence(
+            task=t.metadata.name,
+            execution=t.spec.execution_ref.name,
+            account=t.spec.account,
+            account_id=t.spec.account_id,
+            region=t.spec.region,
+            count=len(left),
+            examples=[clip(f"{r.id}: {r.message}", 256) for r in left[:5]],
+            since=t.status.completion_time or render_time(now),
+        )
+        for t in tasks
+        if (left := deferred(t))
+    ]
+
+
+def left_behind(
+    before: Sequence[DeferredFence], tasks: Sequence[DRTask], now: datetime
+) -> list[DeferredFence]:
+    """The plan's duties after a run: its own, and earlier ones of where it fenced nothing."""
+    places = {(t.spec.account_id, t.spec.region) for t in tasks if t.spec.recovery_phase == FENCE}
+    kept = [d for d in before if (d.account_id, d.region) not in places]
+    return [*kept, *duties(tasks, now)][-_MOST_DUTIES:]
+
+
+def looked_at(duty: DeferredFence, shown: Mapping[str, Seen]) -> DeferredFence | None:
+    """The duty once AWS answered there; None: everything of it is fenced now."""
+    left = {rid: seen for rid, seen in shown.items() if seen.state is not State.DONE}
+    if not left:
+        return None
+    return duty.model_copy(
+        update={
+            "count": len(left),
+            "examples": [clip(f"{i}: {s.message}", 256) for i, s in list(left.items())[:5]],
+            "seen": "Running",
+        }
+    )
+
+
+def summary(left: Sequence[DeferredFence]) -> str:
+    """The duties in one line for people."""
+    total = sum(d.count for d in left)
+    places = dict.fromkeys(f"{d.account} ({d.account_id}, {d.region})" for d in left)
+    return f"{counted(total, 'resource')} may still write: {some(list(places))}"

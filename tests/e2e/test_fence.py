@@ -1,0 +1,152 @@
+"""Stopping the side that is left: before anything is launched, or as a duty for later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+ACCOUNT, HOME = "111111111111", "us-east-1"
+ONE_WAVE: dict[str, Any] = {"accounts": [{"name": "east-a"}], "waves": [{"name": "data"}]}
+
+
+def origins(lab: Any) -> dict[str, str]:
+    """By source server of the first wave: the instance that it replicates."""
+    pages = lab.client("drs", ACCOUNT).get_paginator("describe_source_servers")
+    hints = {
+        item["sourceServerID"]: item["sourceProperties"]["identificationHints"]["awsInstanceID"]
+        for page in pages.paginate(filters={})
+        for item in page["items"]
+    }
+    return {server: hints[server] for server in lab.servers(1)}
+
+
+def running(lab: Any) -> list[str]:
+    """Source instances of the first wave that run."""
+    ec2 = lab.client("ec2", ACCOUNT, HOME)
+    found = ec2.describe_instances(InstanceIds=sorted(origins(lab).values()))
+    return sorted(
+        i["InstanceId"]
+        for r in found["Reservations"]
+        for i in r["Instances"]
+        if i["State"]["Name"] == "running"
+    )
+
+
+def fencing(lab: Any, name: str) -> Any:
+    """The run's task that fences."""
+    return next(t for t in lab.tasks(name).values() if t["spec"]["recoveryPhase"] == "Fence")
+
+
+def dead(lab: Any) -> str:
+    """Every call to EC2 in the Region that is left fails, until the rule is removed."""
+    rule: str = lab.control.add_fault(
+        service="ec2", region=HOME, account=ACCOUNT, action="error", code="ServiceUnavailable"
+    )
+    return rule
+
+
+@pytest.fixture
+def fence() -> dict[str, Any]:
+    return {**ONE_WAVE, "fence": {"servers": "Stop", "timeLimit": "3s"}}
+
+
+def test_a_planned_failover_stops_the_other_side_before_it_launches(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    lab.ready_plan(**fence)
+    before = running(lab)
+    assert before == sorted(origins(lab).values())
+    since = lab.control.last_seq()
+    name = lab.start()
+    run = lab.until_condition("drx", name, "Succeeded")
+    assert running(lab) == []
+    order = [
+        c["operation"]
+        for c in lab.mutations(since)
+        if c["operation"] in {"StopInstances", "StartRecovery", "StartInstances"}
+    ]
+    assert order[0] == "StopInstances"
+    assert order.index("StopInstances") < order.index("StartRecovery")
+    task = fencing(lab, name)
+    assert (task["spec"]["region"], task["status"]["state"]) == (HOME, "Complete")
+    assert run["status"]["resources"]["total"] == 2, "each server counts once"
+    plan = lab.until_condition("rp", lab.application, "SourceFenced")
+    assert plan["status"]["location"] == "Recovery"
+
+
+def test_an_unplanned_failover_does_not_wait_for_a_region_that_is_lost(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    lab.ready_plan(**fence, discovery={"interval": "2s"})
+    rule = dead(lab)
+    name = lab.start(mode="Unplanned")
+    run = lab.until_condition("drx", name, "Succeeded")
+    assert run["status"]["resources"]["complete"] == 2
+    assert "2 not fenced, which may still write" in run["status"]["message"]
+    states = fencing(lab, name)["status"]["resources"]
+    assert {(r["state"], r["reason"]) for r in states} == {("Skipped", "FenceDeferred")}
+    plan = lab.until_condition("rp", lab.application, "SourceFenced", "False")
+    (duty,) = plan["status"]["deferredFence"]
+    assert (duty["count"], duty["region"], duty["seen"]) == (2, HOME, "Silent")
+    lab.control.remove_fault(rule)
+    lab.until(
+        "the Region's return is noticed",
+        lambda: lab.reason(lab.get("rp", lab.application), "SourceFenced") == "SourceReturned",
+    )
+    assert running(lab) == sorted(origins(lab).values()), "nothing is stopped by itself"
+    lab.client("ec2", ACCOUNT, HOME).stop_instances(InstanceIds=running(lab))
+    plan = lab.until_condition("rp", lab.application, "SourceFenced")
+    assert "deferredFence" not in plan["status"] or plan["status"]["deferredFence"] == []
+
+
+def test_approvers_of_an_unplanned_run_read_what_could_not_be_fenced(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    waves = [{"name": "data", "gates": [{"before": "Activate"}]}]
+    lab.ready_plan(**fence | {"waves": waves})
+    dead(lab)
+    name = lab.start(mode="Unplanned")
+    run = lab.until_gate(name, "wave-data")
+    (found,) = [f for f in run["status"]["gates"][0]["findings"] if f.startswith("Fence:")]
+    for part in ("0 of 2 fenced, 2 not", "east-a", HOME):
+        assert part in found
+
+
+def test_a_planned_run_that_cannot_fence_waits_until_people_make_it_unplanned(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    lab.ready_plan(**fence)
+    lab.control.add_fault(
+        service="ec2", region=HOME, account=ACCOUNT, operation="StopInstances",
+        action="error", code="UnauthorizedOperation", status=403,
+    )  # fmt: skip
+    name = lab.start()
+    run = lab.until_condition("drx", name, "WaitingForDecision")
+    for part in ("UnauthorizedOperation", ACCOUNT, HOME, 'leeward.dev/unplanned="YOU"'):
+        assert part in run["status"]["message"]
+    assert not lab.launches()
+    lab.annotate("drx", name, "unplanned", "admin: the Region is lost", user="admin")
+    run = lab.until_condition("drx", name, "Succeeded")
+    assert run["status"]["unplanned"]
+    assert run["status"]["commands"][-1]["comment"] == "the Region is lost"
+
+
+def test_a_region_that_hangs_holds_up_neither_the_launch_nor_a_command(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    """Calls to the side that is left are never answered while the run is launched and paused."""
+    waves = [{"name": "data", "gates": [{"before": "Activate"}]}]
+    lab.ready_plan(**fence | {"waves": waves})
+    rule = lab.control.add_fault(
+        service="ec2", region=HOME, account=ACCOUNT, action="hold", when="before"
+    )
+    name = lab.start(mode="Unplanned")
+    lab.control.wait_held(rule, 60)
+    lab.until("servers are being launched", lab.launches)
+    lab.annotate("drx", name, "pause", "admin", user="admin")
+    lab.until_condition("drx", name, "Paused")
+    lab.control.release(rule)
+    lab.control.remove_fault(rule)
+    lab.annotate("drx", name, "cancel", "admin", user="admin")
+    lab.until_state(name, "Cancelled")

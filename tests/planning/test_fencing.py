@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from leeward.api.execution import DRExecution
+from leeward.api.task import DRTask
+from leeward.planning import fencing
+from leeward.planning.freeze import freeze
+from leeward.planning.preflight import preflight
+from leeward.planning.times import render_time
+from leeward.planning.waves import cursor
+
+if TYPE_CHECKING:
+    from tests.planning.conftest import Build
+
+NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
+STOP = {"servers": "Stop"}
+
+
+def task(phase: str = "Fence", state: str = "InProgress", wave: int = 1, **fields: Any) -> DRTask:
+    """A task; `resources` are states by id, `since` is how long ago it began."""
+    resources = fields.pop("resources", {"i-1": "InProgress"})
+    since = fields.pop("since", timedelta(0))
+    reasons = fields.pop("reasons", {})
+    spec = {
+        "executionRef": {"name": "shop-1", "uid": "u-1"},
+        "plan": "shop",
+        "operation": "Failover",
+        "mode": "Unplanned",
+        "wave": f"w{wave}",
+        "waveOrdinal": wave,
+        "recoveryPhase": phase,
+        "technology": "ec2" if phase == "Fence" else "drs",
+        "account": "prod",
+        "accountId": "111111111111",
+        "region": "us-east-1" if phase == "Fence" else "us-east-2",
+        "sourceRegion": "us-east-1",
+        "fenceLimit": "120s" if phase == "Fence" else None,
+        "resources": [{"id": i, "arn": f"arn:{i}"} for i in resources],
+        **fields,
+    }
+    status = {
+        "state": state,
+        "startTime": render_time(NOW - since) if state != "NotStarted" else None,
+        "message": "cannot look at account 111111111111",
+        "resources": [
+            {"id": i, "state": s, "reason": reasons.get(i, "")} for i, s in resources.items()
+        ],
+    }
+    metadata = {"name": f"w{wave}-{phase.lower()}"}
+    return DRTask.model_validate({"metadata": metadata, "spec": spec, "status": status})
+
+
+def given_up(**fields: Any) -> Any:
+    return fencing.given_up(task(**fields), NOW)
+
+
+# --- when it is given up -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "over"),
+    [
+        ({"since": timedelta(seconds=120)}, False),
+        ({"since": timedelta(seconds=121)}, True),
+        ({"state": "Failed"}, True),
+        ({"state": "Retry", "since": timedelta(hours=1)}, False),
+        ({"state": "NotStarted"}, False),
+        ({"state": "Complete"}, False),
+        ({"phase": "Instantiate", "state": "Failed"}, False),
+        ({"phase": "Activate", "since": timedelta(hours=1)}, False),
+    ],
+)
+def test_fencing_is_given_up_when_it_failed_or_its_time_is_over(
+    fields: dict[str, Any], over: bool
+) -> None:
+    assert (given_up(**fields) is not None) == over
+
+
+def test_what_was_fenced_stays_proved_and_the_rest_becomes_a_duty_that_says_why() -> None:
+    resources = {"i-1": "Complete", "i-2": "InProgress", "i-3": "Failed"}
+    status = given_up(resources=resources, since=timedelta(minutes=3))
+    states = {r.id: (r.state, r.reason) for r in status.resources}
+    assert states == {
+        "i-1": ("Complete", ""),
+        "i-2": ("Skipped", "FenceDeferred"),
+        "i-3": ("Skipped", "FenceDeferred"),
+    }
+    assert status.state == "Complete"
+    assert "2 of 3 not fenced" in status.message
+    for part in ("111111111111, us-east-1", "cannot look at account"):
+        assert part in status.resources[1].message
+
+
+def test_a_task_of_which_aws_showed_nothing_defers_every_resource() -> None:
+    blind = task(since=timedelta(minutes=3))
+    blind = blind.model_copy(update={"status": blind.status.model_copy(update={"resources": []})})
+    status = fencing.given_up(blind, NOW)
+    assert status is not None
+    assert [(r.id, r.reason) for r in status.resources] == [("i-1", "FenceDeferred")]
+    assert status.state == "Skipped"
+
+
+# --- what people read --------------------------------------------------------------------------
+
+
+def deferred(**fields: Any) -> DRTask:
+    """A task that gave one of two servers up."""
+    resources = {"i-1": "Complete", "i-2": "Skipped"}
+    return task(state="Complete", resources=resources, reasons={"i-2": "FenceDeferred"}, **fields)
+
+
+def test_approvers_read_how_much_is_fenced() -> None:
+    (found,) = fencing.findings("w1", [deferred(), task(wave=2)])
+    assert "1 of 2 fenced, 1 not" in found
+    assert "prod (us-east-1)" in found
+    assert fencing.findings("w1", [task("Instantiate")]) == []
+    done = task(state="Complete", resources={"i-1": "Complete"})
+    assert fencing.findings("w1", [done]) == ["Fence: 1 of 1 fenced"]
+
+
+def test_a_run_leaves_its_duties_to_the_plan_and_takes_over_those_of_the_same_place() -> None:
+    (duty,) = fencing.left_behind([], [deferred()], NOW)
+    assert (duty.task, duty.count, duty.region) == ("w1-fence", 1, "us-east-1")
+    assert duty.examples[0].startswith("i-2: ")
+    assert fencing.left_behind([duty], [task("Instantiate")], NOW) == [duty]
+    done = task(state="Complete", resources={"i-1": "Complete"})
+    assert fencing.left_behind([duty], [done], NOW) == []
+    assert "1 resource may still write: prod (111111111111, us-east-1)" in fencing.summary([duty])
+
+
+# --- its place in a run ------------------------------------------------------------------------
+
+
+def work(*tasks: DRTask, unplanned: bool) -> list[str]:
+    waves = [
+        {"name": f"w{n}", "ordinal": n, "state": "NotStarted"}
+        for n in sorted({t.spec.wave_ordinal for t in tasks})
+    ]
+    gates = [{"name": "go", "wave": "w1", "before": "Activate"}]
+    run = DRExecution.model_validate(
+        {
+            "spec": {"planRef": {"name": "shop"}, "operation": "Failover"},
+            "status": {"waves": waves, "frozenGates": gates},
+        }
+    )
+    where = cursor("Failover", run.status, tasks, cancelling=False, unplanned=unplanned)
+    names = [t.metadata.name for t in where.work]
+    return [*names, "ask"] if where.ask else names
+
+
+def launch(state: str = "NotStarted") -> DRTask:
+    return task("Instantiate", state)
+
+
+def test_a_planned_run_launches_nothing_before_everything_is_fenced() -> None:
+    assert work(task(), launch(), unplanned=False) == ["w1-fence"]
+    fenced = task(state="Complete")
+    assert work(fenced, launch(), unplanned=False) == ["w1-instantiate"]
+
+
+def test_an_unplanned_run_launches_beside_its_fencing() -> None:
+    assert work(task(), launch(), unplanned=True) == ["w1-fence", "w1-instantiate"]
+
+
+def test_the_gate_before_activation_is_asked_once_fencing_is_over_one_way_or_the_other() -> None:
+    launched, activate = launch("Complete"), task("Activate", "NotStarted")
+    assert work(task(), launched, activate, unplanned=True) == ["w1-fence"]
+    assert work(deferred(), launched, activate, unplanned=True) == ["ask"]
+
+
+def test_an_unplanned_run_does_not_end_before_its_fencing() -> None:
+    assert work(task(), launch("Complete"), unplanned=True) == ["w1-fence"]
+
+
+def test_a_person_may_make_a_planned_run_unplanned() -> None:
+    spec = {"planRef": {"name": "shop"}, "operation": "Failover", "mode": "Planned"}
+    run = DRExecution.model_validate({"spec": spec})
+    assert not fencing.unplanned(run)
+    told = DRExecution.model_validate({"spec": spec, "status": {"unplanned": True}})
+    assert fencing.unplanned(told)
+
+
+# --- the frozen tasks --------------------------------------------------------------------------
+
+
+def fences(build: Build, *servers: Any, **fields: Any) -> list[Any]:
+    accounts = {**build.accounts(), "app": build.account("app", "222222222222")}
+    plan = build.plan(accounts=[{"name": "prod"}, {"name": "app"}], **{"fence": STOP} | fields)
+    frozen = freeze(build.execution(), plan, accounts, [build.inventory(*servers)])
+    return [t for t in frozen.tasks if t.spec.recovery_phase == "Fence"]
+
+
+def test_the_machines_that_servers_replicate_are_stopped_where_they_run(build: Build) -> None:
+    (found,) = fences(build, build.server(1), build.server(2))
+    assert found.name == "shop-1-w1-fence-ec2-111111111111-use1-0"
+    spec = found.spec
+    assert (spec.technology, spec.region, spec.fence_limit) == ("ec2", "us-east-1", "120s")
+    assert [r.id for r in spec.resources] == ["i-00000000000000001", "i-00000000000000002"]
+    assert spec.resources[0].arn == (
+        "arn:aws:ec2:us-east-1:111111111111:instance/i-00000000000000001"
+    )
+
+
+def test_a_machine_is_stopped_in_the_account_that_it_is_in(build: Build) -> None:
+    (found,) = fences(build, build.server(1, attributes={"originAccountId": "222222222222"}))
+    assert (found.spec.account, found.spec.account_id) == ("app", "222222222222")
+
+
+def test_what_is_no_machine_of_a_known_account_is_left_and_said(build: Build) -> None:
+    outside = build.server(1, attributes={"originInstanceId": None})
+    foreign = build.server(2, attributes={"originAccountId": "999999999999"})
+    assert fences(build, outside, foreign) == []
+    plan = build.plan(fence=STOP, status=build.ready())
+    judged = preflight(
+        build.execution(), plan, build.accounts(), [build.inventory(outside, foreign)],
+        now=build.now, live_elsewhere={},
+    )  # fmt: skip
+    assert judged.refusals == ()
+    assert any(f.startswith("NotFenced: 2 servers") for f in judged.findings)
+
+
+def test_a_plan_may_leave_the_machines_running(build: Build) -> None:
+    assert fences(build, build.server(1), fence={"servers": "Leave"}) == []
+
+
+def test_a_drill_stops_nothing(build: Build) -> None:
+    plan = build.plan(fence=STOP)
+    execution = build.execution(operation="Test")
+    frozen = freeze(execution, plan, build.accounts(), [build.inventory(build.server(1))])
+    assert {t.spec.recovery_phase for t in frozen.tasks} == {"Instantiate", "Activate", "Cleanup"}
