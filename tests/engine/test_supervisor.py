@@ -101,11 +101,13 @@ class Lists(Kube):
         super().__init__(configuration)
         self.many = asyncio.Event()
 
-    async def list(self, path: str, *, selector: str | None = None) -> list[Object]:
+    async def list(
+        self, path: str, *, selector: str | None = None, whole: bool = True
+    ) -> list[Object]:
         self.count += 1
         if self.count == 5:
             self.many.set()
-        return await super().list(path, selector=selector)
+        return await super().list(path, selector=selector, whole=whole)
 
 
 def test_what_is_listed_as_it_was_seen_is_left_alone(connect: Connect, name: str) -> None:
@@ -118,6 +120,34 @@ def test_what_is_listed_as_it_was_seen_is_left_alone(connect: Connect, name: str
                     await lists.many.wait()
             await lists.close()
             assert len(passes.keys) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_needs_nothing_is_looked_at_again_only_when_it_changed(
+    connect: Connect, name: str
+) -> None:
+    asked_of: list[str] = []
+
+    def needs(body: Object) -> bool:
+        if body["metadata"]["name"] != name:
+            return False
+        asked_of.append(body["metadata"]["resourceVersion"])
+        return "data" in body
+
+    async def scenario() -> None:
+        async with connect() as kube:
+            made = await kube.create(PATH, configmap(name))
+            lists, passes = Lists(kube.configuration), Passes()
+            async with listing(Supervisor(lists, PATH, passes.run, needs, resync=0.01)):
+                async with asyncio.timeout(PATIENCE):
+                    await lists.many.wait()
+                assert asked_of == [made["metadata"]["resourceVersion"]]
+                change = {"data": {"asked": "something"}}
+                changed = await kube.patch(f"{PATH}/{name}", change)
+                await passes.until(1)
+            await lists.close()
+            assert asked_of[1:] == [changed["metadata"]["resourceVersion"]]
 
     asyncio.run(scenario())
 
@@ -167,8 +197,10 @@ class LateList(Kube):
 
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def list(self, path: str, *, selector: str | None = None) -> list[Object]:
-        bodies = await super().list(path, selector=selector)
+    async def list(
+        self, path: str, *, selector: str | None = None, whole: bool = True
+    ) -> list[Object]:
+        bodies = await super().list(path, selector=selector, whole=whole)
         if self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()

@@ -16,7 +16,9 @@ from kubernetes.aio import client, config
 from leeward.api.common import API_VERSION
 
 Object = dict[str, Any]
+JSON = "application/json"
 MERGE = "application/merge-patch+json"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class ApiError(Exception):
@@ -71,11 +73,12 @@ class Kube:
         path: str,
         body: Any = None,
         *,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         query: dict[str, str] | None = None,
     ) -> Object:
         """One request. Raises `ApiError` for an answer ≥ 400, `ApiUnavailable` for none."""
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         serialized = await self._client.param_serialize(
             method,
             path,
@@ -95,12 +98,15 @@ class Kube:
         """The object at `path`, read from the quorum."""
         return await self.call("GET", path)
 
-    async def list(self, path: str, *, selector: str | None = None) -> list[Object]:
-        """All objects under `path` that a label selector matches."""
+    async def list(
+        self, path: str, *, selector: str | None = None, whole: bool = True
+    ) -> list[Object]:
+        """All objects under `path` that a label selector matches; else than `whole`: metadata."""
+        accept = JSON if whole else _METADATA
         items: list[Object] = []
         query = {"limit": "500"} | ({"labelSelector": selector} if selector else {})
         while True:
-            page = await self.call("GET", path, query=query)
+            page = await self.call("GET", path, accept=accept, query=query)
             items += page["items"]
             token = page["metadata"].get("continue")
             if not token:

@@ -78,9 +78,11 @@ class Supervisor:
         self._path = path
         self._run_pass = run
         self._needs = needs
-        self._resync = resync
+        self._interval = resync
         self._news = news
         self._seen: dict[Key, object] = {}
+        self._at_rest: dict[Key, object] = {}
+        """Versions of objects that needed no pass when they were looked at."""
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._wakes: dict[Key, asyncio.Event] = {}
         self._closing = False
@@ -96,10 +98,15 @@ class Supervisor:
             if (news := self._news(body)) != self._seen[key]:
                 self._seen[key] = news
                 self._wakes[key].set()
+        elif self._at_rest.get(key) == version(body):
+            return
         elif self._needs(body):
+            self._at_rest.pop(key, None)
             self._seen[key] = self._news(body)
             self._wakes[key] = asyncio.Event()
             self._tasks[key] = asyncio.create_task(self._loop(key), name=f"run {key.name}")
+        else:
+            self._at_rest[key] = version(body)
 
     def wake(self, namespace: str, name: str) -> None:
         """Something happened that concerns the object of that name."""
@@ -151,19 +158,46 @@ class Supervisor:
     async def resync_forever(self) -> None:
         """LIST again and again: a watch may miss events, and deletions while it was down.
 
-        What is as it was last seen is not woken: a pass over a run asks AWS.
+        What is as it was last seen is left alone: a pass over a run asks AWS, and a hub may hold
+        thousands of runs that have ended. So after the first time only metadata is listed.
         """
+        whole = True
         while True:
             try:
-                before = set(self._tasks)  # what is created meanwhile may not be listed
-                bodies = await self._kube.list(self._path)
-                for gone in before - {key_of(b) for b in bodies}:
-                    self._drop(gone)
-                for body in bodies:
-                    self.notify(body)
+                await self._resync(whole=whole)
+                whole = False
             except (ApiError, ApiUnavailable) as error:
                 log.warning("cannot list %s: %s", self._path, error)
-            await asyncio.sleep(self._resync)
+            await asyncio.sleep(self._interval)
+
+    async def _resync(self, *, whole: bool) -> None:
+        before = set(self._tasks)  # what is created meanwhile may not be listed
+        listed = {key_of(b): b for b in await self._kube.list(self._path, whole=whole)}
+        for gone in before - listed.keys():
+            self._drop(gone)
+        self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
+        for key, body in listed.items():
+            if whole or key in self._tasks or self._at_rest.get(key) == version(body):
+                self.notify(body)
+            else:
+                await self._look_up(key)
+
+    async def _look_up(self, key: Key) -> None:
+        """See an object that no watch told of, or that its watch told of late."""
+        try:
+            body = await self._kube.get(self._place(key))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        else:
+            self.notify(body)
+
+    def _place(self, key: Key) -> str:
+        """Path of an object, whether all namespaces are listed or one."""
+        above, _, plural = self._path.rpartition("/")
+        if key.namespace and "/namespaces/" not in above:
+            above += f"/namespaces/{key.namespace}"
+        return f"{above}/{plural}/{key.name}"
 
     async def stop(self, grace: float) -> None:
         """Start nothing more and let running passes end, for `grace` seconds at most.
