@@ -181,8 +181,9 @@ def test_what_cannot_be_undone_or_is_not_named_is_refused_with_the_reason(
     said = order(lab, halfway, "Instantiate", "undo")
     assert "Instantiate cannot be undone" in said
     assert "may hold the only good copy" in said
-    said = order(lab, halfway, "Instantiate", "relaunch")
-    assert "nothing is launched anew unless it is named" in said
+    launched = task(lab, halfway, "Instantiate")["metadata"]["name"]
+    unnamed = lab.annotate("drt", launched, "relaunch", "admin", user="admin", check=False)
+    assert "so it names the resources" in unnamed.stderr
     assert "launches nothing" in order(
         lab, halfway, "Activate", "relaunch", f"[{lab.servers(1)[0]}]"
     )
