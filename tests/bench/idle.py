@@ -74,11 +74,9 @@ def _ended_run(place: Site) -> Object:
     """The status of a failover that ran here."""
     name = application(1)
     place.apply(*surroundings(), plan(name, name))
-    until(f"plan {name} is Ready", lambda: ready(place.get("rp", name)))
+    place.await_ready(name)
     place.apply(execution(name, name))
-    until(f"{name} ends", lambda: place.get("drx", name).get("status", {}).get("completionTime"))
-    found: Object = place.get("drx", name)["status"]
-    return found
+    return place.await_end(name)
 
 
 async def _fill(place: Site, status: Object) -> None:
