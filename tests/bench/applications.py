@@ -8,7 +8,8 @@ from testbed import Object
 
 from leeward_sandbox.aws.estates.model import Estate
 
-NAMESPACE = "bench"
+NAMESPACE = "orders"
+"""One in which the sandbox's approvers have their rights."""
 ACCOUNT = "111111111111"
 _TAGS = {
     "Customer": "CustomerA",

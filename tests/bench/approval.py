@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from applications import application, estate, execution, plan, ready, surroundings
+from applications import application, estate, execution, plan, surroundings
 from table import Figure, percentile, progress
 from testbed import Object, Site, site, until
 
@@ -31,13 +31,13 @@ def figures() -> list[Figure]:
 
 def _one(place: Site, name: str) -> float:
     """Seconds for one gate."""
-    until(f"plan {name} is Ready", lambda: ready(place.get("rp", name)))
+    place.await_ready(name)
     place.apply(execution(name, name))
     until(f"{name} waits", lambda: _asked(place.get("drx", name)))
     since = place.control.last_seq()
     note = f"leeward.dev/approve-wave-all={APPROVER}: go"
     place.kubectl("annotate", "drx", name, note, user="approver-a")
-    until(f"{name} is over", lambda: place.get("drx", name)["status"].get("completionTime"))
+    place.await_end(name)
     (written,) = (w.at for w in place.writes() if w.name == name and w.user == APPROVER)
     first = next(c for c in place.control.calls(since=since, mutating=True))
     took = (datetime.fromisoformat(first["at"]) - written).total_seconds()

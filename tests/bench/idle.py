@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from applications import NAMESPACE, application, estate, execution, plan, ready, surroundings
+from kubernetes.aio import client, config
 from table import Figure, progress
 from testbed import Object, Site, Usage, site, until
 
@@ -26,8 +26,8 @@ PLANS = 500
 EXECUTIONS = 5000
 APPLICATIONS = 20
 SECONDS = 60.0
-WINDOWS = 5
-"""How many windows of SECONDS: together as long as the plans' interval of discovery."""
+WINDOWS = 3
+"""How many windows of SECONDS, one after the other."""
 SCALE = 600.0
 SETTINGS = {
     "LEEWARD_POLL_INTERVAL": "15",
@@ -74,11 +74,9 @@ def _ended_run(place: Site) -> Object:
     """The status of a failover that ran here."""
     name = application(1)
     place.apply(*surroundings(), plan(name, name))
-    until(f"plan {name} is Ready", lambda: ready(place.get("rp", name)))
+    place.await_ready(name)
     place.apply(execution(name, name))
-    until(f"{name} ends", lambda: place.get("drx", name).get("status", {}).get("completionTime"))
-    found: Object = place.get("drx", name)["status"]
-    return found
+    return place.await_end(name)
 
 
 async def _fill(place: Site, status: Object) -> None:
@@ -108,8 +106,9 @@ async def _fill(place: Site, status: Object) -> None:
 
 
 async def _connect(kubeconfig: Path) -> Kube:
-    os.environ["KUBECONFIG"] = str(kubeconfig)
-    return await Kube.connect()
+    configuration = client.Configuration()
+    await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+    return Kube(configuration)
 
 
 async def _each(make: Callable[[T], Awaitable[None]], items: Iterable[T]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from typing import Any
 
 import calls as aws_calls
 import yaml
-from applications import ready
 from recovery import Recovery, bound, losses, recovery
 from table import Figure, progress
-from testbed import OPERATOR_USER, Object, Site, Usage, Write, until
+from testbed import OPERATOR_USER, Object, Site, Usage, Write
 from transitions import watching
 
 from leeward_sandbox.stack import examples
@@ -64,7 +62,7 @@ def run(site: Site, bodies: Sequence[Object]) -> Run:
     plan_of = {body["metadata"]["name"]: body["spec"]["planRef"]["name"] for body in executions}
     site.apply(*(body for body in bodies if body["kind"] != "DRExecution"))
     for plan in plan_of.values():
-        until(f"plan {plan} is Ready", lambda plan=plan: ready(site.get("rp", plan)))
+        site.await_ready(plan)
     progress(f"plans ready, operator {site.usage().rss:.0f} MiB; failover of the estate begins")
     since, before = site.control.last_seq(), site.usage()
     with watching(site) as watch:
@@ -85,13 +83,7 @@ def run(site: Site, bodies: Sequence[Object]) -> Run:
 
 
 def _end(site: Site, name: str) -> datetime:
-    def ended() -> Object | None:
-        status: Object = json.loads(
-            site.kubectl("get", "drx", name, "-o", "jsonpath={.status}") or "{}"
-        )
-        return status if status.get("completionTime") else None
-
-    status: Object = until(f"{name} ends", ended)
+    status = site.await_end(name)
     if status["state"] != "Succeeded":
         raise RuntimeError(f"{name} is {status['state']}: {status.get('message')}")
     return site.virtual(datetime.fromisoformat(status["completionTime"]))

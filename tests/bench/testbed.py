@@ -30,7 +30,8 @@ Object = dict[str, Any]
 
 RECOVERY = "us-east-2"
 OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
-_PAUSE = 0.1
+_PAUSE = 0.25
+_PATIENCE = "40m"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -102,6 +103,17 @@ class Site:
         """All objects of a kind in the namespace."""
         found: list[Object] = json.loads(self.kubectl("get", kind, "-o", "json"))["items"]
         return found
+
+    def await_ready(self, plan: str) -> None:
+        """Wait until a plan is Ready. It is a watch: asking again and again would cost a core."""
+        self.kubectl("wait", f"rp/{plan}", "--for=condition=Ready", f"--timeout={_PATIENCE}")
+
+    def await_end(self, execution: str) -> Object:
+        """The status of an execution once it has its verdict."""
+        ended = "--for=jsonpath={.status.completionTime}"
+        self.kubectl("wait", f"drx/{execution}", ended, f"--timeout={_PATIENCE}")
+        status: Object = self.get("drx", execution)["status"]
+        return status
 
     def writes(self) -> list[Write]:
         """Successful writes to our objects so far, in order; dry runs are none."""
