@@ -176,7 +176,8 @@ def glass_breaker(lab: Any) -> Iterator[None]:
 
 @pytest.mark.usefixtures("glass_breaker")
 def test_with_the_glass_broken_one_person_opens_a_gate_that_needs_two(lab: Any) -> None:
-    lab.ready_plan(waves=GATED, approval={"required": 2, "approvers": {"users": [SECOND]}})
+    others = {"users": [SECOND, "approver-c@example.com"]}
+    lab.ready_plan(waves=GATED, approval={"required": 2, "approvers": others})
     name = lab.start()
     lab.until_gate(name, GATE)
     early = lab.annotate("drx", name, f"approve-{GATE}", APPROVER, check=False)

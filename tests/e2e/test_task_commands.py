@@ -211,6 +211,8 @@ def test_what_is_left_out_ahead_of_its_time_is_never_touched(lab: Any, halfway: 
 
 
 def test_a_server_is_launched_anew_kept_first_and_activated_again(lab: Any, halfway: str) -> None:
+    log = lab.stack.logs["operator"]
+    said_before = log.stat().st_size
     first, second = lab.servers(1)
     before = instances(lab)
     kept = {m["Ebs"]["VolumeId"] for m in machine(lab, before[first])["BlockDeviceMappings"]}
@@ -233,5 +235,6 @@ def test_a_server_is_launched_anew_kept_first_and_activated_again(lab: Any, half
     assert len(made) == len(kept)
     assert lab.launches() == Counter({first: 2, second: 1})
     assert resources(lab, halfway, "Activate")[first]["reference"] == after[first]
+    assert b"Traceback" not in log.read_bytes()[said_before:]
     ended = finish(lab, halfway)
     assert lab.reason(ended, "Succeeded") == "Succeeded"

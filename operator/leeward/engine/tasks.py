@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -132,7 +132,9 @@ class TaskRunner:
         task, intent = await journal.write_intent(
             self._c, turn.task, decision, decision.batch, observed
         )
-        return await self._act(turn, task, intent), timedelta(0)
+        # The adapter acts with the pre-states that were written just now.
+        step = replace(turn.step, pre_states=_pre_states(task.model.status))
+        return await self._act(replace(turn, step=step), task, intent), timedelta(0)
 
     async def _manual(
         self, run: Held[DRExecution], task: Held[DRTask], *, holding: bool, stopping: bool
@@ -205,7 +207,7 @@ class TaskRunner:
             source_region=spec.source_region,
             targets=tuple(Target(r.id, r.arn, r.name, dict(r.attributes)) for r in spec.resources),
             calls=journal.calls_of(status, actions),
-            pre_states={p.id: p.value for p in status.pre_states},
+            pre_states=_pre_states(status),
             relaunch=relaunched(status, stopping=stopping),
             settings=_settings(spec),
             tags={
@@ -296,6 +298,10 @@ class TaskRunner:
             known.get(r.id) or failed(r.id, reason, message) for r in task.model.spec.resources
         )
         return await self._record(task, StepDecision(resources, "Failed", message[:1024]))
+
+
+def _pre_states(status: DRTaskStatus) -> dict[str, str]:
+    return {p.id: p.value for p in status.pre_states}
 
 
 def _settings(spec: DRTaskSpec) -> dict[str, object]:
