@@ -64,8 +64,8 @@ def given_up(**fields: Any) -> Any:
 @pytest.mark.parametrize(
     ("fields", "over"),
     [
-        ({"since": timedelta(seconds=120)}, False),
-        ({"since": timedelta(seconds=121)}, True),
+        ({"since": timedelta(seconds=119)}, False),
+        ({"since": timedelta(seconds=120)}, True),
         ({"state": "Failed"}, True),
         ({"state": "Retry", "since": timedelta(hours=1)}, False),
         ({"state": "NotStarted"}, False),
@@ -78,6 +78,13 @@ def test_fencing_is_given_up_when_it_failed_or_its_time_is_over(
     fields: dict[str, Any], over: bool
 ) -> None:
     assert (given_up(**fields) is not None) == over
+
+
+def test_a_run_looks_again_when_the_time_for_fencing_is_over() -> None:
+    assert fencing.time_left(task(since=timedelta(seconds=100)), NOW) == timedelta(seconds=20)
+    assert fencing.time_left(task(since=timedelta(seconds=200)), NOW) == timedelta(0)
+    for other in (task(state="Complete"), task("Instantiate")):
+        assert fencing.time_left(other, NOW) == timedelta.max
 
 
 def test_what_was_fenced_stays_proved_and_the_rest_becomes_a_duty_that_says_why() -> None:

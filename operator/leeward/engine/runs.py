@@ -135,7 +135,10 @@ class RunReconciler:
         run = await self._refreshed(run)
         run = await self._write(run, tasks, outcome)
         remind = await self._notifier.after_pass(run, tasks)
-        return min(d for d in (delay, rest, remind) if d is not None).total_seconds()
+        waits = [d for d in (delay, rest, remind) if d is not None]
+        if fencing.unplanned(run.model):
+            waits += [fencing.time_left(t.model, self._c.now()) for t in tasks]
+        return min(waits).total_seconds()
 
     async def settle(self, grace: float) -> None:
         """Let what runs in the background end, for `grace` seconds at most."""

@@ -8,7 +8,7 @@ never holds the run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from leeward.api.conditions import Reason
@@ -38,7 +38,7 @@ def given_up(task: DRTask, now: datetime) -> DRTaskStatus | None:
     spec, status = task.spec, task.status
     if spec.recovery_phase != FENCE or status.state not in {"InProgress", "Failed"}:
         return None
-    if status.state == "InProgress" and not _late(task, now):
+    if status.state == "InProgress" and time_left(task, now) > timedelta(0):
         return None
     known = {r.id: r for r in status.resources}
     resources = [
@@ -54,9 +54,12 @@ def given_up(task: DRTask, now: datetime) -> DRTaskStatus | None:
     return status.model_copy(update=update)
 
 
-def _late(task: DRTask, now: datetime) -> bool:
+def time_left(task: DRTask, now: datetime) -> timedelta:
+    """How long an Unplanned run still tries to fence; endless for what is no such task."""
     started, limit = task.status.start_time, task.spec.fence_limit
-    return bool(started and limit) and now - parse_time(started or "") > parse(limit or "")
+    if task.status.state != "InProgress" or not started or not limit:
+        return timedelta.max
+    return max(parse_time(started) + parse(limit) - now, timedelta(0))
 
 
 def _deferred(resource: TaskResourceStatus, task: DRTask) -> TaskResourceStatus:
