@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 from harness import proof
-from harness.bench import Bench
+from harness.bench import ALL, Bench
 from harness.boundaries import Boundary, listed, sample
 from harness.interruptions import kill_at, play
 from harness.report import Report
@@ -21,7 +21,6 @@ from harness.runs import KINDS, Run
 
 log = logging.getLogger(__name__)
 
-ALL: Final = os.environ.get("LEEWARD_TEST_BOUNDARIES", "") == "all"
 SEED: Final = int(os.environ.get("LEEWARD_TEST_SEED", "20260301"))
 SAMPLE: Final = 10
 PINNED: Final = (

@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import pytest
 from harness import proof
-from harness.bench import Bench
+from harness.bench import ALL, Bench
 from harness.boundaries import call_of
 from harness.interruptions import Strike, fault, play
 from harness.runs import KINDS, Run
 
 from leeward_sandbox.cluster.proxy import Write
 
-OUTAGE: Final = 60.0 if os.environ.get("LEEWARD_TEST_BOUNDARIES", "") == "all" else 10.0
+OUTAGE: Final = 60.0 if ALL else 10.0
 """Seconds for which the API server is away: longer than the Lease."""
 SHORT_LEASE: Final = {"LEEWARD_LEASE_DURATION": "5"}
 ATTEMPTS: Final = 3

@@ -31,7 +31,7 @@ Side = Literal["before", "after"]
 
 _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PATIENCE_SECONDS = 30.0
-_SHUTDOWN_SECONDS = 0.1
+_SHUTDOWN_SECONDS = 0.25
 # What belongs to one connection, and is not passed on to the next (RFC 9110, section 7.6.1).
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "host", "upgrade"})
 
@@ -122,7 +122,7 @@ class ApiProxy:
 
     def __exit__(self, *_: object) -> None:
         self._in_loop(self._move(on=False))
-        self._in_loop(self._open.aclose())
+        self._in_loop(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -211,6 +211,11 @@ class ApiProxy:
         await runner.setup()
         self._open.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, LOOPBACK, self._port, ssl_context=server).start()
+
+    async def _close(self) -> None:
+        await self._open.aclose()
+        # aiohttp's TLS connections end a moment after their session has.
+        await asyncio.sleep(_SHUTDOWN_SECONDS)
 
     async def _handle(
         self, session: aiohttp.ClientSession, request: web.BaseRequest

@@ -7,6 +7,7 @@ of its writes. AWS's clock runs so fast that hardly anything is waited for: a ru
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,9 @@ Object = dict[str, Any]
 NAMESPACE = "orders"
 PRIMARY, RECOVERY = "us-east-1", "us-east-2"
 ACCOUNTS = {f"crash-{n}": str(n) * 12 for n in range(1, 5)}
-APPLICATIONS = 320
+ALL = os.environ.get("LEEWARD_TEST_BOUNDARIES", "") == "all"
+"""Whether a run is made for each boundary, not only for a sample of them."""
+APPLICATIONS = 480 if ALL else 80
 """As many runs as one session can have."""
 SCALE = 3600.0
 """A launch of nine minutes takes 0.15 s."""
