@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_WIDTH = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,10 @@ def show(title: str, figures: Sequence[Figure]) -> None:
     """Print the figures of one part."""
     sys.stdout.write(f"\n{title}\n")
     for figure in figures:
-        goal = f"goal {figure.goal}" if figure.goal else ""
-        sys.stdout.write(f"  {figure.name:<52}{figure.value:>10}  {goal:<12}{figure.note}\n")
+        goal = f"  goal {figure.goal}" if figure.goal else ""
+        sys.stdout.write(f"  {figure.name:<54}{figure.value:>10}{goal}\n")
+        for line in textwrap.wrap(figure.note, _WIDTH):
+            sys.stdout.write(f"      {line}\n")
     sys.stdout.flush()
 
 
@@ -38,9 +42,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` of the values lie; nearest rank, the largest for 1."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def spread(values: Sequence[float], unit: str = "") -> str:
-    """Median and extremes."""
-    middle = statistics.median(values)
-    return f"median {middle:.3g}{unit} ({min(values):.3g} to {max(values):.3g}, n={len(values)})"
