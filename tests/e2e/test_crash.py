@@ -6,14 +6,19 @@ the call. The moments between one write or call and the next are in tests/crash.
 
 from __future__ import annotations
 
+import json
+import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 ACCOUNT_A, ACCOUNT_B = "111111111111", "222222222222"
 APPROVER = "approver-a@example.com"
+OPERATOR = "system:serviceaccount:leeward-system:leeward"
 SHORT_LEASE, LONG_LEASE = {"LEEWARD_LEASE_DURATION": "5"}, {"LEEWARD_LEASE_DURATION": "60"}
 ONE_WAVE: dict[str, Any] = {"accounts": [{"name": "east-a"}], "waves": [{"name": "data"}]}
 SCALE = 240.0
@@ -98,6 +103,56 @@ def assert_counted_once(lab: Any, name: str) -> None:
     assert [c["key"] for c in run["status"]["commands"]] == ["leeward.dev/approve-wave-web"]
     assert "accepting" not in run["status"]
     assert "leeward.dev/approve-wave-web" not in run["metadata"]["annotations"]
+
+
+class Progress:
+    """The operator's writes to a run's objects, from the API server's audit log."""
+
+    def __init__(self, lab: Any, name: str) -> None:
+        self._log: Path = lab.stack.cluster.audit_log
+        self._name = name
+        self._read = 0
+        self._writes = 0
+        self._ended = False
+
+    def goes_on_for(self, writes: int) -> bool:
+        """Wait for that many more; False when the run has ended before."""
+        wanted, end = self._writes + writes, time.monotonic() + PATIENCE
+        while self._writes < wanted and not self._ended:
+            assert time.monotonic() < end, f"{self._name} does not go on"
+            time.sleep(0.01)
+            self._look()
+        return not self._ended
+
+    def _look(self) -> None:
+        with self._log.open("rb") as log:
+            log.seek(self._read)
+            lines = log.read().splitlines(keepends=True)
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break  # it is being written
+            self._read += len(line)
+            self._take(json.loads(line))
+
+    def _take(self, event: Any) -> None:
+        subject = event.get("objectRef", {})
+        mine = str(subject.get("name", "")).startswith(self._name)
+        if event["user"]["username"] != OPERATOR or not mine:
+            return
+        if event["verb"] in {"create", "update", "patch"} and event["responseStatus"]["code"] < 300:
+            self._writes += 1
+            # The label that says that a task is live comes off when the run has ended.
+            self._ended |= event["verb"] == "patch" and subject["resource"] == "drtasks"
+
+
+def assert_released(lab: Any, name: str) -> None:
+    """The plan is free for another run, and knows of this one and where it left the estate."""
+    plan = lab.until(
+        "the plan is free",
+        lambda: "activeExecution" not in (p := lab.get("rp", lab.application))["status"] and p,
+    )
+    assert [h["name"] for h in plan["status"]["history"]] == [name]
+    assert plan["status"]["location"] == "Recovery"
 
 
 def epoch(lab: Any, name: str) -> int:
@@ -191,6 +246,21 @@ def test_a_launch_of_a_dead_operator_may_arrive_after_its_successor_began(
     assert not asked(lab)
     lab.control.release(rule)
     assert_done_once(lab, name)
+
+
+def test_a_run_survives_a_dozen_kills_at_any_moment(lab: Any) -> None:
+    lab.ready_plan(waves=[{"name": "data"}, {"name": "web"}])
+    name = lab.start()
+    moments, kills = random.Random(20260301), 0
+    progress = Progress(lab, name)
+    while kills < 12 and progress.goes_on_for(moments.randint(2, 14)):
+        lab.stack.kill_operator()
+        lab.stack.start_operator()
+        kills += 1
+    assert kills >= 6
+    run = assert_done_once(lab, name, 1, 2)
+    assert run["status"]["epoch"] >= kills  # the last one may find the run ended
+    assert_released(lab, name)
 
 
 # --- leadership changes hands
