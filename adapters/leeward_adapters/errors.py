@@ -5,6 +5,7 @@ Codes are compared as strings, because any operation can answer with codes that 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,24 +52,18 @@ THROTTLES: Final = frozenset(
         "KMSThrottling",
     }
 )
-QUOTAS: Final = frozenset(
-    {
-        "ServiceQuotaExceededException",
-        "LimitExceededException",
-        "VcpuLimitExceeded",
-        "AutomationExecutionLimitExceededException",
-    }
+QUOTAS: Final = re.compile(
+    r"\w*(Quota|Limit)Exceeded(Exception|Fault)?"
+    r"|Insufficient\w*Capacity(Exception|Fault)?"
+    r"|TooManyRequests"  # EFS: throughput may be changed once a day
 )
-CONFLICTS: Final = frozenset(
-    {
-        "ConflictException",
-        "ResourceInUseException",
-        "IncorrectInstanceState",
-        "IncorrectState",
-        "ScalingActivityInProgress",
-        "ResourceContention",
-    }
+"""A limit, also of what AWS has to give. botocore takes LimitExceededException for throttling."""
+CONFLICTS: Final = re.compile(
+    r"Invalid\w*State(Exception|Fault)?|Incorrect\w*State|\w*InProgress(Exception|Fault)?"
+    r"|ConflictException|ResourceInUse(Exception|Fault)?|ResourceContention"
 )
+"""The resource is busy, or in another state than the call wants. The wire's codes drop `Fault` for
+some services and keep it for others."""
 DENIALS: Final = frozenset(
     {
         "AccessDenied",
@@ -115,9 +110,9 @@ def _of_client_error(error: ClientError) -> Fault:
         return Fault(ErrorClass.TRANSIENT, code, message, after)
     if code in EXPIRED:
         return Fault(ErrorClass.TRANSIENT, code, message)
-    if code in QUOTAS:
+    if QUOTAS.fullmatch(code):
         return Fault(ErrorClass.QUOTA, code, message)
-    if code in CONFLICTS:
+    if CONFLICTS.fullmatch(code):
         return Fault(ErrorClass.CONFLICT, code, message)
     if code in DENIALS:
         return Fault(ErrorClass.DENIED, code, message)
