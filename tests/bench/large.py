@@ -16,7 +16,7 @@ from leeward_sandbox.aws.estates import load
 from leeward_sandbox.aws.estates.model import Estate
 
 TIMES = 10
-SCALE = 10.0
+SCALE = 30.0
 
 
 def estate(times: int) -> Estate:

@@ -9,6 +9,7 @@ sets how much faster AWS's clock runs than the wall's in `reference` and `trs-de
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -56,6 +57,8 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
 
 def main() -> int:
     """Run the parts that were asked for."""
+    # What was started is ended also when this process is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     asked = os.environ.get("BENCH") or ",".join(DEFAULT)
     wanted = list(PARTS) if asked == "all" else asked.split(",")
     if unknown := set(wanted) - PARTS.keys():

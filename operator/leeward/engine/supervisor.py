@@ -7,9 +7,11 @@ after which to run it again, or None when the object needs nothing more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
@@ -62,6 +64,7 @@ class Supervisor:
         needs: whether an object needs passes.
         resync: seconds between two lists.
         news: what of an object must differ from when it was last seen for it to be woken.
+        at_once: most passes at a time; None: no limit.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Supervisor:
         *,
         resync: float,
         news: Callable[[Object], object] = version,
+        at_once: int | None = None,
     ) -> None:
         self._kube = kube
         self._path = path
@@ -80,6 +84,9 @@ class Supervisor:
         self._needs = needs
         self._interval = resync
         self._news = news
+        self._room: AbstractAsyncContextManager[object] = (
+            asyncio.Semaphore(at_once) if at_once else contextlib.nullcontext()
+        )
         self._seen: dict[Key, object] = {}
         self._at_rest: dict[Key, object] = {}
         """Versions of objects that needed no pass when they were looked at."""
@@ -128,9 +135,12 @@ class Supervisor:
     async def _loop(self, key: Key) -> None:
         wake, failures = self._wakes[key], 0
         while not self._closing:
-            wake.clear()  # before the state is read: what happens later sets it again
             try:
-                delay = await self._run_pass(key)
+                async with self._room:
+                    if self._closing:
+                        break
+                    wake.clear()  # before the state is read: what happens later sets it again
+                    delay = await self._run_pass(key)
                 failures = 0
             except (ApiError, ApiUnavailable) as error:
                 failures += 1
@@ -177,6 +187,7 @@ class Supervisor:
             self._drop(gone)
         self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
         for key, body in listed.items():
+            await asyncio.sleep(0)  # looking at thousands takes seconds; the Lease is to be kept
             if whole or key in self._tasks or self._at_rest.get(key) == version(body):
                 self.notify(body)
             else:

@@ -8,6 +8,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import kopf
 from pydantic import ValidationError
@@ -27,7 +28,7 @@ from leeward.engine.objects import LIVE_LABEL, read_all
 from leeward.engine.plans import PlanReconciler
 from leeward.engine.pool import Pool
 from leeward.engine.runs import RunReconciler, needs_passes
-from leeward.engine.supervisor import Pass, Supervisor, asked, version
+from leeward.engine.supervisor import Pass, Supervisor, asked
 from leeward.handlers.health import Health
 from leeward.handlers.wakeups import Supervisors, kopf_settings, registry_of
 from leeward.settings import Settings
@@ -35,6 +36,8 @@ from leeward_adapters.aws import Aws
 
 log = logging.getLogger(__name__)
 USAGE_EXIT = 2
+PLANS = 8
+"""Plans that are looked at at a time: hundreds at once, after a start, would starve the Lease."""
 GRACE = 20.0
 """Seconds for running passes to end on SIGTERM; calls to AWS in flight are waited for."""
 
@@ -147,13 +150,13 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
         plural: str,
         run_pass: Pass,
         needs: Callable[[Object], bool],
-        news: Callable[[Object], object] = version,
+        **options: Any,
     ) -> Supervisor:
-        return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync, news=news)
+        return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync, **options)
 
     return Supervisors(
-        runs=make(DRExecution.PLURAL, runs.run, needs_passes, asked),
-        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True),
+        runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked),
+        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, at_once=PLANS),
         accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
     )
 
