@@ -26,7 +26,7 @@ PLANS = 500
 EXECUTIONS = 5000
 APPLICATIONS = 20
 SECONDS = 60.0
-WINDOWS = 3
+WINDOWS = 2
 """How many windows of SECONDS, one after the other."""
 SCALE = 600.0
 SETTINGS = {
