@@ -1,4 +1,4 @@
-"""AWS calls in threads of our own: bounded, one act at a time per account and Region.
+"""AWS calls in threads of our own: bounded, and ordered where they count against quotas.
 
 kopf's pool is small and shared; a thread here is held for one call's time-outs at most, because
 adapters never wait.
@@ -29,7 +29,7 @@ class Pool:
         return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
     def queue(self, account_id: str, region: str) -> asyncio.Lock:
-        """The lock that orders what is asked of one account in one Region.
+        """The lock that orders what counts against the quotas of one account in one Region.
 
         It spans looking and acting, so that two tasks never count the same free quota.
         """

@@ -103,8 +103,10 @@ class TaskRunner:
         actions = actions_of(adapter)
         step = self._step(run.model, task.model, actions, stopping=stopping)
         turn = _Turn(run, task, adapter, actions, scope, step, holding, stopping)
-        async with self._c.pool.queue(spec.account_id, spec.region):
+        try:
             return await self._pass(turn)
+        except _AWS_ERRORS as error:
+            return await self._unseen(turn, classify(error))
 
     async def _begin(
         self, task: Held[DRTask], left_out: Sequence[TaskResourceStatus]
@@ -122,11 +124,23 @@ class TaskRunner:
         return await put_status(self._c.kube, task, compose_task(task.model, changed, now))
 
     async def _pass(self, turn: _Turn) -> tuple[Held[DRTask], timedelta]:
-        try:
-            observed = await self._observe(turn)
-        except _AWS_ERRORS as error:
-            return await self._unseen(turn, classify(error))
+        """Look, decide, and carry the decision out.
+
+        What is not repeatable counts against quotas: it is looked at once more where no other task
+        of the account and Region acts between the look and the act.
+        """
+        observed = await self._observe(turn)
         decision = decide(self._given(turn, observed))
+        if decision.batch is None or turn.actions[decision.batch.action].repeatable:
+            return await self._carried_out(turn, observed, decision)
+        spec = turn.task.model.spec
+        async with self._c.pool.queue(spec.account_id, spec.region):
+            observed = await self._observe(turn)
+            return await self._carried_out(turn, observed, decide(self._given(turn, observed)))
+
+    async def _carried_out(
+        self, turn: _Turn, observed: Observed, decision: StepDecision
+    ) -> tuple[Held[DRTask], timedelta]:
         if decision.batch is None or await self._steered(turn.run):
             return await self._record(turn.task, decision), decision.delay
         task, intent = await journal.write_intent(
@@ -177,13 +191,16 @@ class TaskRunner:
         )  # fmt: skip
 
     async def _observe(self, turn: _Turn) -> Observed:
-        """What AWS shows, with the proof for everything that it calls done."""
-        if needs_no_look(turn.task.model.spec):
+        """What AWS shows of all that is not at its end, with the proof for what it calls done."""
+        ended = {r.id for r in turn.task.model.status.resources if r.state in FINAL_STATES}
+        targets = tuple(t for t in turn.step.targets if t.id not in ended)
+        if needs_no_look(turn.task.model.spec) or not targets:
             return Observed({})
-        observed = await self._c.pool.run(turn.adapter.observe, turn.scope, turn.step)
+        step = replace(turn.step, targets=targets)
+        observed = await self._c.pool.run(turn.adapter.observe, turn.scope, step)
         if not any(s.state is State.DONE for s in observed.targets.values()):
             return observed
-        proved = await self._c.pool.run(turn.adapter.verify, turn.scope, turn.step)
+        proved = await self._c.pool.run(turn.adapter.verify, turn.scope, step)
         merged = {
             target: proved.targets.get(target, _UNPROVED) if seen.state is State.DONE else seen
             for target, seen in observed.targets.items()
