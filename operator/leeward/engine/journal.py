@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 
 from leeward.api.task import DRTask, DRTaskStatus, Intent, PreState
 from leeward.engine.context import Context
-from leeward.engine.kube import ApiError
+from leeward.engine.kube import ApiError, ApiUnavailable
 from leeward.engine.objects import Held, put_status, read
 from leeward.planning.record import compose_task
 from leeward.planning.step import Batch, StepDecision
@@ -17,6 +18,8 @@ from leeward_adapters.errors import Fault
 
 _CALLS = uuid.UUID("6f0f2b5e-2c0b-5d0a-9d4e-6b1f5a1c7e10")
 """Namespace of the ids of batches: the same batch has the same id after a crash."""
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between the tries to record an answer; shorter together than a Lease lasts."""
 
 
 def decided(status: DRTaskStatus, decision: StepDecision) -> DRTaskStatus:
@@ -70,7 +73,26 @@ async def write_intent(
 async def write_answer(
     context: Context, task: Held[DRTask], intent: Intent, update: Mapping[str, str]
 ) -> Held[DRTask]:
-    """Record AWS's answer to an intent, whoever annotated the task meanwhile."""
+    """Record AWS's answer to an intent, whoever annotated the task meanwhile.
+
+    An API server that is away for a moment is asked again: what it is not told stays in doubt in
+    the journal, and has to be looked up.
+    """
+    for pause in _PAUSES:
+        try:
+            return await _answered(context, task, intent, update)
+        except ApiUnavailable:
+            await asyncio.sleep(pause)
+        except ApiError as error:
+            if error.status < 500 and error.status != 429:
+                raise
+            await asyncio.sleep(pause)
+    return await _answered(context, task, intent, update)
+
+
+async def _answered(
+    context: Context, task: Held[DRTask], intent: Intent, update: Mapping[str, str]
+) -> Held[DRTask]:
     while True:
         status = task.model.status
         journal = [
