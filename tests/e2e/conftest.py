@@ -28,7 +28,7 @@ from leeward_sandbox.stack import Stack
 Object = dict[str, Any]
 
 NAMESPACE = "orders"
-APPLICATIONS = 80
+APPLICATIONS = 140
 ACCOUNTS = {"east-a": "111111111111", "east-b": "222222222222"}
 ZONE = "e2e.example.com"
 """Public zone of the first account: www.APPLICATION is a CNAME to the primary Region."""
