@@ -76,6 +76,10 @@ def verify(scope: Scope, step: Step) -> Observed:
     ids = [i.id for i in chosen.values() if i is not None] if network else []
     machines = ec2.describe(scope.client("ec2"), ids) if ids else {}
     proved = {s: _proved(scope, observed.targets[s], chosen[s], network, machines) for s in done}
+    if step.drill:
+        # No drill launches over what was recovered for real, so that came after it.
+        real = {s: drs_instances.production(found[s]) for s in done if chosen[s] is None}
+        proved |= {s: _replaced(scope, s, i) for s, i in real.items() if i is not None}
     return Observed({**observed.targets, **proved}, observed.capacity, observed.capacity_reason)
 
 
@@ -235,6 +239,16 @@ def _proof(
     if part is None:
         return drs_instances.production(instances)
     return next((i for i in instances if i.job == part.job and i.drill == step.drill), None)
+
+
+def _replaced(scope: Scope, server: str, instance: RecoveryInstance) -> Seen:
+    return Seen(
+        State.FAILED,
+        reason="Replaced",
+        message=f"the drill instance of {server} in {place(scope)} was replaced by {instance.id}, "
+        "which a recovery launched meanwhile: rehearse again once the estate is back",
+        reference=instance.id,
+    )
 
 
 def _proved(

@@ -324,3 +324,16 @@ def test_the_description_of_a_drill_version_fits_and_says_everything() -> None:
     assert len(version.description) <= 255
     assert version.same_as(DrillVersion.parse(described))
     assert DrillVersion.parse(described | {"VersionDescription": "made by hand"}) is None
+
+
+def test_a_drill_whose_instance_a_recovery_replaced_does_not_wait_for_it(
+    sandbox: Any, make_task: Any
+) -> None:
+    server, _ = sandbox.servers()
+    drill = make_task(sandbox, [server], operation="Test")
+    drill.run()
+    real = make_task(sandbox, [server]).run()[server]
+    seen = drill.adapter.verify(sandbox.scope(), drill.step).targets[server]
+    assert (seen.state, seen.reason) == (State.FAILED, "Replaced")
+    assert server in seen.message
+    assert real.reference in seen.message
