@@ -134,8 +134,8 @@ def test_a_client_cannot_choose_the_account_by_motos_header(
 
 
 def test_what_neither_moto_nor_the_sandbox_has_is_said_plainly(aws: Any) -> None:
-    with pytest.raises(ClientError, match=r"NotImplemented.*no ssm DescribeAutomationExecutions"):
-        aws.client("ssm").describe_automation_executions()
+    with pytest.raises(ClientError, match=r"NotImplemented.*no ssm DescribeInventoryDeletions"):
+        aws.client("ssm").describe_inventory_deletions()
     with pytest.raises(ClientError, match=r"NotImplemented.*no route53-recovery-cluster"):
         aws.client("route53-recovery-cluster").list_routing_controls()
 
