@@ -34,6 +34,7 @@ from leeward.engine.objects import (
     read_all,
 )
 from leeward.engine.previous import PreviousRuns
+from leeward.planning import region_pairs
 from leeward.planning.digests import digest
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
@@ -81,6 +82,8 @@ class Beginner:
         inventories = await inventories_of(self._c.kube, plan.model)
         elsewhere = await self._claims.held_elsewhere(execution, plan.model)
         previous = await self._claims.continued(execution)
+        for problem in region_pairs.problems(plan.model, self._c.settings.allowed_pairs):
+            return await self._refuse(run, "Failed", problem.reason, problem.message), 0
         if execution.spec.dry_run == "Plan":
             models = [i.model for i in inventories]
             ended = await end_dry_run(

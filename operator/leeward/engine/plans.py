@@ -38,7 +38,7 @@ from leeward.engine.objects import (
 )
 from leeward.engine.readiness import check
 from leeward.engine.supervisor import Key
-from leeward.planning import rules
+from leeward.planning import region_pairs, rules
 from leeward.planning.durations import parse
 from leeward.planning.inventory import PART, Found, by_account, chunks
 from leeward.planning.plan_status import assess
@@ -89,6 +89,7 @@ class PlanReconciler:
         if wait := self._not_due(key, signature, plan.model):
             return wait
         problems = rules.problems_of(plan.model, accounts)
+        problems += region_pairs.problems(plan.model, self._c.settings.allowed_pairs)
         inventories = await inventories_of(self._c.kube, plan.model)
         if not problems:
             looked = await self._look(plan.model, accounts, inventories)
