@@ -13,6 +13,7 @@ from leeward_adapters import (
     drs_servers,
     drs_templates,
     ec2,
+    ec2_capacity,
 )
 from leeward_adapters.base import (
     ActionTraits,
@@ -91,6 +92,7 @@ class Drs:
                 "ec2:DescribeLaunchTemplateVersions",
                 "servicequotas:GetServiceQuota",
             }
+            | ec2_capacity.PERMISSIONS
         ),
         # DRS launches with the caller's own rights, so most of these are for DRS's calls.
         "Instantiate": frozenset(
@@ -157,7 +159,7 @@ class Drs:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Replication, running jobs and existing recovery instances of the servers."""
+        """Replication, running jobs, recovery instances, and room in the recovery Region."""
         return drs_servers.readiness(scope, targets)
 
     def observe(self, scope: Scope, step: Step) -> Observed:
