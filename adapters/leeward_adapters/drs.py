@@ -14,6 +14,7 @@ from leeward_adapters import (
     drs_templates,
     ec2,
     ec2_capacity,
+    quotas,
 )
 from leeward_adapters.base import (
     ActionTraits,
@@ -90,9 +91,9 @@ class Drs:
                 "ec2:DescribeInstanceStatus",
                 "ec2:DescribeInstances",
                 "ec2:DescribeLaunchTemplateVersions",
-                "servicequotas:GetServiceQuota",
+                *ec2_capacity.PERMISSIONS,
+                *quotas.PERMISSIONS,
             }
-            | ec2_capacity.PERMISSIONS
         ),
         # DRS launches with the caller's own rights, so most of these are for DRS's calls.
         "Instantiate": frozenset(

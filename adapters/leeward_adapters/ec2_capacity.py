@@ -85,8 +85,10 @@ def default_versions(scope: Scope) -> Mapping[str, Mapping[str, Any]]:
     """
 
     def ask() -> dict[str, Mapping[str, Any]]:
-        pages = scope.client("ec2").get_paginator("describe_launch_template_versions").paginate(
-            Versions=["$Default"], PaginationConfig={"PageSize": 200}
+        pages = (
+            scope.client("ec2")
+            .get_paginator("describe_launch_template_versions")
+            .paginate(Versions=["$Default"], PaginationConfig={"PageSize": 200})
         )
         return {v["LaunchTemplateId"]: v for page in pages for v in page["LaunchTemplateVersions"]}
 
@@ -142,8 +144,10 @@ def running(scope: Scope) -> Counter[str]:
     """How many On-Demand instances run, by type (DescribeInstances)."""
 
     def ask() -> Counter[str]:
-        pages = scope.client("ec2").get_paginator("describe_instances").paginate(
-            Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}]
+        pages = (
+            scope.client("ec2")
+            .get_paginator("describe_instances")
+            .paginate(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
         )
         return Counter(
             instance["InstanceType"]
