@@ -110,9 +110,8 @@ def offered(scope: Scope, types: Iterable[str]) -> frozenset[tuple[str, str]]:
                 Filters=[{"Name": "instance-type", "Values": wanted[start : start + _FILTER]}],
             )
         )
-        return frozenset(
-            (o["InstanceType"], o["Location"]) for page in pages for o in page["InstanceTypeOfferings"]
-        )  # fmt: skip
+        found = (offer for page in pages for offer in page["InstanceTypeOfferings"])
+        return frozenset((offer["InstanceType"], offer["Location"]) for offer in found)
 
     return scope.cached(("ec2-offered", tuple(wanted)), _RARE, ask)
 

@@ -101,6 +101,21 @@ class ReadinessProblem(Model):
     """What is wrong and what to do."""
 
 
+class DependencyStatus(Model):
+    """What the last check of a dependency said."""
+
+    name: str = Field(max_length=63)
+    """Name of the dependency."""
+    type: str = Field(max_length=24)
+    """What kind of check it is."""
+    state: Literal["Holds", "Failed", "Unknown"]
+    """Unknown: nobody answered the check."""
+    message: Text = ""
+    """What was seen, where; of what does not hold, what to do."""
+    checked_at: Time | None = None
+    """When."""
+
+
 class HistoryEntry(Model):
     """An execution that ended."""
 
@@ -177,6 +192,10 @@ class RecoveryPlanStatus(Model):
         list[ReadinessProblem], Field(max_length=40, json_schema_extra=atomic())
     ] = []
     """What would hinder a recovery now."""
+    dependencies: Annotated[
+        list[DependencyStatus], Field(max_length=50, json_schema_extra=atomic())
+    ] = []
+    """What the plan depends on, as it was seen last."""
     discovered_at: Time | None = None
     """When the estate was last looked at."""
     inventory_digest: Annotated[str, Field(max_length=80)] | None = None

@@ -26,7 +26,7 @@ from leeward.api.plan_record import (
     RecoveryPlanStatus,
     TechnologyCount,
 )
-from leeward.planning import compliance, fencing, protection
+from leeward.planning import compliance, dependencies, fencing, protection
 from leeward.planning.digests import digest
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
@@ -77,6 +77,11 @@ class _Estate:
         return [account.name for account in self.accounts if account.discovered_at is None]
 
     @property
+    def lost(self) -> list[str]:
+        """Dependencies that do not hold, or of which nothing is known."""
+        return [d.name for d in dependencies.current(self.plan) if d.state != "Holds"]
+
+    @property
     def silent(self) -> list[str]:
         """Accounts that did not answer the last time."""
         return [account.name for account in self.accounts if account.problem]
@@ -123,6 +128,7 @@ def assess(
         accounts=list(estate.accounts),
         compliance=estate.compliance if heard else None,
         readiness=list(estate.readiness),
+        dependencies=dependencies.current(plan),
         discovered_at=max(heard, key=parse_time, default=None),
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,
@@ -232,6 +238,9 @@ def _reservations(estate: _Estate) -> list[str]:
         result.append(counted(blocking, "blocking finding"))
     if estate.silent:
         result.append(f"{counted(len(estate.silent), 'account')} silent")
+    if estate.lost:
+        many = "dependencies do" if len(estate.lost) > 1 else "dependency does"
+        result.append(f"{len(estate.lost)} {many} not hold")
     return result
 
 
@@ -252,7 +261,7 @@ def _ready(estate: _Estate) -> _Says:
     if _empty(estate):
         return _Says("False", Reason.NOTHING_SELECTED, summary)
     blocked = any(problem.severity == "Blocking" for problem in estate.readiness)
-    degraded = blocked or estate.silent
+    degraded = blocked or estate.silent or estate.lost
     return _Says("True", Reason.DEGRADED if degraded else Reason.READY, summary)
 
 

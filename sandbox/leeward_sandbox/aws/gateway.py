@@ -18,10 +18,10 @@ from moto.core.model import ServiceModel
 
 from leeward_sandbox.aws import parsing, protocol, validation
 from leeward_sandbox.aws.backend import AwsError, Backend, Call, Overlay, Settling, World
+from leeward_sandbox.aws.denials import Denials
 from leeward_sandbox.aws.faults import AnswerDropped, Faults
 from leeward_sandbox.aws.identity import Caller, Identities, Scope, scope_of
 from leeward_sandbox.aws.moto_host import MotoHost
-from leeward_sandbox.aws.policies import RolePolicies
 from leeward_sandbox.aws.record import Entry, Recorder, is_mutating, printable
 from leeward_sandbox.aws.routing import Operation, identify, service_model
 from leeward_sandbox.aws.wire import HttpRequest, HttpResponse
@@ -53,8 +53,7 @@ class Gateway:
         self.recorder = Recorder()
         self._identities = identities
         self._moto = MotoHost()
-        self._policies = RolePolicies(world)
-        self.backends.append(self._policies)
+        self._denials = Denials(world)
 
     def answer(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to `request`; None means that the connection is to be closed without one."""
@@ -165,7 +164,7 @@ class Gateway:
         with self.world.lock:
             # The call may have been held: its time is that of its effect.
             call = replace(call, now=self.world.clock.now())
-            self._policies.refuse_denied(call)
+            self._denials.check(call)
             for one in self.backends:
                 if isinstance(one, Settling):
                     one.settle(call.now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leeward_sandbox.aws.automation import AutomationBackend, AutomationTags
 from leeward_sandbox.aws.backend import Backend, Overlay, World
+from leeward_sandbox.aws.copies import DomainControllers, GlobalClusterMembers, TableReplicas
 from leeward_sandbox.aws.drs import DrsBackend, DrsSettings, Quotas
 from leeward_sandbox.aws.drs import quotas as drs_quotas
 from leeward_sandbox.aws.ec2_quotas import Ec2Quotas
@@ -43,6 +44,8 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
         LaunchTemplateVersions(world),
         DrsQuotas(_enforced(settings.quotas)),
         Ec2Quotas(_vcpus(estate)),
+        TableReplicas(),
+        GlobalClusterMembers(),
         SnsLimits(),
         EventLimits(),
         *(AutomationTags(backend) for backend in own if isinstance(backend, AutomationBackend)),
@@ -52,7 +55,11 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
 def gateway(world: World, estate: Estate | None = None) -> Gateway:
     """An AWS that holds the estate, or nothing."""
     identities = Identities()
-    own: list[Backend] = [StsBackend(world, identities), *backends(world, estate)]
+    own: list[Backend] = [
+        StsBackend(world, identities),
+        DomainControllers(world),
+        *backends(world, estate),
+    ]
     around = overlays(world, estate, own)
     if estate is not None:
         seed(estate, world, own)
