@@ -32,11 +32,12 @@ from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
 from leeward.planning.location import estate_location, wave_statuses
 from leeward.planning.problem import Problem
-from leeward.planning.readiness import readiness
+from leeward.planning.readiness import of_accounts, readiness
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip, counted, some
 
 _MOST_TECHNOLOGIES: Final = 60
+_MOST_PROBLEMS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,9 @@ def _estate(
         selected=selected,
         accounts=_accounts(plan, accounts, mine),
         compliance=compliance.report(plan.spec, found),
-        readiness=readiness(plan.spec, mine, selected),
+        readiness=[*of_accounts(plan.spec, accounts), *readiness(plan.spec, mine, selected)][
+            :_MOST_PROBLEMS
+        ],
         valid=valid,
         now=now,
     )
