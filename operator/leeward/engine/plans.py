@@ -37,7 +37,7 @@ from leeward.engine.objects import (
     put_status,
     read,
 )
-from leeward.engine.readiness import check
+from leeward.engine.readiness import check, rehearsal
 from leeward.engine.supervisor import Key
 from leeward.planning import rules
 from leeward.planning.durations import parse
@@ -178,7 +178,8 @@ class PlanReconciler:
         existing = {i.model.metadata.name: i for i in inventories}
         written: list[Held[RecoveryInventory]] = []
         for name, target in accounts.items():
-            resources = sorted_out.get(name, [])
+            rehearsed = await rehearsal(self._c, plan.model, target, sorted_out.get(name, []))
+            resources = rehearsed.resources
             findings = await self._findings(plan.model, target, resources, looked[name])
             listed = {r.id for r in resources}
             for part, some in enumerate(chunks(resources, PART) or [[]]):
@@ -190,6 +191,8 @@ class PlanReconciler:
                     if f.resource in ids or (part == 0 and f.resource not in listed)
                 ]  # fmt: skip
                 status = self._status(held.model, some, mine, looked[name])
+                if part == 0:
+                    status = status.model_copy(update={"quotas": rehearsed.quotas})
                 written.append(await put_status(self._c.kube, held, status))
         kept = {w.model.metadata.name for w in written}
         for name, inventory in existing.items():

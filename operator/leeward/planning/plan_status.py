@@ -26,7 +26,7 @@ from leeward.api.plan_record import (
     RecoveryPlanStatus,
     TechnologyCount,
 )
-from leeward.planning import compliance, dependencies, fencing, protection
+from leeward.planning import compliance, dependencies, drill, fencing, protection
 from leeward.planning.digests import digest
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
@@ -52,6 +52,7 @@ class _Estate:
     compliance: Compliance
     readiness: Sequence[ReadinessProblem]
     valid: Sequence[Problem]
+    changed: Sequence[str]
     now: datetime
 
     @property
@@ -134,6 +135,8 @@ def assess(
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,
         history=previous.history,
+        last_drill=previous.last_drill,
+        changed_since_drill=list(estate.changed),
         deferred_fence=previous.deferred_fence,
         unsupported=[clip(line, 256) for line in unsupported(plan)],
     )
@@ -160,6 +163,7 @@ def _estate(
             :_MOST_PROBLEMS
         ],
         valid=valid,
+        changed=drill.changes(plan, selected, mine),
         now=now,
     )
 
@@ -337,6 +341,17 @@ def _source_fenced(estate: _Estate) -> _Says | None:
     return _Says("True", Reason.FENCED, "nothing of the last failover is left to be fenced")
 
 
+def _drill_current(estate: _Estate) -> _Says:
+    last = estate.plan.status.last_drill
+    if last is None:
+        return _Says("False", Reason.NEVER_DRILLED, "no Test of the whole plan has passed yet")
+    what = f"{last.execution} of {last.completion_time}"
+    if estate.changed:
+        message = f"since drill {what}: {'; '.join(estate.changed)}"
+        return _Says("False", Reason.CHANGED_SINCE_DRILL, message)
+    return _Says("True", Reason.DRILL_PASSED, f"drill {what} passed, and nothing has changed")
+
+
 _GRAVITY: Final = (Reason.NOT_REPLICATING, Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN)
 
 _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
@@ -347,6 +362,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
     Type.COMPLIANT: _compliant,
     Type.PROTECTED: _protected,
     Type.SOURCE_FENCED: _source_fenced,
+    Type.DRILL_CURRENT: _drill_current,
 }
 
 
