@@ -16,6 +16,7 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 PREFIX = f"{GROUP}/"  # of our annotations, labels and finalizers
 FINALIZER = f"{GROUP}/run"
+BASE_REGION = f"{GROUP}/base-region"  # annotation of the Lease: whose STS gives role sessions
 OPERATOR_USER = "system:serviceaccount:leeward-system:leeward"
 
 

@@ -14,6 +14,7 @@ import kopf
 from pydantic import ValidationError
 
 from leeward.api.account import TargetAccount
+from leeward.api.common import BASE_REGION
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
@@ -74,8 +75,9 @@ async def _main(settings: Settings) -> None:
     identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
     now = SteadyClock()
     lease = Lease(
-        kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now
-    )
+        kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now,
+        annotations={BASE_REGION: settings.base_region},
+    )  # fmt: skip
     context = Context(
         kube=kube,
         lease=lease,
