@@ -85,7 +85,7 @@ class PlanReconciler:
         accounts = await accounts_of(self._c.kube, plan.model)
         signature = (
             plan.model.metadata.generation,
-            tuple(sorted((a.metadata.uid, a.metadata.generation) for a in accounts.values())),
+            tuple(sorted(_as_it_is(account) for account in accounts.values())),
             plan.model.status.active_execution is None,
         )
         if wait := self._not_due(key, signature, plan.model):
@@ -262,6 +262,12 @@ class PlanReconciler:
         }  # fmt: skip
         path = path_of(RecoveryInventory.PLURAL, metadata.namespace)
         return hold(RecoveryInventory, await self._c.kube.create(path, body))
+
+
+def _as_it_is(account: TargetAccount) -> tuple[str, int, str]:
+    """What a plan is looked at anew for: another spec of an account, or another verdict on it."""
+    ready = find(account.status.conditions, Type.READY)
+    return account.metadata.uid, account.metadata.generation, ready.status if ready else ""
 
 
 def _with_status(plan: RecoveryPlan, **looked: Sequence[object]) -> RecoveryPlan:

@@ -311,15 +311,15 @@ def _compliant(estate: _Estate) -> _Says:
 
 def _protected(estate: _Estate) -> _Says:
     spec, servers = estate.plan.spec, protection.servers(estate.selected)
-    if estate.undiscovered:
-        return _Says("Unknown", Reason.DISCOVERING, f"unheard: {some(estate.undiscovered)}")
-    if not servers:
-        return _Says("Unknown", Reason.NOTHING_REPLICATES, "the plan selects no DRS source server")
     if wrong := protection.shortcomings(spec, servers):
         # The gravest reason names the condition: no replication before lag, lag before doubt.
         gravest = min(wrong, key=lambda p: _GRAVITY.index(p.reason)).reason
         message = f"{len(wrong)} of {counted(len(servers), 'server')}: "
         return _Says("False", gravest, message + some([p.message for p in wrong]))
+    if estate.undiscovered:
+        return _Says("Unknown", Reason.DISCOVERING, f"unheard: {some(estate.undiscovered)}")
+    if not servers:
+        return _Says("Unknown", Reason.NOTHING_REPLICATES, "the plan selects no DRS source server")
     if old := protection.outdated(spec, estate.inventories, estate.now):
         return _Says("Unknown", Reason.INVENTORY_OLD, f"too long ago discovered: {some(old)}")
     return _Says("True", Reason.REPLICATING, f"{counted(len(servers), 'server')} replicating")
