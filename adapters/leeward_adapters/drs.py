@@ -13,6 +13,7 @@ from leeward_adapters import (
     drs_servers,
     drs_templates,
     ec2,
+    quotas,
 )
 from leeward_adapters.base import (
     ActionTraits,
@@ -89,7 +90,7 @@ class Drs:
                 "ec2:DescribeInstanceStatus",
                 "ec2:DescribeInstances",
                 "ec2:DescribeLaunchTemplateVersions",
-                "servicequotas:GetServiceQuota",
+                *quotas.PERMISSIONS,
             }
         ),
         # DRS launches with the caller's own rights, so most of these are for DRS's calls.

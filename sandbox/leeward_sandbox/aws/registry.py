@@ -9,6 +9,7 @@ from leeward_sandbox.aws.drs import quotas as drs_quotas
 from leeward_sandbox.aws.ec2_states import Ec2States
 from leeward_sandbox.aws.estates import Estate, seed
 from leeward_sandbox.aws.gateway import Gateway
+from leeward_sandbox.aws.iam_simulation import IamSimulation
 from leeward_sandbox.aws.identity import Identities
 from leeward_sandbox.aws.launch_templates import LaunchTemplateVersions
 from leeward_sandbox.aws.messaging import EventLimits, SnsLimits
@@ -50,7 +51,11 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
 def gateway(world: World, estate: Estate | None = None) -> Gateway:
     """An AWS that holds the estate, or nothing."""
     identities = Identities()
-    own: list[Backend] = [StsBackend(world, identities), *backends(world, estate)]
+    own: list[Backend] = [
+        StsBackend(world, identities),
+        IamSimulation(world),
+        *backends(world, estate),
+    ]
     around = overlays(world, estate, own)
     if estate is not None:
         seed(estate, world, own)

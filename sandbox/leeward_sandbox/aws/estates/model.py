@@ -33,6 +33,7 @@ READ_ACTIONS = (
     "ec2:Describe*",
     "ecs:Describe*",
     "ecs:List*",
+    "iam:SimulatePrincipalPolicy",
     "lambda:Get*",
     "lambda:List*",
     "rds:Describe*",
