@@ -64,8 +64,8 @@ def test_the_figures_are_those_of_aws_and_of_the_sandbox() -> None:
     healthy = ec2_states.STARTING + ec2_states.CHECKING
     assert healthy.total_seconds() == FIGURES["drs", "Activate"].seconds
     assert module.JOB_SERVERS == drs_jobs.BATCH == CHUNK
-    assert module.JOBS == quotas.DRS_JOBS.documented
-    assert module.SERVERS == quotas.DRS_SERVERS_IN_JOBS.documented
+    assert quotas.DRS_JOBS.documented == module.JOBS
+    assert quotas.DRS_SERVERS_IN_JOBS.documented == module.SERVERS
 
 
 @pytest.mark.parametrize(
