@@ -16,6 +16,8 @@ from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
 SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
+_PAGE: Final = 1000
+"""The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
@@ -36,7 +38,7 @@ def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     paginator = drs.get_paginator("describe_source_servers")
     for start in range(0, len(ids), 200):
         filters = {"sourceServerIDs": list(ids[start : start + 200])}
-        for page in paginator.paginate(filters=filters):
+        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
             found.update((server["sourceServerID"], server) for server in page.get("items", []))
     return found
 

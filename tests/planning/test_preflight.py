@@ -61,7 +61,7 @@ NOT_READY = {
         {
             "type": "Ready",
             "status": "False",
-            "reason": "AssumeRoleDenied",
+            "reason": "RoleNotUsable",
             "message": "role refused",
             "lastTransitionTime": "2026-03-01T00:00:00Z",
         }

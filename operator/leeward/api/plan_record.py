@@ -53,6 +53,8 @@ class AccountStatus(Model):
     """AWS account id."""
     resources: int = 0
     """Resources found there."""
+    technologies: Annotated[list[Line], Field(max_length=60, json_schema_extra=atomic())] = []
+    """Technologies of those that an execution would recover."""
     discovered_at: Time | None = None
     """When it last answered."""
     problem: Text | None = None

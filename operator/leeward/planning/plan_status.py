@@ -185,6 +185,14 @@ def _accounts(
                 name=ref.name,
                 account_id=account_id or next((i.spec.account_id for i in parts), ""),
                 resources=sum(len(i.status.resources) for i in parts),
+                technologies=sorted(
+                    {
+                        r.technology
+                        for i in parts
+                        for r in i.status.resources
+                        if r.verdict == "Selected"
+                    }
+                )[:_MOST_TECHNOLOGIES],
                 discovered_at=min(heard, key=parse_time, default=None),
                 problem=silent[0] if silent else None,
             )

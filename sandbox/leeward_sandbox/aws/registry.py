@@ -11,6 +11,7 @@ from leeward_sandbox.aws.ec2_quotas import Ec2Quotas
 from leeward_sandbox.aws.ec2_states import Ec2States
 from leeward_sandbox.aws.estates import Estate, seed
 from leeward_sandbox.aws.gateway import Gateway
+from leeward_sandbox.aws.iam_simulation import IamSimulation
 from leeward_sandbox.aws.identity import Identities
 from leeward_sandbox.aws.launch_templates import LaunchTemplateVersions
 from leeward_sandbox.aws.messaging import EventLimits, SnsLimits
@@ -57,6 +58,7 @@ def gateway(world: World, estate: Estate | None = None) -> Gateway:
     identities = Identities()
     own: list[Backend] = [
         StsBackend(world, identities),
+        IamSimulation(world),
         DomainControllers(world),
         *backends(world, estate),
     ]

@@ -15,10 +15,13 @@ RECOVERY_ACTIONS = (
     "drs:*",
     "ec2:*",
     "ecs:*",
+    "events:PutEvents",
     "iam:PassRole",
+    "kms:*",
     "lambda:*",
     "rds:*",
     "route53:ChangeResourceRecordSets",
+    "sns:Publish",
     "ssm:*",
 )
 
