@@ -420,6 +420,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "accountId": "111111111111",
             "resources": 1,
             "discoveredAt": "2026-03-01T01:58:00Z",
+            "missing": 0,
         },
         {
             "name": "second",
@@ -427,6 +428,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "resources": 1,
             "discoveredAt": "2026-03-01T01:50:00Z",
             "problem": "AccessDenied",
+            "missing": 0,
         },
     ]
     assert status.discovered_at == "2026-03-01T01:58:00Z"
