@@ -60,6 +60,8 @@ class Reason:
     """Every account answered the last discovery."""
     ACCOUNT_SILENT: Final = "AccountSilent"
     """An account did not answer; what it said before is kept."""
+    INVENTORY_SHRANK: Final = "InventoryShrank"
+    """Over 5 % of an account's resources vanished, and nobody is known to have deleted them."""
     TAGS_IN_ORDER: Final = "TagsInOrder"
     """No resource has a tag problem."""
     TAG_PROBLEMS: Final = "TagProblems"

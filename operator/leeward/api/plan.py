@@ -176,10 +176,10 @@ class Discovery(Model):
     interval: Duration = "5m"
     """How often it is looked at again."""
     providers: Annotated[
-        list[Literal["ResourceExplorer", "TaggingApi", "Describe"]],
-        Field(max_length=3, json_schema_extra=later("Resource Explorer and DRS are always used")),
+        list[Literal["ResourceExplorer", "TaggingApi", "Describe"]], Field(max_length=3)
     ] = []
-    """Where to look, in order of preference."""
+    """Whom to ask for tagged resources, in order of preference; the next one is asked for what the
+    one before did not cover. Empty: all three, in this order. DRS is always asked."""
 
 
 class Objectives(Model):

@@ -59,6 +59,24 @@ class AccountStatus(Model):
     """When it last answered."""
     problem: Text | None = None
     """Why it did not answer the last time."""
+    provider: Line | None = None
+    """Who listed its resources, and for which Regions: `ResourceExplorer`, `TaggingApi` or
+    `Describe`. Source servers always come from DRS."""
+    provider_reason: Text | None = None
+    """Why it was not the first provider alone."""
+    missing: int = 0
+    """Resources that AWS no longer shows, though nobody is known to have deleted them."""
+
+
+class GroupCount(Model):
+    """How many resources share one value."""
+
+    by: Literal["Wave", "Priority", "Strategy", "Application"]
+    """What they share."""
+    name: str = Field(max_length=256)
+    """The value; empty: none."""
+    count: int
+    """Resources that an execution would recover."""
 
 
 class ComplianceProblem(Model):
@@ -214,6 +232,9 @@ class RecoveryPlanStatus(Model):
         list[TechnologyCount], Field(max_length=60, json_schema_extra=atomic())
     ] = []
     """Per technology."""
+    groups: Annotated[list[GroupCount], Field(max_length=150, json_schema_extra=atomic())] = []
+    """What an execution would recover, by wave, priority, strategy and application; beyond 100
+    applications the smallest are counted together as `others`."""
     accounts: Annotated[list[AccountStatus], Field(max_length=50, json_schema_extra=atomic())] = []
     """Per account."""
     compliance: Compliance | None = None

@@ -38,8 +38,6 @@ from leeward_adapters.aws import Aws
 
 log = logging.getLogger(__name__)
 USAGE_EXIT = 2
-PLANS = 8
-"""Plans that are looked at at a time: hundreds at once, after a start, would starve the Lease."""
 GRACE = 20.0
 """Seconds for running passes to end on SIGTERM; calls to AWS in flight are waited for."""
 
@@ -162,7 +160,7 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
 
     return Supervisors(
         runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked),
-        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, at_once=PLANS),
+        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True),
         accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
     )
 

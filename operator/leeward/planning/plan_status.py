@@ -26,13 +26,14 @@ from leeward.api.plan_record import (
     RecoveryPlanStatus,
     TechnologyCount,
 )
-from leeward.planning import compliance, dependencies, drill, fencing, protection
+from leeward.planning import compliance, dependencies, drill, fencing, grouping, protection
 from leeward.planning.digests import digest
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
 from leeward.planning.location import estate_location, wave_statuses
 from leeward.planning.problem import Problem
 from leeward.planning.readiness import of_accounts, readiness
+from leeward.planning.taxonomy import TAXONOMY, Words
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip, counted, some
 
@@ -88,6 +89,11 @@ class _Estate:
         """Accounts that did not answer the last time."""
         return [account.name for account in self.accounts if account.problem]
 
+    @property
+    def missing(self) -> int:
+        """Resources that vanished without a known deletion."""
+        return sum(account.missing for account in self.accounts)
+
 
 @dataclass(frozen=True, slots=True)
 class _Says:
@@ -107,14 +113,15 @@ def assess(
     valid: Sequence[Problem],
     previous: RecoveryPlanStatus,
     adapters: frozenset[str],
+    words: Words = TAXONOMY,
 ) -> RecoveryPlanStatus:
     """The plan's status.
 
     `valid` is what `rules.problems_of` says; `adapters` are the technologies that this version can
-    recover. From `previous` come what runs wrote (history, active execution, `Recovery` as
-    location) and the times at which conditions last changed.
+    recover, `words` the values that tags may have. From `previous` come what runs wrote (history,
+    active execution, `Recovery` as location) and the times at which conditions last changed.
     """
-    estate = _estate(plan, accounts, inventories, valid, now)
+    estate = _estate(plan, accounts, inventories, valid, now, words)
     waves = wave_statuses(
         plan.spec, estate.selected, estate.numbers, previous, discovered=not estate.undiscovered
     )
@@ -127,6 +134,7 @@ def assess(
         resources=sum(wave.resources for wave in waves),
         waves=waves,
         technologies=_technologies(estate.found, adapters),
+        groups=grouping.groups(estate.selected, [w.name for w in plan.spec.waves], words),
         accounts=list(estate.accounts),
         compliance=estate.compliance if heard else None,
         readiness=list(estate.readiness),
@@ -148,6 +156,7 @@ def _estate(
     inventories: Sequence[RecoveryInventory],
     valid: Sequence[Problem],
     now: datetime,
+    words: Words,
 ) -> _Estate:
     mine = of_plan(plan, inventories)
     found = located(mine)
@@ -158,7 +167,7 @@ def _estate(
         found=found,
         selected=selected,
         accounts=_accounts(plan, accounts, mine),
-        compliance=compliance.report(plan.spec, found),
+        compliance=compliance.report(found, words),
         readiness=[*of_accounts(plan.spec, accounts), *readiness(plan.spec, mine, selected)][
             :_MOST_PROBLEMS
         ],
@@ -195,6 +204,9 @@ def _accounts(
                 )[:_MOST_TECHNOLOGIES],
                 discovered_at=min(heard, key=parse_time, default=None),
                 problem=silent[0] if silent else None,
+                provider=next((i.status.provider for i in parts), None),
+                provider_reason=next((i.status.provider_reason for i in parts), None),
+                missing=sum(bool(r.missing_since) for i in parts for r in i.status.resources),
             )
         )
     return result
@@ -242,6 +254,8 @@ def _reservations(estate: _Estate) -> list[str]:
     verdicts = Counter(found.resource.verdict for found in estate.found)
     if verdicts["Excluded"]:
         result.append(f"{verdicts['Excluded']} excluded by tags")
+    if verdicts["SharedElsewhere"]:
+        result.append(f"{verdicts['SharedElsewhere']} shared with applications elsewhere")
     if verdicts["NoWave"]:
         result.append(f"{verdicts['NoWave']} without a wave of the plan")
     missing = {r.resource.technology for r in estate.found if r.resource.verdict == "NoAdapter"}
@@ -256,6 +270,8 @@ def _reservations(estate: _Estate) -> list[str]:
     if estate.lost:
         many = "dependencies do" if len(estate.lost) > 1 else "dependency does"
         result.append(f"{len(estate.lost)} {many} not hold")
+    if estate.missing:
+        result.append(f"{estate.missing} vanished")
     return result
 
 
@@ -276,7 +292,7 @@ def _ready(estate: _Estate) -> _Says:
     if _empty(estate):
         return _Says("False", Reason.NOTHING_SELECTED, summary)
     blocked = any(problem.severity == "Blocking" for problem in estate.readiness)
-    degraded = blocked or estate.silent or estate.lost
+    degraded = blocked or estate.silent or estate.lost or estate.missing
     return _Says("True", Reason.DEGRADED if degraded else Reason.READY, summary)
 
 
@@ -302,6 +318,9 @@ def _discovered(estate: _Estate) -> _Says:
     if estate.undiscovered:
         message = f"not heard of yet: {some(estate.undiscovered)}"
         return _Says("Unknown", Reason.DISCOVERING, message)
+    if lost := [f"{a.missing} of {a.resources} of {a.name}" for a in estate.accounts if a.missing]:
+        message = f"vanished, and nobody is known to have deleted them: {some(lost)}"
+        return _Says("False", Reason.INVENTORY_SHRANK, message)
     number = counted(len(estate.found), "resource")
     accounts = counted(len(estate.accounts), "account")
     return _Says("True", Reason.DISCOVERED, f"{number} found in {accounts}")

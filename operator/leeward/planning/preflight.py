@@ -51,6 +51,7 @@ FAILED: Final[tuple[Check, ...]] = (
     run_checks.nothing_unsupported,
     estate_checks.inventory_complete,
     estate_checks.inventory_recent,
+    estate_checks.nothing_vanished,
     estate_checks.waves_still_exist,
     estate_checks.nothing_blocks,
     dependencies.hold,
