@@ -11,6 +11,7 @@ from leeward_adapters import (
     drs_launch,
     drs_relaunch,
     drs_servers,
+    drs_settings,
     drs_templates,
     ec2,
 )
@@ -89,6 +90,7 @@ class Drs:
                 "ec2:DescribeInstanceStatus",
                 "ec2:DescribeInstances",
                 "ec2:DescribeLaunchTemplateVersions",
+                "ec2:DescribeSubnets",
                 "servicequotas:GetServiceQuota",
             }
         ),
@@ -126,7 +128,6 @@ class Drs:
                 "ec2:DescribeLaunchTemplates",
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSnapshots",
-                "ec2:DescribeSubnets",
                 "ec2:DescribeVolumes",
                 "ec2:DetachVolume",
                 "ec2:ModifyInstanceAttribute",
@@ -157,8 +158,13 @@ class Drs:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Replication, running jobs and existing recovery instances of the servers."""
-        return drs_servers.readiness(scope, targets)
+        """Replication, jobs, recovery instances and launch settings of the servers."""
+        found = drs_servers.readiness(scope, targets)
+        blocked = {f.target for f in found if f.severity == "Blocking"}
+        if None in blocked:
+            return found
+        launchable = [target for target in targets if target.id not in blocked]
+        return [*found, *drs_settings.readiness(scope, launchable)]
 
     def observe(self, scope: Scope, step: Step) -> Observed:
         """What DRS and EC2 show of each server."""

@@ -20,6 +20,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.launch import ServerLaunch
 
 
 class InventoryResource(Model):
@@ -47,6 +48,8 @@ class InventoryResource(Model):
     """Wave that it belongs to."""
     problems: Annotated[list[Line], Field(max_length=10)] = []
     """What is wrong with its tags."""
+    launch: ServerLaunch | None = None
+    """Its launch settings, as the plan's layers come together."""
 
 
 class RecoveryInventorySpec(Model):

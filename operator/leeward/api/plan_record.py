@@ -14,6 +14,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.launch import LaunchStatus
 from leeward.api.run_times import WaveActual
 
 Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
@@ -156,7 +157,7 @@ class RecoveryPlanStatus(Model):
     observed_generation: int | None = None
     """Generation of the spec that this status speaks of."""
     conditions: Conditions = []
-    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected."""
+    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected and others."""
     summary: Line | None = None
     """One line for people."""
     location: Location = "Unknown"
@@ -185,6 +186,8 @@ class RecoveryPlanStatus(Model):
     """The live execution; there is at most one."""
     history: Annotated[list[HistoryEntry], Field(max_length=200, json_schema_extra=atomic())] = []
     """The last executions."""
+    launch: LaunchStatus | None = None
+    """Launch settings; absent for a plan without layers."""
     deferred_fence: Annotated[
         list[DeferredFence], Field(max_length=100, json_schema_extra=atomic())
     ] = []

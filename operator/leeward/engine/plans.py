@@ -21,12 +21,14 @@ from leeward.api.inventory import (
     RecoveryInventorySpec,
     RecoveryInventoryStatus,
 )
+from leeward.api.launch import LaunchStatus
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
 from leeward.engine.context import Context
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.fence_watch import FenceWatch
 from leeward.engine.kube import ApiError, path_of
+from leeward.engine.launch_layers import POLL, Layers, read_layers, refers, with_settings
 from leeward.engine.objects import (
     PLAN_LABEL,
     Held,
@@ -81,18 +83,21 @@ class PlanReconciler:
         if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
             return None
         accounts = await accounts_of(self._c.kube, plan.model)
+        layers = await read_layers(self._c.kube, plan.model)
         signature = (
             plan.model.metadata.generation,
             tuple(sorted((a.metadata.uid, a.metadata.generation) for a in accounts.values())),
             plan.model.status.active_execution is None,
+            layers.digest,
         )
         if wait := self._not_due(key, signature, plan.model):
-            return wait
+            return self._pause(plan.model, timedelta(seconds=wait)).total_seconds()
         problems = rules.problems_of(plan.model, accounts)
         inventories = await inventories_of(self._c.kube, plan.model)
+        launch = plan.model.status.launch
         if not problems:
             looked = await self._look(plan.model, accounts, inventories)
-            inventories = await self._write(plan, accounts, inventories, looked)
+            inventories, launch = await self._write(plan, accounts, inventories, looked, layers)
         duties = await self._fences.look(plan.model, accounts)
         fresh = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
         model = fresh.model
@@ -101,11 +106,12 @@ class PlanReconciler:
         status = assess(
             model, accounts, [i.model for i in inventories],
             now=self._c.now(), valid=problems, previous=model.status, adapters=registry.kinds(),
+            launch=launch,
         )  # fmt: skip
         await put_status(self._c.kube, fresh, status)
         await self._alarm(plan, status)
         self._looked[key.uid] = (signature, self._c.now())
-        return self._interval(plan.model).total_seconds()
+        return self._pause(plan.model, self._interval(plan.model)).total_seconds()
 
     async def _alarm(self, plan: Held[RecoveryPlan], after: RecoveryPlanStatus) -> None:
         """An event once the side that was left answers again with writers on it."""
@@ -120,6 +126,10 @@ class PlanReconciler:
             return parse(plan.spec.discovery.interval)
         except ValueError:
             return timedelta(minutes=5)  # the plan is invalid, which its status says
+
+    def _pause(self, plan: RecoveryPlan, due: timedelta) -> timedelta:
+        """Until the next pass, at which the estate is looked at only if it is due."""
+        return min(due, POLL) if refers(plan) else due
 
     def _not_due(self, key: Key, signature: object, plan: RecoveryPlan) -> float:
         """Seconds until the estate must be looked at again; zero: now."""
@@ -167,10 +177,14 @@ class PlanReconciler:
         accounts: Mapping[str, TargetAccount],
         inventories: Sequence[Held[RecoveryInventory]],
         looked: Mapping[str, _Looked],
-    ) -> list[Held[RecoveryInventory]]:
+        layers: Layers,
+    ) -> tuple[list[Held[RecoveryInventory]], LaunchStatus | None]:
         """The inventory objects as they are after this look, parts that are no more removed."""
         found = [f for one in looked.values() for f in one.found]
-        sorted_out = by_account(plan.model.spec, found, registry.kinds())
+        sorted_out = by_account(plan.model.spec, found, registry.kinds(), layers.tag_keys)
+        sorted_out, launch = await with_settings(
+            self._c, plan.model, layers, accounts, sorted_out, [i.model for i in inventories]
+        )
         existing = {i.model.metadata.name: i for i in inventories}
         written: list[Held[RecoveryInventory]] = []
         for name, target in accounts.items():
@@ -191,7 +205,7 @@ class PlanReconciler:
         for name, inventory in existing.items():
             if name not in kept:
                 await self._c.kube.delete(inventory.path, uid=inventory.model.metadata.uid)
-        return written
+        return written, launch
 
     async def _findings(
         self,

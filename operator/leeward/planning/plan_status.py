@@ -17,6 +17,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.common import Condition
 from leeward.api.conditions import Reason, Type, drop_condition, set_condition
 from leeward.api.inventory import RecoveryInventory
+from leeward.api.launch import LaunchStatus
 from leeward.api.marks import unsupported
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import (
@@ -30,6 +31,7 @@ from leeward.planning import compliance, fencing, protection
 from leeward.planning.digests import digest
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
+from leeward.planning.launch_estate import with_drift
 from leeward.planning.location import estate_location, wave_statuses
 from leeward.planning.problem import Problem
 from leeward.planning.readiness import readiness
@@ -52,6 +54,7 @@ class _Estate:
     readiness: Sequence[ReadinessProblem]
     valid: Sequence[Problem]
     now: datetime
+    launch: LaunchStatus | None
 
     @property
     def tasks(self) -> int:
@@ -100,14 +103,16 @@ def assess(
     valid: Sequence[Problem],
     previous: RecoveryPlanStatus,
     adapters: frozenset[str],
+    launch: LaunchStatus | None = None,
 ) -> RecoveryPlanStatus:
     """The plan's status.
 
     `valid` is what `rules.problems_of` says; `adapters` are the technologies that this version can
-    recover. From `previous` come what runs wrote (history, active execution, `Recovery` as
-    location) and the times at which conditions last changed.
+    recover; `launch` is the report on its launch settings. From `previous` come what runs wrote
+    (history, active execution, `Recovery` as location) and the times at which conditions last
+    changed.
     """
-    estate = _estate(plan, accounts, inventories, valid, now)
+    estate = _estate(plan, accounts, inventories, valid, now, launch)
     waves = wave_statuses(
         plan.spec, estate.selected, estate.numbers, previous, discovered=not estate.undiscovered
     )
@@ -127,6 +132,7 @@ def assess(
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,
         history=previous.history,
+        launch=estate.launch,
         deferred_fence=previous.deferred_fence,
         unsupported=[clip(line, 256) for line in unsupported(plan)],
     )
@@ -138,6 +144,7 @@ def _estate(
     inventories: Sequence[RecoveryInventory],
     valid: Sequence[Problem],
     now: datetime,
+    launch: LaunchStatus | None,
 ) -> _Estate:
     mine = of_plan(plan, inventories)
     found = located(mine)
@@ -152,6 +159,7 @@ def _estate(
         readiness=readiness(plan.spec, mine, selected),
         valid=valid,
         now=now,
+        launch=with_drift(launch, mine),
     )
 
 
@@ -195,8 +203,10 @@ def _technologies(found: Sequence[Located], adapters: frozenset[str]) -> list[Te
 
 def _digest(found: Sequence[Located]) -> str:
     """Of everything that decides what is recovered; not of lag, which never stands still."""
-    kept = ("id", "arn", "technology", "region", "tags", "verdict", "wave")
-    return digest([[r.account, {k: r.resource.to_api().get(k) for k in kept}] for r in found])
+    kept = frozenset({"id", "arn", "technology", "region", "tags", "verdict", "wave", "launch"})
+    return digest(
+        [[r.account, {k: v for k, v in r.resource.to_api().items() if k in kept}] for r in found]
+    )
 
 
 def _summary(estate: _Estate) -> str:
@@ -230,6 +240,8 @@ def _reservations(estate: _Estate) -> list[str]:
     blocking = sum(p.count for p in estate.readiness if p.severity == "Blocking")
     if blocking:
         result.append(counted(blocking, "blocking finding"))
+    if estate.launch and estate.launch.problem_count:
+        result.append(counted(estate.launch.problem_count, "problem") + " of launch settings")
     if estate.silent:
         result.append(f"{counted(len(estate.silent), 'account')} silent")
     return result
@@ -252,7 +264,7 @@ def _ready(estate: _Estate) -> _Says:
     if _empty(estate):
         return _Says("False", Reason.NOTHING_SELECTED, summary)
     blocked = any(problem.severity == "Blocking" for problem in estate.readiness)
-    degraded = blocked or estate.silent
+    degraded = blocked or estate.silent or (estate.launch and estate.launch.problem_count)
     return _Says("True", Reason.DEGRADED if degraded else Reason.READY, summary)
 
 
@@ -325,6 +337,20 @@ def _source_fenced(estate: _Estate) -> _Says | None:
     return _Says("True", Reason.FENCED, "nothing of the last failover is left to be fenced")
 
 
+def _launch_settings(estate: _Estate) -> _Says | None:
+    """Only a plan with layers has launch settings of its own."""
+    launch = estate.launch
+    if launch is None:
+        return None
+    if launch.problem_count:
+        kept = "; servers keep the settings that they had"
+        return _Says("False", launch.reason, some(launch.problems, 5) + kept)
+    message = f"{counted(launch.servers, 'server')} with settings of the plan"
+    if launch.differing:
+        message += f", of which AWS has {launch.differing} otherwise until their next launch"
+    return _Says("True", Reason.LAUNCH_SETTINGS_RESOLVED, message)
+
+
 _GRAVITY: Final = (Reason.NOT_REPLICATING, Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN)
 
 _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
@@ -335,6 +361,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
     Type.COMPLIANT: _compliant,
     Type.PROTECTED: _protected,
     Type.SOURCE_FENCED: _source_fenced,
+    Type.LAUNCH_SETTINGS_VALID: _launch_settings,
 }
 
 
