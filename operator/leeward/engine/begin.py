@@ -146,10 +146,9 @@ class Beginner:
 
     async def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
         """Why the run should wait a little for the plan; empty: it need not."""
-        settings = plan.status.launch.digest if plan.status.launch else ""
-        if (
-            plan.status.observed_generation == plan.metadata.generation
-            and (await read_layers(self._c.kube, plan)).digest == settings
+        known = plan.status.launch
+        if plan.status.observed_generation == plan.metadata.generation and (
+            known is None or (await read_layers(self._c.kube, plan)).digest == known.digest
         ):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
