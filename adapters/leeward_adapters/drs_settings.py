@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from leeward_adapters import launch_templates
+from leeward_adapters import ec2_capacity, launch_templates
 from leeward_adapters.base import Finding, Scope, Step, Target
 from leeward_adapters.ec2 import Instance, place
 
@@ -40,33 +39,6 @@ _OF_A_DRILL: Final = frozenset(
     }
 )
 """Settings that a drill has too; its network and addresses are its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subnet:
-    """A subnet of the account and Region."""
-
-    id: str
-    cidr: str
-    tags: Mapping[str, str]
-
-
-def subnets(scope: Scope) -> list[Subnet]:
-    """All subnets of the account and Region (DescribeSubnets)."""
-
-    def look() -> list[Subnet]:
-        pages = scope.client("ec2").get_paginator("describe_subnets").paginate()
-        return [
-            Subnet(
-                raw["SubnetId"],
-                raw["CidrBlock"],
-                {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])},
-            )
-            for page in pages
-            for raw in page["Subnets"]
-        ]
-
-    return scope.cached("launch-settings-subnets", 240, look)
 
 
 def for_drill(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,7 +211,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     wanting = [target for target in targets if target.settings]
     if not wanting:
         return []
-    current = {v["LaunchTemplateId"]: v for v in launch_templates.defaults(scope.client("ec2"))}
+    current = ec2_capacity.default_versions(scope)
     found = []
     for target in wanting:
         config = _configuration_of(scope, target.id)

@@ -9,7 +9,6 @@ import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
 from leeward_adapters.base import State, Target
-from leeward_adapters.drs_settings import subnets
 
 pytestmark = pytest.mark.aws
 
@@ -349,10 +348,3 @@ def test_a_server_is_launched_into_the_instance_that_is_named(sandbox: Any, make
     proof = _wanting(make_task(sandbox, [server]), settings).run()
 
     assert (proof[server].state, proof[server].reference) == (State.DONE, instance)
-
-
-def test_the_subnets_of_an_account_are_known_with_their_ranges(sandbox: Any) -> None:
-    found = {s.id: s for s in subnets(sandbox.scope())}
-    for name, known in _subnets(sandbox).items():
-        assert found[known["SubnetId"]].cidr == known["CidrBlock"], name
-        assert found[known["SubnetId"]].tags["Purpose"] == "Recovery"

@@ -24,7 +24,7 @@ from leeward.planning.launch_estate import report, server_of, with_launches
 from leeward.planning.launch_placement import TARGET_TAG, Resolution, Subnet, resolve
 from leeward.planning.launch_settings import Document, Files
 from leeward.planning.problem import Problem
-from leeward_adapters import drs_settings
+from leeward_adapters import ec2_capacity
 from leeward_adapters.errors import classify
 
 log = logging.getLogger(__name__)
@@ -171,10 +171,10 @@ async def _subnets(
     known = context.account(account, plan.metadata.namespace)
     scope = context.aws.scope(known, plan.spec.regions.recovery)
     try:
-        found = await context.pool.run(drs_settings.subnets, scope)
+        found = await context.pool.run(ec2_capacity.subnets, scope)
     except (ClientError, BotoCoreError) as error:
         fault = classify(error)
         log.warning("subnets of %s: %s: %s", account.metadata.name, fault.code, fault.message)
         return None
     key, value = TARGET_TAG
-    return [Subnet(s.id, IPv4Network(s.cidr), s.tags.get(key) == value) for s in found]
+    return [Subnet(s.id, IPv4Network(s.cidr), s.tags.get(key) == value) for s in found.values()]

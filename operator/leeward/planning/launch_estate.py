@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
+from leeward.api.conditions import Reason
 from leeward.api.inventory import Finding, InventoryResource, RecoveryInventory
 from leeward.api.launch import LaunchStatus, ServerLaunch
 from leeward.planning.launch_settings import Server
 from leeward.planning.problem import Problem
+from leeward.planning.wording import counted, some
 
 DIFFER: Final = "LaunchSettingsDiffer"
 """Reason of the finding that AWS has other settings than the plan wants."""
@@ -53,6 +55,17 @@ def report(
         problems=[problem.message for problem in problems[:_PROBLEMS]],
         reason=problems[0].reason if problems else "",
     )
+
+
+def verdict(launch: LaunchStatus) -> tuple[Literal["True", "False"], str, str]:
+    """Status, reason and message of the condition `LaunchSettingsValid`."""
+    if launch.problem_count:
+        kept = "; servers keep the settings that they had"
+        return "False", launch.reason, some(launch.problems) + kept
+    message = f"{counted(launch.servers, 'server')} with settings of the plan"
+    if launch.differing:
+        message += f", of which AWS has {launch.differing} otherwise until their next launch"
+    return "True", Reason.LAUNCH_SETTINGS_RESOLVED, message
 
 
 def with_drift(

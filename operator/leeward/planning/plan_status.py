@@ -27,18 +27,18 @@ from leeward.api.plan_record import (
     RecoveryPlanStatus,
     TechnologyCount,
 )
-from leeward.planning import compliance, fencing, protection
+from leeward.planning import compliance, dependencies, drill, fencing, launch_estate, protection
 from leeward.planning.digests import digest
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
-from leeward.planning.launch_estate import with_drift
 from leeward.planning.location import estate_location, wave_statuses
 from leeward.planning.problem import Problem
-from leeward.planning.readiness import readiness
+from leeward.planning.readiness import of_accounts, readiness
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip, counted, some
 
 _MOST_TECHNOLOGIES: Final = 60
+_MOST_PROBLEMS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class _Estate:
     compliance: Compliance
     readiness: Sequence[ReadinessProblem]
     valid: Sequence[Problem]
+    changed: Sequence[str]
     now: datetime
     launch: LaunchStatus | None
 
@@ -78,6 +79,11 @@ class _Estate:
     def undiscovered(self) -> list[str]:
         """Accounts that never answered."""
         return [account.name for account in self.accounts if account.discovered_at is None]
+
+    @property
+    def lost(self) -> list[str]:
+        """Dependencies that do not hold, or of which nothing is known."""
+        return [d.name for d in dependencies.current(self.plan) if d.state != "Holds"]
 
     @property
     def silent(self) -> list[str]:
@@ -128,11 +134,14 @@ def assess(
         accounts=list(estate.accounts),
         compliance=estate.compliance if heard else None,
         readiness=list(estate.readiness),
+        dependencies=dependencies.current(plan),
         discovered_at=max(heard, key=parse_time, default=None),
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,
         history=previous.history,
         launch=estate.launch,
+        last_drill=previous.last_drill,
+        changed_since_drill=list(estate.changed),
         deferred_fence=previous.deferred_fence,
         unsupported=[clip(line, 256) for line in unsupported(plan)],
     )
@@ -156,10 +165,13 @@ def _estate(
         selected=selected,
         accounts=_accounts(plan, accounts, mine),
         compliance=compliance.report(plan.spec, found),
-        readiness=readiness(plan.spec, mine, selected),
+        readiness=[*of_accounts(plan.spec, accounts), *readiness(plan.spec, mine, selected)][
+            :_MOST_PROBLEMS
+        ],
         valid=valid,
+        changed=drill.changes(plan, selected, mine),
         now=now,
-        launch=with_drift(launch, mine),
+        launch=launch_estate.with_drift(launch, mine),
     )
 
 
@@ -180,6 +192,14 @@ def _accounts(
                 name=ref.name,
                 account_id=account_id or next((i.spec.account_id for i in parts), ""),
                 resources=sum(len(i.status.resources) for i in parts),
+                technologies=sorted(
+                    {
+                        r.technology
+                        for i in parts
+                        for r in i.status.resources
+                        if r.verdict == "Selected"
+                    }
+                )[:_MOST_TECHNOLOGIES],
                 discovered_at=min(heard, key=parse_time, default=None),
                 problem=silent[0] if silent else None,
             )
@@ -244,6 +264,9 @@ def _reservations(estate: _Estate) -> list[str]:
         result.append(counted(estate.launch.problem_count, "problem") + " of launch settings")
     if estate.silent:
         result.append(f"{counted(len(estate.silent), 'account')} silent")
+    if estate.lost:
+        many = "dependencies do" if len(estate.lost) > 1 else "dependency does"
+        result.append(f"{len(estate.lost)} {many} not hold")
     return result
 
 
@@ -264,7 +287,8 @@ def _ready(estate: _Estate) -> _Says:
     if _empty(estate):
         return _Says("False", Reason.NOTHING_SELECTED, summary)
     blocked = any(problem.severity == "Blocking" for problem in estate.readiness)
-    degraded = blocked or estate.silent or (estate.launch and estate.launch.problem_count)
+    wrong = estate.launch and estate.launch.problem_count
+    degraded = blocked or estate.silent or estate.lost or wrong
     return _Says("True", Reason.DEGRADED if degraded else Reason.READY, summary)
 
 
@@ -323,32 +347,17 @@ def _protected(estate: _Estate) -> _Says:
 
 def _source_fenced(estate: _Estate) -> _Says | None:
     """Only a plan that was moved has a side that was left."""
-    status = estate.plan.status
-    if left := status.deferred_fence:
-        back = [duty for duty in left if duty.seen == "Running"]
-        summary = fencing.summary(back or left)
-        if back:
-            message = f"the side that was left answers again: {summary}; stop them there now"
-            return _Says("False", Reason.SOURCE_RETURNED, message)
-        message = f"{summary}; they are looked for until the side that was left answers again"
-        return _Says("False", Reason.FENCE_DEFERRED, message)
-    if status.location not in {"Recovery", "Mixed"}:
-        return None
-    return _Says("True", Reason.FENCED, "nothing of the last failover is left to be fenced")
+    said = fencing.verdict(estate.plan.status)
+    return _Says(*said) if said else None
+
+
+def _drill_current(estate: _Estate) -> _Says:
+    return _Says(*drill.verdict(estate.plan.status.last_drill, estate.changed))
 
 
 def _launch_settings(estate: _Estate) -> _Says | None:
     """Only a plan with layers has launch settings of its own."""
-    launch = estate.launch
-    if launch is None:
-        return None
-    if launch.problem_count:
-        kept = "; servers keep the settings that they had"
-        return _Says("False", launch.reason, some(launch.problems, 5) + kept)
-    message = f"{counted(launch.servers, 'server')} with settings of the plan"
-    if launch.differing:
-        message += f", of which AWS has {launch.differing} otherwise until their next launch"
-    return _Says("True", Reason.LAUNCH_SETTINGS_RESOLVED, message)
+    return _Says(*launch_estate.verdict(estate.launch)) if estate.launch else None
 
 
 _GRAVITY: Final = (Reason.NOT_REPLICATING, Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN)
@@ -361,6 +370,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
     Type.COMPLIANT: _compliant,
     Type.PROTECTED: _protected,
     Type.SOURCE_FENCED: _source_fenced,
+    Type.DRILL_CURRENT: _drill_current,
     Type.LAUNCH_SETTINGS_VALID: _launch_settings,
 }
 
