@@ -52,7 +52,7 @@ class FoundResource:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Of a source server: `originInstanceId`, `originRegion`, `replicationState`, `lag` (ISO 8601
     duration), `lastSeen`, `recoveryInstanceId`, `recoveryInstanceDrill` (`true`, `false`),
-    `error`; each only where known."""
+    `error`, `sourceAddress` (private IPv4 at the source); each only where known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +232,7 @@ def _attributes(
         "lag": replication.get("lagDuration", ""),
         "lastSeen": raw.get("lifeCycle", {}).get("lastSeenByServiceDateTime", ""),
         "error": replication.get("dataReplicationError", {}).get("error", ""),
+        "sourceAddress": _address(raw),
     }
     live = [i for i in instances if i.live]
     # One that is not a drill's matters more.
@@ -239,6 +240,16 @@ def _attributes(
         known["recoveryInstanceId"] = instance.id
         known["recoveryInstanceDrill"] = str(instance.drill).lower()
     return {key: str(value) for key, value in known.items() if value}
+
+
+def _address(raw: Mapping[str, Any]) -> str:
+    """The first IPv4 address of the primary network interface at the source."""
+    interfaces = raw.get("sourceProperties", {}).get("networkInterfaces", [])
+    for interface in sorted(interfaces, key=lambda i: not i.get("isPrimary", False)):
+        for address in interface.get("ips", []):
+            if ":" not in address:
+                return str(address)
+    return ""
 
 
 def _resource(resource: Resource, scope: Scope) -> FoundResource:

@@ -12,6 +12,7 @@ from leeward_adapters import (
     drs_placement,
     drs_relaunch,
     drs_servers,
+    drs_settings,
     drs_templates,
     ec2,
     ec2_capacity,
@@ -130,7 +131,6 @@ class Drs:
                 "ec2:DescribeLaunchTemplates",
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSnapshots",
-                "ec2:DescribeSubnets",
                 "ec2:DescribeVolumes",
                 "ec2:DetachVolume",
                 "ec2:ModifyInstanceAttribute",
@@ -161,8 +161,13 @@ class Drs:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Replication, running jobs, recovery instances, and room in the recovery Region."""
-        return drs_servers.readiness(scope, targets)
+        """Replication, jobs, recovery instances, launch settings, and room in the recovery
+        Region."""
+        found = drs_servers.readiness(scope, targets)
+        blocked = {f.target for f in found if f.severity == "Blocking"}
+        known = [t for t in targets if t.id not in blocked]
+        uninitialized = any(f.reason == "DrsUninitialized" for f in found)
+        return found if uninitialized else [*found, *drs_settings.readiness(scope, known)]
 
     def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
         """How each server would be launched: type, subnet and security groups."""

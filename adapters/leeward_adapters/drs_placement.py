@@ -28,7 +28,7 @@ _TEMPLATE_KEPT: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """How one server would be launched, by its template's `$Default` version."""
+    """How one server would be launched, by its settings and its template's `$Default` version."""
 
     target: str
     template: str
@@ -77,13 +77,14 @@ def _launches(scope: Scope, targets: Sequence[Target]) -> tuple[list[_Launch], l
     versions = ec2_capacity.default_versions(scope)
     named = {v["LaunchTemplateName"]: t for t, v in versions.items() if "LaunchTemplateName" in v}
     launches, missing = [], []
-    for target in targets:
+    # One that is launched into an existing instance needs no room of its own.
+    for target in (t for t in targets if not t.settings.get("launchIntoInstance")):
         template = named.get(f"{_NAME}{target.id}") or _template_of(scope, target.id)
         version = versions.get(template)
         if version is None:
             missing.append(_no_template(scope, target, template))
         else:
-            launches.append(_launch(target.id, template, version["LaunchTemplateData"]))
+            launches.append(_launch(target, template, version["LaunchTemplateData"]))
     return launches, missing
 
 
@@ -97,12 +98,19 @@ def _template_of(scope: Scope, server: str) -> str:
     return scope.cached(("drs-template", server), _TEMPLATE_KEPT, ask)
 
 
-def _launch(server: str, template: str, data: Mapping[str, Any]) -> _Launch:
+def _launch(target: Target, template: str, data: Mapping[str, Any]) -> _Launch:
+    """The target's settings stand over the template: `prepare` writes them there first."""
     interfaces = data.get("NetworkInterfaces") or [{}]
     first = min(interfaces, key=lambda one: int(one.get("DeviceIndex", 0)))
     groups = first.get("Groups") or data.get("SecurityGroupIds") or []
-    kind, subnet = data.get("InstanceType", ""), first.get("SubnetId", "")
-    return _Launch(server, template, kind, subnet, tuple(groups))
+    wanted = target.settings
+    return _Launch(
+        target=target.id,
+        template=template,
+        type=wanted.get("instanceType") or data.get("InstanceType", ""),
+        subnet=wanted.get("subnetId") or first.get("SubnetId", ""),
+        groups=tuple(wanted.get("securityGroupIds") or groups),
+    )
 
 
 def _no_template(scope: Scope, target: Target, template: str) -> Finding:

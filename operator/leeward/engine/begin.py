@@ -23,6 +23,7 @@ from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
+from leeward.engine.launch_layers import read_layers
 from leeward.engine.leading import leading
 from leeward.engine.objects import (
     EXECUTION_LABEL,
@@ -71,7 +72,7 @@ class Beginner:
                 "create it, then create another execution"
             )
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
-        if waiting := self._waits_for(plan.model, execution):
+        if waiting := await self._waits_for(plan.model, execution):
             return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
         # Before the lock: what does not answer takes its time.
         looked = await self._dependencies.look(
@@ -154,9 +155,12 @@ class Beginner:
                 return None
             raise
 
-    def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
+    async def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
         """Why the run should wait a little for the plan; empty: it need not."""
-        if plan.status.observed_generation == plan.metadata.generation:
+        known = plan.status.launch
+        if plan.status.observed_generation == plan.metadata.generation and (
+            known is None or (await read_layers(self._c.kube, plan)).digest == known.digest
+        ):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
         if self._c.now() - created > DISCOVERY_PATIENCE:

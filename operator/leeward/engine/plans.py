@@ -17,6 +17,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.common import PREFIX
 from leeward.api.conditions import Reason, Type, find
 from leeward.api.inventory import Finding, InventoryResource, RecoveryInventory
+from leeward.api.launch import LaunchStatus
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.engine.context import Context
@@ -25,6 +26,7 @@ from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.fence_watch import FenceWatch
 from leeward.engine.inventories import Inventories, Looked
 from leeward.engine.kube import ApiError
+from leeward.engine.launch_layers import POLL, Layers, read_layers, refers, with_settings
 from leeward.engine.looks import Looks
 from leeward.engine.objects import Held, put_status, read
 from leeward.engine.readiness import Rehearsal, check, rehearsal
@@ -77,16 +79,18 @@ class PlanReconciler:
             if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
                 return None
             accounts = await accounts_of(self._c.kube, plan.model)
+            layers = await read_layers(self._c.kube, plan.model)
             signature = (
                 plan.model.metadata.generation,
                 tuple(sorted(_as_it_is(account) for account in accounts.values())),
-                plan.model.status.active_execution is None,
+                next((h.uid for h in reversed(plan.model.status.history)), ""),  # a run ended
+                layers.digest,
                 (plan.raw["metadata"].get("annotations") or {}).get(REFRESH),
             )
             if wait := self._not_due(key, signature):
-                return wait
+                return _pause(plan.model, timedelta(seconds=wait)).total_seconds()
             inventories = await inventories_of(self._c.kube, plan.model)
-        return await self._pass(key, plan, accounts, inventories, signature)
+        return await self._pass(key, plan, accounts, inventories, layers, signature)
 
     async def _pass(
         self,
@@ -94,32 +98,57 @@ class PlanReconciler:
         plan: Held[RecoveryPlan],
         accounts: Mapping[str, TargetAccount],
         inventories: Sequence[Held[RecoveryInventory]],
+        layers: Layers,
         signature: object,
     ) -> float:
         """Look at the accounts of a plan that is due, and write down what was found."""
         problems, answered = rules.problems_of(plan.model, accounts), True
+        launch = plan.model.status.launch
         if not problems:
-            known = [i.model for i in inventories]
             asked = self._asked(key, plan.model, signature)
-            looked = await self._look(plan.model, accounts, known, asked)
-            async with self._room:
-                found = [f for one in looked.values() for f in one.found]
-                resources = by_account(plan.model.spec, found, registry.kinds(), self._c.words())
-            rehearsed = await self._rehearsed(plan.model, accounts, resources)
-            findings = await self._findings(plan.model, accounts, resources, looked)
-            async with self._room:
-                inventories = await self._inventories.write(
-                    plan, accounts, inventories, looked, rehearsed, findings
-                )
-            answered = not _unanswered(looked, findings)
-        depends = await self._dependencies.look(plan.model, accounts)
-        duties = await self._fences.look(plan.model, accounts)
-        seen: dict[str, Sequence[object]] = {"deferred_fence": duties, "dependencies": depends}
+            inventories, launch, answered = await self._discover(
+                plan, accounts, inventories, layers, asked=asked
+            )
+        seen: dict[str, Sequence[object]] = {
+            "dependencies": await self._dependencies.look(plan.model, accounts),
+            "deferred_fence": await self._fences.look(plan.model, accounts),
+        }
         async with self._room:
-            await self._record(plan, accounts, inventories, problems, seen)
+            await self._record(plan, accounts, inventories, problems, seen, launch)
         delay = self._delay(key, plan.model, answered=answered)
         self._looked[key.uid] = (signature, self._c.now() + delay)
-        return delay.total_seconds()
+        return _pause(plan.model, delay).total_seconds()
+
+    async def _discover(
+        self,
+        plan: Held[RecoveryPlan],
+        accounts: Mapping[str, TargetAccount],
+        inventories: Sequence[Held[RecoveryInventory]],
+        layers: Layers,
+        *,
+        asked: bool,
+    ) -> tuple[list[Held[RecoveryInventory]], LaunchStatus | None, bool]:
+        """The inventories as they are after a look, and the report on the launch settings.
+
+        False: something that was asked did not answer.
+        """
+        known = [i.model for i in inventories]
+        looked = await self._look(plan.model, accounts, known, asked)
+        async with self._room:
+            found = [f for one in looked.values() for f in one.found]
+            sorted_out = by_account(
+                plan.model.spec, found, registry.kinds(), self._c.words(), layers.tag_keys
+            )
+        resources, launch = await with_settings(
+            self._c, plan.model, layers, accounts, sorted_out, known
+        )
+        rehearsed = await self._rehearsed(plan.model, accounts, resources)
+        findings = await self._findings(plan.model, accounts, resources, looked)
+        async with self._room:
+            written = await self._inventories.write(
+                plan, accounts, inventories, looked, rehearsed, findings
+            )
+        return written, launch, not _unanswered(looked, findings)
 
     async def _record(
         self,
@@ -128,6 +157,7 @@ class PlanReconciler:
         inventories: Sequence[Held[RecoveryInventory]],
         problems: Sequence[Problem],
         seen: Mapping[str, Sequence[object]],
+        launch: LaunchStatus | None,
     ) -> None:
         metadata = plan.model.metadata
         fresh = await read(self._c.kube, RecoveryPlan, metadata.namespace, metadata.name)
@@ -138,7 +168,7 @@ class PlanReconciler:
         status = assess(
             model, accounts, [i.model for i in inventories],
             now=self._c.now(), valid=problems, previous=model.status, adapters=registry.kinds(),
-            words=self._c.words(),
+            words=self._c.words(), launch=launch,
         )  # fmt: skip
         await put_status(self._c.kube, fresh, status)
         await self._alarm(plan, status)
@@ -285,6 +315,11 @@ def _unanswered(looked: Mapping[str, Looked], findings: Mapping[str, Sequence[Fi
     """Whether anything that was asked did not answer."""
     checked = all(f.reason != "NotChecked" for found in findings.values() for f in found)
     return not checked or any(one.problem for one in looked.values())
+
+
+def _pause(plan: RecoveryPlan, due: timedelta) -> timedelta:
+    """Until the next pass, at which the estate is looked at only if it is due."""
+    return min(due, POLL) if refers(plan) else due
 
 
 def _as_it_is(account: TargetAccount) -> tuple[str, int, str]:

@@ -17,6 +17,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.common import Condition
 from leeward.api.conditions import Reason, Type, drop_condition, set_condition
 from leeward.api.inventory import RecoveryInventory
+from leeward.api.launch import LaunchStatus
 from leeward.api.marks import unsupported
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import (
@@ -26,7 +27,15 @@ from leeward.api.plan_record import (
     RecoveryPlanStatus,
     TechnologyCount,
 )
-from leeward.planning import compliance, dependencies, drill, fencing, grouping, protection
+from leeward.planning import (
+    compliance,
+    dependencies,
+    drill,
+    fencing,
+    grouping,
+    launch_estate,
+    protection,
+)
 from leeward.planning.digests import digest
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
@@ -55,6 +64,7 @@ class _Estate:
     valid: Sequence[Problem]
     changed: Sequence[str]
     now: datetime
+    launch: LaunchStatus | None
 
     @property
     def tasks(self) -> int:
@@ -114,14 +124,16 @@ def assess(
     previous: RecoveryPlanStatus,
     adapters: frozenset[str],
     words: Words = TAXONOMY,
+    launch: LaunchStatus | None = None,
 ) -> RecoveryPlanStatus:
     """The plan's status.
 
     `valid` is what `rules.problems_of` says; `adapters` are the technologies that this version can
-    recover, `words` the values that tags may have. From `previous` come what runs wrote (history,
-    active execution, `Recovery` as location) and the times at which conditions last changed.
+    recover, `words` the values that tags may have; `launch` is the report on its launch settings.
+    From `previous` come what runs wrote (history, active execution, `Recovery` as location) and the
+    times at which conditions last changed.
     """
-    estate = _estate(plan, accounts, inventories, valid, now, words)
+    estate = _estate(plan, accounts, inventories, valid, now, words, launch)
     waves = wave_statuses(
         plan.spec, estate.selected, estate.numbers, previous, discovered=not estate.undiscovered
     )
@@ -143,6 +155,7 @@ def assess(
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,
         history=previous.history,
+        launch=estate.launch,
         last_drill=previous.last_drill,
         changed_since_drill=list(estate.changed),
         deferred_fence=previous.deferred_fence,
@@ -157,6 +170,7 @@ def _estate(
     valid: Sequence[Problem],
     now: datetime,
     words: Words,
+    launch: LaunchStatus | None,
 ) -> _Estate:
     mine = of_plan(plan, inventories)
     found = located(mine)
@@ -174,6 +188,7 @@ def _estate(
         valid=valid,
         changed=drill.changes(plan, selected, mine),
         now=now,
+        launch=launch_estate.with_drift(launch, mine),
     )
 
 
@@ -228,8 +243,10 @@ def _technologies(found: Sequence[Located], adapters: frozenset[str]) -> list[Te
 
 def _digest(found: Sequence[Located]) -> str:
     """Of everything that decides what is recovered; not of lag, which never stands still."""
-    kept = ("id", "arn", "technology", "region", "tags", "verdict", "wave")
-    return digest([[r.account, {k: r.resource.to_api().get(k) for k in kept}] for r in found])
+    kept = frozenset({"id", "arn", "technology", "region", "tags", "verdict", "wave", "launch"})
+    return digest(
+        [[r.account, {k: v for k, v in r.resource.to_api().items() if k in kept}] for r in found]
+    )
 
 
 def _summary(estate: _Estate) -> str:
@@ -265,6 +282,8 @@ def _reservations(estate: _Estate) -> list[str]:
     blocking = sum(p.count for p in estate.readiness if p.severity == "Blocking")
     if blocking:
         result.append(counted(blocking, "blocking finding"))
+    if estate.launch and estate.launch.problem_count:
+        result.append(counted(estate.launch.problem_count, "problem") + " of launch settings")
     if estate.silent:
         result.append(f"{counted(len(estate.silent), 'account')} silent")
     if estate.lost:
@@ -292,7 +311,8 @@ def _ready(estate: _Estate) -> _Says:
     if _empty(estate):
         return _Says("False", Reason.NOTHING_SELECTED, summary)
     blocked = any(problem.severity == "Blocking" for problem in estate.readiness)
-    degraded = blocked or estate.silent or estate.lost or estate.missing
+    wrong = estate.launch and estate.launch.problem_count
+    degraded = blocked or estate.silent or estate.lost or estate.missing or wrong
     return _Says("True", Reason.DEGRADED if degraded else Reason.READY, summary)
 
 
@@ -354,29 +374,17 @@ def _protected(estate: _Estate) -> _Says:
 
 def _source_fenced(estate: _Estate) -> _Says | None:
     """Only a plan that was moved has a side that was left."""
-    status = estate.plan.status
-    if left := status.deferred_fence:
-        back = [duty for duty in left if duty.seen == "Running"]
-        summary = fencing.summary(back or left)
-        if back:
-            message = f"the side that was left answers again: {summary}; stop them there now"
-            return _Says("False", Reason.SOURCE_RETURNED, message)
-        message = f"{summary}; they are looked for until the side that was left answers again"
-        return _Says("False", Reason.FENCE_DEFERRED, message)
-    if status.location not in {"Recovery", "Mixed"}:
-        return None
-    return _Says("True", Reason.FENCED, "nothing of the last failover is left to be fenced")
+    said = fencing.verdict(estate.plan.status)
+    return _Says(*said) if said else None
 
 
 def _drill_current(estate: _Estate) -> _Says:
-    last = estate.plan.status.last_drill
-    if last is None:
-        return _Says("False", Reason.NEVER_DRILLED, "no Test of the whole plan has passed yet")
-    what = f"{last.execution} of {last.completion_time}"
-    if estate.changed:
-        message = f"since drill {what}: {'; '.join(estate.changed)}"
-        return _Says("False", Reason.CHANGED_SINCE_DRILL, message)
-    return _Says("True", Reason.DRILL_PASSED, f"drill {what} passed, and nothing has changed")
+    return _Says(*drill.verdict(estate.plan.status.last_drill, estate.changed))
+
+
+def _launch_settings(estate: _Estate) -> _Says | None:
+    """Only a plan with layers has launch settings of its own."""
+    return _Says(*launch_estate.verdict(estate.launch)) if estate.launch else None
 
 
 _GRAVITY: Final = (Reason.NOT_REPLICATING, Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN)
@@ -390,6 +398,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
     Type.PROTECTED: _protected,
     Type.SOURCE_FENCED: _source_fenced,
     Type.DRILL_CURRENT: _drill_current,
+    Type.LAUNCH_SETTINGS_VALID: _launch_settings,
 }
 
 

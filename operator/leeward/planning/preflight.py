@@ -49,6 +49,7 @@ FAILED: Final[tuple[Check, ...]] = (
     run_checks.all_accounts_usable,
     run_checks.plan_is_ready,
     run_checks.nothing_unsupported,
+    run_checks.launch_settings_valid,
     estate_checks.inventory_complete,
     estate_checks.inventory_recent,
     estate_checks.nothing_vanished,
