@@ -101,13 +101,11 @@ class Lists(Kube):
         super().__init__(configuration)
         self.many = asyncio.Event()
 
-    async def list(
-        self, path: str, *, selector: str | None = None, whole: bool = True
-    ) -> list[Object]:
+    def each(self, path: str, **options: Any) -> AsyncIterator[Object]:
         self.count += 1
         if self.count == 5:
             self.many.set()
-        return await super().list(path, selector=selector, whole=whole)
+        return super().each(path, **options)
 
 
 def test_what_is_listed_as_it_was_seen_is_left_alone(connect: Connect, name: str) -> None:
@@ -222,14 +220,13 @@ class LateList(Kube):
 
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def list(
-        self, path: str, *, selector: str | None = None, whole: bool = True
-    ) -> list[Object]:
-        bodies = await super().list(path, selector=selector, whole=whole)
+    async def each(self, path: str, **options: Any) -> AsyncIterator[Object]:
+        bodies = [body async for body in super().each(path, **options)]
         if self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
-        return bodies
+        for body in bodies:
+            yield body
 
 
 def test_an_object_created_while_the_list_is_under_way_keeps_its_pass(

@@ -235,8 +235,9 @@ class Outdated(Kube):
         super().__init__(configuration)
         self._outdated = (path, answer)
 
-    async def get(self, path: str) -> dict[str, Any]:
-        return self._outdated[1] if path == self._outdated[0] else await super().get(path)
+    async def get(self, path: str, *, whole: bool = True) -> dict[str, Any]:
+        before, outdated = self._outdated
+        return outdated if path == before else await super().get(path, whole=whole)
 
 
 @pytest.mark.usefixtures("intact")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from leeward.api.account import TargetAccount
-from leeward.api.common import API_VERSION, PREFIX, Model
+from leeward.api.common import API_VERSION, PREFIX, Model, ObjectMeta
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
@@ -18,6 +18,12 @@ EXECUTION_LABEL = f"{PREFIX}execution"
 PLAN_LABEL = f"{PREFIX}plan"
 LIVE_LABEL = f"{PREFIX}live"
 INCIDENT_LABEL = f"{PREFIX}incident"
+ENDED_LABEL = f"{PREFIX}ended"
+"""On executions of which the operator wants nothing any more: it neither lists nor watches them."""
+NOT_ENDED = f"!{ENDED_LABEL}"
+
+_BODIES = 25
+"""Whole objects that are listed at a time: those of a page are in memory as text, too."""
 
 K = TypeVar(
     "K", RecoveryPlan, DRExecution, DRTask, RecoveryInventory, TargetAccount, covariant=True
@@ -26,10 +32,14 @@ K = TypeVar(
 
 @dataclass(frozen=True, slots=True)
 class Held(Generic[K]):
-    """An object as the server gave it, and the same as a model."""
+    """An object as the server gave it: a model, and what of it the next write must carry."""
 
     raw: Object
+    """apiVersion, kind and metadata (without managedFields); `status` is empty, or not there where
+    the server has none. Of thousands of objects one copy of the rest is enough."""
     model: K
+    unwritten: bool = False
+    """Whether the model's status is ahead of the server's: the next write takes it along."""
 
     @property
     def path(self) -> str:
@@ -42,10 +52,25 @@ class Held(Generic[K]):
         """Its resourceVersion."""
         return str(self.raw["metadata"]["resourceVersion"])
 
+    def written(self, metadata: Object, status: Model | None = None) -> Held[K]:
+        """The object after a write to which the server answered with its new metadata."""
+        update: Object = {"metadata": ObjectMeta.model_validate(metadata)}
+        if status is None:
+            raw = self.raw | {"metadata": metadata}
+            return replace(self, raw=_slim(raw), model=self.model.model_copy(update=update))
+        raw = self.raw | {"metadata": metadata, "status": {}}
+        return Held(_slim(raw), self.model.model_copy(update=update | {"status": status}))
+
 
 def hold(kind: type[K], raw: Object) -> Held[K]:
-    """`raw` with its model."""
-    return Held(raw, kind.model_validate(raw))
+    """`raw` as its model."""
+    return Held(_slim(raw), kind.model_validate(raw))
+
+
+def _slim(raw: Object) -> Object:
+    metadata = {k: v for k, v in raw["metadata"].items() if k != "managedFields"}
+    kept = {k: raw[k] for k in ("apiVersion", "kind") if k in raw} | {"metadata": metadata}
+    return kept | ({"status": {}} if "status" in raw else {})
 
 
 async def read(kube: Kube, kind: type[K], namespace: str | None, name: str) -> Held[K]:
@@ -57,23 +82,30 @@ async def read_all(
     kube: Kube, kind: type[K], namespace: str | None, selector: str | None = None
 ) -> list[Held[K]]:
     """All objects of a kind, in one namespace or (None) in all."""
-    bodies = await kube.list(path_of(kind.PLURAL, namespace), selector=selector)
-    return [hold(kind, b) for b in bodies]
+    path = path_of(kind.PLURAL, namespace)
+    return [hold(kind, b) async for b in kube.each(path, selector=selector, at_once=_BODIES)]
 
 
 async def put_status(kube: Kube, held: Held[K], status: Model) -> Held[K]:
-    """Write the whole status if it differs from what was read; `ApiError` 409 if it moved on."""
+    """Write the whole status if it differs from what was read; `ApiError` 409 if it moved on.
+
+    The spec is not sent along, nor anything but metadata read back: a task's body is tens of KB.
+    """
     wanted = status.to_api()
-    if wanted == held.model.status.to_api() and "status" in held.raw:
+    same = wanted == held.model.status.to_api() and "status" in held.raw
+    if same and not held.unwritten:
         return held
-    raw = await kube.replace(f"{held.path}/status", held.raw | {"status": wanted})
-    return hold(type(held.model), raw)
+    body = held.raw | {"status": wanted}
+    answer = await kube.replace(f"{held.path}/status", body, whole=False)
+    return held.written(answer["metadata"], status)
 
 
 async def patch_metadata(kube: Kube, held: Held[K], metadata: Object) -> Held[K]:
     """Merge `metadata` into the object's, unless it moved on."""
-    raw = await kube.patch(held.path, {"metadata": metadata}, resource_version=held.version)
-    return hold(type(held.model), raw)
+    answer = await kube.patch(
+        held.path, {"metadata": metadata}, resource_version=held.version, whole=False
+    )
+    return held.written(answer["metadata"])
 
 
 def label_value(text: str) -> str:

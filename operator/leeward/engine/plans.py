@@ -84,7 +84,7 @@ class PlanReconciler:
         signature = (
             plan.model.metadata.generation,
             tuple(sorted((a.metadata.uid, a.metadata.generation) for a in accounts.values())),
-            plan.model.status.active_execution is None,
+            next((h.uid for h in reversed(plan.model.status.history)), ""),  # a run ended
         )
         if wait := self._not_due(key, signature, plan.model):
             return wait

@@ -63,6 +63,7 @@ class Supervisor:
         run: one pass.
         needs: whether an object needs passes.
         resync: seconds between two lists.
+        selector: of labels; objects that it does not match are as if they were not there.
         news: what of an object must differ from when it was last seen for it to be woken.
         at_once: most passes at a time; None: no limit.
     """
@@ -75,6 +76,7 @@ class Supervisor:
         needs: Callable[[Object], bool],
         *,
         resync: float,
+        selector: str | None = None,
         news: Callable[[Object], object] = version,
         at_once: int | None = None,
     ) -> None:
@@ -83,6 +85,7 @@ class Supervisor:
         self._run_pass = run
         self._needs = needs
         self._interval = resync
+        self._selector = selector
         self._news = news
         self._room: AbstractAsyncContextManager[object] = (
             asyncio.Semaphore(at_once) if at_once else contextlib.nullcontext()
@@ -182,16 +185,17 @@ class Supervisor:
 
     async def _resync(self, *, whole: bool) -> None:
         before = set(self._tasks)  # what is created meanwhile may not be listed
-        listed = {key_of(b): b for b in await self._kube.list(self._path, whole=whole)}
-        for gone in before - listed.keys():
-            self._drop(gone)
-        self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
-        for key, body in listed.items():
+        listed = set()
+        async for body in self._kube.each(self._path, selector=self._selector, whole=whole):
             await asyncio.sleep(0)  # looking at thousands takes seconds; the Lease is to be kept
+            listed.add(key := key_of(body))
             if whole or key in self._tasks or self._at_rest.get(key) == version(body):
                 self.notify(body)
             else:
                 await self._look_up(key)
+        for gone in before - listed:
+            self._drop(gone)
+        self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
 
     async def _look_up(self, key: Key) -> None:
         """See an object that no watch told of, or that its watch told of late."""

@@ -24,7 +24,7 @@ from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
 from leeward.engine.kube import Kube, Object, path_of
 from leeward.engine.lease import Lease
-from leeward.engine.objects import LIVE_LABEL, read_all
+from leeward.engine.objects import LIVE_LABEL, NOT_ENDED, read_all
 from leeward.engine.plans import PlanReconciler
 from leeward.engine.pool import Pool
 from leeward.engine.runs import RunReconciler, needs_passes
@@ -141,6 +141,7 @@ async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
         for supervisor in supervisors.all():
             await supervisor.stop(1.0)
         await runs.settle(GRACE)
+        await context.recorder.settle(1.0)
 
 
 def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
@@ -155,7 +156,7 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
         return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync, **options)
 
     return Supervisors(
-        runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked),
+        runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked, selector=NOT_ENDED),
         plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, at_once=PLANS),
         accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
     )
@@ -163,7 +164,7 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
 
 async def _highest_epoch(kube: Kube) -> int:
     """The highest epoch on any live execution or task."""
-    runs = await read_all(kube, DRExecution, None)
+    runs = await read_all(kube, DRExecution, None, NOT_ENDED)
     tasks = await read_all(kube, DRTask, None, f"{LIVE_LABEL}=true")
     epochs = [r.model.status.epoch for r in runs] + [t.model.status.epoch for t in tasks]
     return max(epochs, default=0)

@@ -21,6 +21,7 @@ from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.kube import Kube
+from leeward.engine.objects import LIVE_LABEL, NOT_ENDED
 from leeward.engine.supervisor import Supervisor
 
 
@@ -59,6 +60,9 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 5
     settings.watching.inactivity_timeout = 35
+    # What has ended stays for years, and a watch brings whole objects.
+    settings.watching.label_selectors[GROUP, DRExecution.PLURAL] = NOT_ENDED
+    settings.watching.label_selectors[GROUP, DRTask.PLURAL] = LIVE_LABEL
     settings.process.ultimate_exiting_timeout = None
     settings.execution.max_workers = 1
     return settings
