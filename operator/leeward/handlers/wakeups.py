@@ -23,6 +23,7 @@ from leeward.api.task import DRTask
 from leeward.engine.kube import Kube
 from leeward.engine.objects import LIVE_LABEL, NOT_ENDED
 from leeward.engine.supervisor import Supervisor
+from leeward.handlers.storages import NoDiffBase, NoProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.networking.error_backoffs = Forever()
     settings.networking.request_timeout = 20
     settings.networking.connect_timeout = 5
