@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -82,8 +83,16 @@ async def read_all(
     kube: Kube, kind: type[K], namespace: str | None, selector: str | None = None
 ) -> list[Held[K]]:
     """All objects of a kind, in one namespace or (None) in all."""
+    return [held async for held in read_each(kube, kind, namespace, selector)]
+
+
+async def read_each(
+    kube: Kube, kind: type[K], namespace: str | None, selector: str | None = None
+) -> AsyncIterator[Held[K]]:
+    """The same one after the other: of thousands no more than a page is in memory."""
     path = path_of(kind.PLURAL, namespace)
-    return [hold(kind, b) async for b in kube.each(path, selector=selector, at_once=_BODIES)]
+    async for body in kube.each(path, selector=selector, at_once=_BODIES):
+        yield hold(kind, body)
 
 
 async def put_status(kube: Kube, held: Held[K], status: Model) -> Held[K]:

@@ -240,7 +240,8 @@ class RunReconciler:
         models = [t.model for t in tasks]
         chosen = {t.model.metadata.uid: t for t in tasks if t.model.metadata.name in names}
         came = await self._passes.advance(
-            {uid: partial(self._pass, run, task, models) for uid, task in chosen.items()}
+            {uid: partial(self._pass, run, task, models) for uid, task in chosen.items()},
+            (t.model.metadata.uid for t in tasks),
         )
         self._store.keep(run.model, came.late)
         for task in (*came.late, *(t for t, _ in came.results)):

@@ -24,7 +24,7 @@ from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
 from leeward.engine.kube import Kube, Object, path_of
 from leeward.engine.lease import Lease
-from leeward.engine.objects import LIVE_LABEL, NOT_ENDED, read_all
+from leeward.engine.objects import LIVE_LABEL, NOT_ENDED, read_each
 from leeward.engine.plans import PlanReconciler
 from leeward.engine.pool import Pool
 from leeward.engine.runs import RunReconciler, needs_passes
@@ -164,10 +164,14 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
 
 async def _highest_epoch(kube: Kube) -> int:
     """The highest epoch on any live execution or task."""
-    runs = await read_all(kube, DRExecution, None, NOT_ENDED)
-    tasks = await read_all(kube, DRTask, None, f"{LIVE_LABEL}=true")
-    epochs = [r.model.status.epoch for r in runs] + [t.model.status.epoch for t in tasks]
-    return max(epochs, default=0)
+    runs = read_each(kube, DRExecution, None, NOT_ENDED)
+    tasks = read_each(kube, DRTask, None, f"{LIVE_LABEL}=true")
+    highest = 0
+    async for run in runs:
+        highest = max(highest, run.model.status.epoch)
+    async for task in tasks:
+        highest = max(highest, task.model.status.epoch)
+    return highest
 
 
 if __name__ == "__main__":
