@@ -26,8 +26,9 @@ from leeward_sandbox.stack import OPERATOR_NAMESPACE, SERVICE_ACCOUNT
 PLANS = 500
 EXECUTIONS = 5000
 APPLICATIONS = 20
-SECONDS = 60.0
-WINDOWS = 2
+SECONDS = 300.0
+"""Every plan is looked at once in that time."""
+WINDOWS = 1
 """How many windows of SECONDS, one after the other."""
 SCALE = 600.0
 SETTINGS = {

@@ -197,6 +197,16 @@ def test_a_run_is_woken_by_what_is_asked_of_it_not_by_its_own_record(
     assert version(later) != version(RUN)
 
 
+def test_a_plan_is_woken_by_a_run_of_it_that_ended_not_by_one_that_began() -> None:
+    def plan(*history: str, **status: Any) -> Object:
+        entries = [{"uid": uid} for uid in history]
+        return {"metadata": {"generation": 1}, "status": {"history": entries, **status}}
+
+    assert asked(plan("a")) == asked(plan("a", activeExecution={"uid": "b"}))
+    assert asked(plan("a")) != asked(plan("a", "b"))
+    assert asked({"metadata": {"generation": 1}}) == asked(plan())
+
+
 def test_an_object_that_vanished_unseen_gets_no_more_passes(connect: Connect, name: str) -> None:
     async def forever(_: int) -> float:
         await asyncio.Event().wait()

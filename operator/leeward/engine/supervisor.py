@@ -39,14 +39,15 @@ def version(body: Object) -> object:
 
 
 def asked(body: Object) -> object:
-    """What is new when somebody asked something of a run: not when its own pass wrote its status.
+    """What is new when somebody asked something of an object: not when its own pass wrote it.
 
-    Passes know by themselves when to look again. Of a status only `cancelling` is written by
-    others: a run that takes another one's place cancels it there.
+    Passes know by themselves when to look again. Of a status others write only `cancelling`, as a
+    run does that takes another one's place, and the `history` of a plan, as a run does that ends.
     """
     metadata, status = body["metadata"], body.get("status") or {}
     kept = {key: value for key, value in metadata.items() if key not in _WITH_EVERY_WRITE}
-    return kept, status.get("cancelling", False)
+    newest = next((run["uid"] for run in reversed(status.get("history") or ())), "")
+    return kept, status.get("cancelling", False), newest
 
 
 _WITH_EVERY_WRITE = frozenset({"resourceVersion", "managedFields"})

@@ -157,7 +157,13 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
 
     return Supervisors(
         runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked, selector=NOT_ENDED),
-        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, at_once=PLANS),
+        plans=make(
+            RecoveryPlan.PLURAL,
+            PlanReconciler(context).run,
+            lambda _: True,
+            news=asked,
+            at_once=PLANS,
+        ),
         accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
     )
 

@@ -75,6 +75,7 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     """The handlers."""
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
+    accounts: dict[str, int | None] = {}
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -97,8 +98,13 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
     async def account_seen(event: Any, **_: Any) -> None:
-        supervisors.accounts.notify(event["object"], deleted=event["type"] == "DELETED")
-        supervisors.plans.wake_all()
+        body, gone = event["object"], event["type"] == "DELETED"
+        supervisors.accounts.notify(body, deleted=gone)
+        # Not for what the operator itself says of the account: it may be in hundreds of plans.
+        name, generation = body["metadata"]["name"], body["metadata"].get("generation")
+        if gone or accounts.get(name) != generation:
+            accounts[name] = None if gone else generation
+            supervisors.plans.wake_all()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
