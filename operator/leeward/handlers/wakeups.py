@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     """The handlers."""
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
-    accounts: dict[str, int | None] = {}
+    plans, accounts = News(asked_of_accounts), News(wanted)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -95,15 +95,13 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
     async def plan_seen(event: Any, **_: Any) -> None:
         supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
+        if plans.has(event):
+            supervisors.accounts.wake_all()  # they look at what their plans need
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
     async def account_seen(event: Any, **_: Any) -> None:
-        body, gone = event["object"], event["type"] == "DELETED"
-        supervisors.accounts.notify(body, deleted=gone)
-        # Not for what the operator itself says of the account: it may be in hundreds of plans.
-        name, generation = body["metadata"]["name"], body["metadata"].get("generation")
-        if gone or accounts.get(name) != generation:
-            accounts[name] = None if gone else generation
+        supervisors.accounts.notify(event["object"], deleted=event["type"] == "DELETED")
+        if accounts.has(event):
             supervisors.plans.wake_all()
 
     @kopf.on.cleanup(registry=registry)
@@ -111,6 +109,37 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
         await asyncio.gather(*(s.stop(grace) for s in supervisors.all()))
 
     return registry
+
+
+class News:
+    """Tells what of an object concerns others from what is written of it again and again."""
+
+    def __init__(self, concerns: Callable[[Any], object]) -> None:
+        """`concerns`: what of an object others go by."""
+        self._concerns = concerns
+        self._seen: dict[str, object] = {}
+
+    def has(self, event: Any) -> bool:
+        """Whether an object appeared, went, or is another for others than when it was last seen."""
+        body = event["object"]
+        uid, now = body["metadata"]["uid"], self._concerns(body)
+        if event["type"] == "DELETED":
+            self._seen.pop(uid, None)
+            return True
+        known = uid in self._seen and self._seen[uid] == now
+        self._seen[uid] = now
+        return not known
+
+
+def wanted(body: Any) -> object:
+    """What is new when people want an object otherwise."""
+    return body["metadata"].get("generation")
+
+
+def asked_of_accounts(body: Any) -> object:
+    """What is new when a plan is wanted otherwise, or other technologies were found for it."""
+    accounts = (body.get("status") or {}).get("accounts") or ()
+    return wanted(body), [(a.get("name"), a.get("technologies")) for a in accounts]
 
 
 def _has_command(body: Any) -> bool:
