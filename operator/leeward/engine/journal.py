@@ -44,13 +44,12 @@ async def write(context: Context, task: Held[DRTask], status: DRTaskStatus) -> H
     progress is written at intervals: until then the model alone has it. Raises `ApiError` 409 when
     anybody wrote the task since it was read.
     """
-    now, uid, before = context.now(), task.model.metadata.uid, task.model.status
+    now, uid = context.now(), task.model.metadata.uid
     composed = compose_task(task.model, status, now)
-    if not task.unwritten:
-        if composed == before:
-            return task
-        if only_progress(before, composed) and not context.pace.allows(uid, now):
-            return replace(task, model=task.model.model_copy(update={"status": composed}))
+    if composed == task.stored:
+        return replace(task.ahead(composed), behind=None)
+    if only_progress(task.stored, composed) and not context.pace.allows(uid, now):
+        return task.ahead(composed)
     composed = composed.model_copy(update={"epoch": context.lease.epoch})
     written = await put_status(context.kube, task, composed)
     context.pace.wrote(uid, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from leeward.api.account import TargetAccount
 from leeward.api.common import API_VERSION, PREFIX, Model, ObjectMeta
@@ -39,8 +39,8 @@ class Held(Generic[K]):
     """apiVersion, kind and metadata (without managedFields); `status` is empty, or not there where
     the server has none. Of thousands of objects one copy of the rest is enough."""
     model: K
-    unwritten: bool = False
-    """Whether the model's status is ahead of the server's: the next write takes it along."""
+    behind: Model | None = None
+    """The server's status, where the model's is ahead of it: the next write takes that along."""
 
     @property
     def path(self) -> str:
@@ -52,6 +52,16 @@ class Held(Generic[K]):
     def version(self) -> str:
         """Its resourceVersion."""
         return str(self.raw["metadata"]["resourceVersion"])
+
+    @property
+    def stored(self) -> Any:
+        """The status that the server holds."""
+        return self.model.status if self.behind is None else self.behind
+
+    def ahead(self, status: Model) -> Held[K]:
+        """The object with a status that is not written yet."""
+        model = self.model.model_copy(update={"status": status})
+        return replace(self, model=model, behind=self.stored)
 
     def written(self, metadata: Object, status: Model | None = None) -> Held[K]:
         """The object after a write to which the server answered with its new metadata."""
@@ -101,9 +111,8 @@ async def put_status(kube: Kube, held: Held[K], status: Model) -> Held[K]:
     The spec is not sent along, nor anything but metadata read back: a task's body is tens of KB.
     """
     wanted = status.to_api()
-    same = wanted == held.model.status.to_api() and "status" in held.raw
-    if same and not held.unwritten:
-        return held
+    if wanted == held.stored.to_api() and "status" in held.raw:
+        return replace(held, behind=None)
     body = held.raw | {"status": wanted}
     answer = await kube.replace(f"{held.path}/status", body, whole=False)
     return held.written(answer["metadata"], status)

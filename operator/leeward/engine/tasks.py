@@ -107,7 +107,8 @@ class TaskRunner:
         step = self._step(run.model, task.model, actions, stopping=stopping)
         turn = _Turn(run, task, adapter, actions, scope, step, holding, stopping)
         try:
-            return await self._pass(turn)
+            turn, looking = await self._looking(turn)
+            return await self._pass(turn, looking)
         except _AWS_ERRORS as error:
             return await self._unseen(turn, classify(error))
 
@@ -122,16 +123,32 @@ class TaskRunner:
                 "resources": without(status.resources, left_out),
             }
         )
-        begun = compose_task(task.model, changed, now)
-        return replace(task, model=task.model.model_copy(update={"status": begun}), unwritten=True)
+        return task.ahead(compose_task(task.model, changed, now))
 
-    async def _pass(self, turn: _Turn) -> tuple[Held[DRTask], timedelta]:
+    async def _looking(self, turn: _Turn) -> tuple[_Turn, asyncio.Task[Observed]]:
+        """A first look. A task that begins says so by itself only if AWS takes its time."""
+        looking = asyncio.create_task(self._observe(turn))
+        if turn.task.behind is None:
+            return turn, looking
+        try:
+            await asyncio.wait({looking}, timeout=_AT_LEAST_SAID)
+            if not looking.done():
+                task = await journal.write(self._c, turn.task, turn.task.model.status)
+                turn = replace(turn, task=task)
+        except BaseException:
+            looking.cancel()
+            raise
+        return turn, looking
+
+    async def _pass(
+        self, turn: _Turn, looking: asyncio.Task[Observed]
+    ) -> tuple[Held[DRTask], timedelta]:
         """Look, decide, and carry the decision out.
 
         What is not repeatable counts against quotas: it is looked at once more where no other task
         of the account and Region acts between the look and the act.
         """
-        turn, observed = await self._look(turn)
+        observed = await looking
         decision = decide(self._given(turn, observed))
         if decision.batch is None or turn.actions[decision.batch.action].repeatable:
             return await self._carried_out(turn, observed, decision)
@@ -139,19 +156,6 @@ class TaskRunner:
         async with self._c.pool.queue(spec.account_id, spec.region):
             observed = await self._observe(turn)
             return await self._carried_out(turn, observed, decide(self._given(turn, observed)))
-
-    async def _look(self, turn: _Turn) -> tuple[_Turn, Observed]:
-        """What AWS shows. A task that begins says so by itself only if AWS takes its time."""
-        looking = asyncio.create_task(self._observe(turn))
-        try:
-            if turn.task.unwritten:
-                await asyncio.wait({looking}, timeout=_AT_LEAST_SAID)
-            if turn.task.unwritten and not looking.done():
-                task = await journal.write(self._c, turn.task, turn.task.model.status)
-                turn = replace(turn, task=task)
-            return turn, await looking
-        finally:
-            looking.cancel()
 
     async def _carried_out(
         self, turn: _Turn, observed: Observed, decision: StepDecision
