@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -227,6 +228,7 @@ class DRTask(Resource):
     PLURAL: ClassVar[str] = "drtasks"
     SHORT: ClassVar[str] = "drt"
     NAMESPACED: ClassVar[bool] = True
+    INITIAL: ClassVar[Mapping[str, str]] = {"state": "NotStarted"}
     COLUMNS: ClassVar[list[tuple[str, str, str]]] = [
         ("Execution", "string", ".spec.executionRef.name"),
         ("Wave", "string", ".spec.wave"),

@@ -38,6 +38,7 @@ from leeward.engine.objects import (
     read_all,
 )
 from leeward.engine.previous import PreviousRuns
+from leeward.engine.together import each
 from leeward.planning.digests import digest
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
@@ -47,6 +48,8 @@ from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip
 
+_AT_ONCE = 8
+"""Tasks that are created side by side. None depends on another before the record names them all."""
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
 
@@ -167,21 +170,29 @@ class Beginner:
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
 
-    async def _create_tasks(self, run: Held[DRExecution], frozen: Frozen) -> list[Held[DRTask]]:
+    async def _create_tasks(
+        self, run: Held[DRExecution], frozen: Frozen
+    ) -> list[tuple[Held[DRTask], TaskRecord]]:
         """The frozen tasks as objects; what an earlier, unrecorded freeze left is removed."""
         metadata = run.model.metadata
         selector = f"{EXECUTION_LABEL}={label_value(metadata.name)}"
         existing = await read_all(self._c.kube, DRTask, metadata.namespace, selector)
-        for leftover in existing:
+
+        async def delete(leftover: Held[DRTask]) -> None:
             await self._c.kube.delete(leftover.path, uid=leftover.model.metadata.uid)
-        made = []
-        for task in frozen.tasks:
+
+        async def create(task: FrozenTask) -> tuple[Held[DRTask], TaskRecord]:
             self._c.lease.assert_valid()
-            raw = await self._c.kube.create(
-                path_of(DRTask.PLURAL, metadata.namespace), self._object(run, task)
+            path = path_of(DRTask.PLURAL, metadata.namespace)
+            raw = await self._c.kube.create(path, self._object(run, task))
+            # Of what is stored, never of the models: an upgrade must not change it.
+            stored = digest(raw["spec"])
+            return hold(DRTask, raw), TaskRecord(
+                name=task.name, uid=raw["metadata"]["uid"], digest=stored
             )
-            made.append(hold(DRTask, raw))
-        return made
+
+        await each(delete, existing, at_once=_AT_ONCE)
+        return await each(create, frozen.tasks, at_once=_AT_ONCE)
 
     def _object(self, run: Held[DRExecution], task: FrozenTask) -> dict[str, object]:
         metadata = run.model.metadata
@@ -211,18 +222,11 @@ class Beginner:
         run: Held[DRExecution],
         plan: RecoveryPlan,
         frozen: Frozen,
-        tasks: list[Held[DRTask]],
+        tasks: list[tuple[Held[DRTask], TaskRecord]],
         findings: tuple[str, ...],
     ) -> Held[DRExecution]:
         """The run with its frozen plan in its status: from here on it is a live run."""
         now, metadata = self._c.now(), run.model.metadata
-        # Of what is stored, never of the models: an upgrade must not change it.
-        records = [
-            TaskRecord(
-                name=t.model.metadata.name, uid=t.model.metadata.uid, digest=digest(t.raw["spec"])
-            )
-            for t in tasks
-        ]
         status = run.model.status.model_copy(
             update={
                 "epoch": self._c.lease.epoch,
@@ -230,7 +234,7 @@ class Beginner:
                 "plan_generation": plan.metadata.generation,
                 "plan_digest": frozen.digest,
                 "start_time": render_time(now),
-                "tasks": records,
+                "tasks": [record for _, record in tasks],
                 "waves": list(frozen.waves),
                 "parallelism": plan.spec.parallelism,
                 "frozen_gates": [g.frozen() for g in frozen.gates],
@@ -238,14 +242,14 @@ class Beginner:
                 "findings": [f[:1024] for f in findings[:30]],
             }
         )
-        total = sum(len(t.model.spec.resources) for t in tasks)
+        models = [task.model for task, _ in tasks]
+        total = sum(len(m.spec.resources) for m in models)
         outcome = Outcome(
             "Running", "Started",
             f"{run.model.spec.operation} of plan {plan.metadata.name}: {len(tasks)} tasks, "
             f"{total} resource steps in {len(frozen.waves)} waves",
         )  # fmt: skip
         execution = run.model.model_copy(update={"status": status})
-        models = [t.model for t in tasks]
         composed = compose(execution, models, outcome, now)
         run = await put_status(self._c.kube, run, composed)
         await self._emit(run, composed, "Normal")
