@@ -35,6 +35,7 @@ from leeward.engine.objects import (
 )
 from leeward.engine.previous import PreviousRuns
 from leeward.planning.digests import digest
+from leeward.planning.direction_checks import awaits_discovery
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
@@ -145,7 +146,8 @@ class Beginner:
 
     def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
         """Why the run should wait a little for the plan; empty: it need not."""
-        if plan.status.observed_generation == plan.metadata.generation:
+        assessed = plan.status.observed_generation == plan.metadata.generation
+        if assessed and not awaits_discovery(execution, plan):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
         if self._c.now() - created > DISCOVERY_PATIENCE:

@@ -59,6 +59,8 @@ class _Looked:
     """Why it did not answer; empty: it did."""
     remarks: tuple[str, ...] = ()
     """What it could not say although it answered."""
+    at: str = ""
+    """When it was asked."""
 
 
 class PlanReconciler:
@@ -143,7 +145,7 @@ class PlanReconciler:
     async def _look_at(self, plan: RecoveryPlan, target: TargetAccount) -> _Looked:
         account = self._c.account(target, plan.metadata.namespace)
         regions = plan.spec.regions
-        name = target.metadata.name
+        name, at = target.metadata.name, render_time(self._c.now())
         seen = await self._c.pool.run(
             discover,
             lambda region: self._c.aws.scope(account, region),
@@ -159,7 +161,7 @@ class PlanReconciler:
             )
             for r in seen.found
         )  # fmt: skip
-        return _Looked(name, found, "; ".join(seen.problems)[:1024], tuple(seen.notes))
+        return _Looked(name, found, "; ".join(seen.problems)[:1024], tuple(seen.notes), at)
 
     async def _write(
         self,
@@ -216,7 +218,7 @@ class PlanReconciler:
         looked: _Looked,
     ) -> RecoveryInventoryStatus:
         answered = not looked.problem
-        discovered = render_time(self._c.now()) if answered else held.status.discovered_at
+        discovered = looked.at if answered else held.status.discovered_at
         return RecoveryInventoryStatus(
             discovered_at=discovered,
             current=answered,

@@ -30,10 +30,10 @@ from leeward.planning.planned_gates import PlannedGate
 from leeward.planning.preflight import Preflight, preflight
 from leeward.planning.run_times import at_start
 from leeward.planning.step import needs_no_look
-from leeward.planning.waves import PHASES, Stage, closes
+from leeward.planning.waves import PHASES, Stage, serves_before
 from leeward.planning.wording import clip, some
 
-_NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate", "UnsupportedOperation"})
+_NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate"})
 """Refusals of what cannot be turned into tasks and gates."""
 _MOST_REFUSALS: Final = 100
 
@@ -71,7 +71,7 @@ def preview(
     objectives = at_start(plan.spec, frozen, foreseen)
     update = {
         "tasks": len(frozen.tasks),
-        "resources": _resources(frozen),
+        "resources": _resources(execution, frozen),
         "jobs": foreseen.jobs,
         "duration": render(foreseen.duration),
         "objectives": objectives,
@@ -83,13 +83,14 @@ def preview(
     return said.model_copy(update=update), verdict
 
 
-def _resources(frozen: Frozen) -> int:
+def _resources(execution: DRExecution, frozen: Frozen) -> int:
     """Each resource of each wave once, as the run counts them."""
     return len(
         {
             (t.spec.wave, t.spec.technology, r.arn, r.id)
             for t in frozen.tasks
-            if t.spec.recovery_phase != FENCE and not closes(t.spec.recovery_phase)
+            if t.spec.recovery_phase != FENCE
+            and not serves_before(execution.spec.operation, t.spec.recovery_phase)
             for r in t.spec.resources
         }
     )
