@@ -205,7 +205,7 @@ def test_a_test_asks_no_rights_for_dns_and_says_that_it_leaves_it_alone(case: Ca
         (
             lambda c: c.execution.update(operation="Cleanup"),
             ["WrongLocation", "CleanupNotAllowed"],
-            True,
+            False,
         ),
         (lambda c: c.inventories.clear(), ["NotDiscovered"], False),
         (

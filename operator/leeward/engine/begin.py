@@ -17,7 +17,7 @@ from leeward.api.task import DRTask
 from leeward.engine.claims import Claims
 from leeward.engine.context import Context
 from leeward.engine.dry_run import end_dry_run
-from leeward.engine.estate import accounts_of, inventories_of
+from leeward.engine.estate import accounts_of, inventories_of, sizes_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
 from leeward.engine.leading import leading
@@ -82,15 +82,16 @@ class Beginner:
         inventories = await inventories_of(self._c.kube, plan.model)
         elsewhere = await self._claims.held_elsewhere(execution, plan.model)
         previous = await self._claims.continued(execution)
+        sizes = await sizes_of(self._c.kube, plan.model, execution)
         if execution.spec.dry_run == "Plan":
             models = [i.model for i in inventories]
             ended = await end_dry_run(
-                self._c, run, plan.model, accounts, models, elsewhere, previous
+                self._c, run, plan.model, accounts, models, elsewhere, previous, sizes
             )
             return ended, 0
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
-            now=self._c.now(), live_elsewhere=elsewhere, previous=previous,
+            now=self._c.now(), live_elsewhere=elsewhere, previous=previous, sizes=sizes,
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]
@@ -99,7 +100,7 @@ class Beginner:
             return await self._refuse(run, state, first.reason, message), 0
         frozen = freeze(
             execution, plan.model, accounts, [i.model for i in inventories],
-            leading=leading(execution),
+            leading=leading(execution), sizes=sizes,
         )  # fmt: skip
         if unsettled := await self._claims.settled(execution):
             return await self._wait(run, SETTLING, unsettled), 1.0

@@ -15,7 +15,7 @@ from leeward.api.plan import RecoveryPlan, Regions
 from leeward.api.plan_record import Location
 from leeward.api.task import TaskResource
 from leeward.planning.inventory import Located
-from leeward.planning.protection import has_instance, recovered, servers
+from leeward.planning.protection import NOT_REVERSED, has_instance, recovered, servers
 
 OUTWARD: Final = frozenset({"Failover", "Test"})
 """Operations that begin where the estate is at home."""
@@ -62,6 +62,8 @@ def toward(operation: str, found: Located) -> Located:
         attributes.pop(name, None)
         if value := attributes.get(reversed_name):
             attributes[name] = value
+    if not attributes.get("reversedServerId"):
+        attributes["replicationState"] = NOT_REVERSED
     resource = found.resource.model_copy(update={"attributes": attributes})
     return replace(found, resource=resource)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +11,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.common import Model, RecoveryPhase
 from leeward.api.plan import RecoveryPlanSpec, Regions
 from leeward.api.plan_record import RecoveryPlanStatus
-from leeward.api.task import TaskResource
+from leeward.api.task import DRTask, TaskResource
 from leeward.api.tasks import BLOCKS, AutomationTask, ExplicitTask, Record, ScalingGroup
 from leeward.planning.direction import losing, sides
 from leeward.planning.waves import PHASES
@@ -193,6 +194,28 @@ def block(task: ExplicitTask, operation: str, sizes: RecordedSizes) -> Model:
         return details
     groups = [_with_sizes(g, sizes.get((scaling.account_ref.name, g.name))) for g in scaling.groups]
     return scaling.model_copy(update={"groups": groups})
+
+
+def recorded_sizes(tasks: Sequence[DRTask]) -> RecordedSizes:
+    """What Auto Scaling groups had before Failovers emptied them, as their tasks kept it.
+
+    Of several tasks the newest counts.
+    """
+    found: dict[tuple[str, str], Mapping[str, int]] = {}
+    emptied = [t for t in tasks if _empties(t)]
+    for task in sorted(emptied, key=lambda t: t.status.start_time or ""):
+        for before in task.status.pre_states:
+            sizes = json.loads(before.value)
+            kept = {name: int(sizes[name]) for name in ("min", "max", "desired") if name in sizes}
+            found[task.spec.account, before.id] = kept
+    return found
+
+
+def _empties(task: DRTask) -> bool:
+    spec = task.spec
+    return (spec.operation, spec.recovery_phase, spec.technology) == (
+        "Failover", "Fence", "autoscaling"
+    )  # fmt: skip
 
 
 def _with_sizes(group: ScalingGroup, before: Mapping[str, int] | None) -> ScalingGroup:

@@ -28,6 +28,7 @@ from leeward.api.plan_record import (
 )
 from leeward.planning import compliance, fencing, protection
 from leeward.planning.digests import digest
+from leeward.planning.direction import toward
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
 from leeward.planning.location import estate_location, wave_statuses
@@ -299,7 +300,8 @@ def _protected(estate: _Estate) -> _Says:
         return _Says("Unknown", Reason.DISCOVERING, f"unheard: {some(estate.undiscovered)}")
     if not servers:
         return _Says("Unknown", Reason.NOTHING_REPLICATES, "the plan selects no DRS source server")
-    if wrong := protection.shortcomings(spec, servers):
+    serving = [toward("Failback", s) if protection.recovered(s) else s for s in servers]
+    if wrong := protection.shortcomings(spec, serving):
         # The gravest reason names the condition: no replication before lag, lag before doubt.
         gravest = min(wrong, key=lambda p: _GRAVITY.index(p.reason)).reason
         message = f"{len(wrong)} of {counted(len(servers), 'server')}: "

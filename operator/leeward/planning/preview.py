@@ -22,6 +22,7 @@ from leeward.api.preview import (
 )
 from leeward.planning import gates
 from leeward.planning.durations import parse, render
+from leeward.planning.explicit import NO_SIZES, RecordedSizes
 from leeward.planning.fencing import FENCE
 from leeward.planning.forecast import Forecast, StageForecast, forecast
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
@@ -52,6 +53,7 @@ def preview(
     permissions: Permissions,
     leading: Collection[str],
     previous: DRExecution | None = None,
+    sizes: RecordedSizes = NO_SIZES,
 ) -> tuple[Preview, Preflight]:
     """What the run would do now, and what preflight says of it.
 
@@ -60,13 +62,13 @@ def preview(
     """
     verdict = preflight(
         execution, plan, accounts, inventories,
-        now=now, live_elsewhere=live_elsewhere, previous=previous,
+        now=now, live_elsewhere=live_elsewhere, previous=previous, sizes=sizes,
     )  # fmt: skip
     refusals = [clip(f"{p.reason}: {p.message}", 1024) for p in verdict.refusals[:_MOST_REFUSALS]]
     said = Preview(refusals=refusals, findings=list(verdict.findings))
     if any(problem.reason in _NO_TASKS for problem in verdict.refusals):
         return said, verdict
-    frozen = freeze(execution, plan, accounts, inventories, leading=leading)
+    frozen = freeze(execution, plan, accounts, inventories, leading=leading, sizes=sizes)
     foreseen = forecast(execution.spec.operation, frozen, plan.status.history)
     objectives = at_start(plan.spec, frozen, foreseen)
     update = {
