@@ -167,7 +167,11 @@ class Drs:
         ),
         "Activate": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
         "Replicate": frozenset(
-            {"drs:DescribeReplicationConfigurationTemplates", "drs:ReverseReplication"}
+            {
+                "drs:DescribeReplicationConfigurationTemplates",
+                "drs:ReverseReplication",
+                "ec2:CreateTags",
+            }
         ),
         "Cleanup": frozenset(
             {

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_servers, drs_sides, drs_stale
+from leeward_adapters import drs_instances, drs_servers, drs_sides, drs_stale, ec2
 from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -23,6 +23,9 @@ from leeward_adapters.ec2 import place
 
 REVERSE: Final = "reverse"
 BATCH: Final = 10
+REPLACED_TAG: Final = "leeward:replaced-by"
+"""Tag of an EC2 instance that was the server until another took its place; the value is that
+one's id."""
 MOST_REPLICATING: Final = 300
 """Source servers that replicate into an account and Region at once (DRS service quota
 L-C1D14A2B, which cannot be raised)."""
@@ -76,10 +79,12 @@ def reverse(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
     the others waiting.
     """
     drs = scope.client("drs", once=True)
+    before = {t.id: json.loads(step.pre_states[t.id]) for t in batch}
+    _mark_replaced(scope, before.values())
     made: list[str] = []
     refusal: ClientError | None = None
     for target in batch:
-        instance = json.loads(step.pre_states[target.id])["recoveryInstanceId"]
+        instance = before[target.id]["recoveryInstanceId"]
         try:
             answer = drs.reverse_replication(recoveryInstanceID=instance)
         except ClientError as error:
@@ -91,6 +96,19 @@ def reverse(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
     if refusal is not None:
         raise refusal
     return " ".join(made)
+
+
+def _mark_replaced(scope: Scope, before: Iterable[Mapping[str, str]]) -> None:
+    """Tag each instance that another takes the place of, so that discovery leaves it out.
+
+    It carries the tags of its server still, and from here on no source server protects it. Done
+    first: only while the server protects it does AWS say which instance that is.
+    """
+    replaced = {b["replaces"]: b["recoveryInstanceId"] for b in before if b.get("replaces")}
+    ec2_client = scope.client("ec2")
+    for old in ec2.describe(ec2_client, replaced) if replaced else ():
+        tag = {"Key": REPLACED_TAG, "Value": replaced[old]}
+        ec2_client.create_tags(Resources=[old], Tags=[tag])
 
 
 def _look(scope: Scope, there: Scope, step: Step) -> _View:
@@ -138,7 +156,8 @@ def _seen(scope: Scope, there: Scope, step: Step, target: Target, view: _View) -
     call = step.calls.get(target.id)
     if guard is not None and not at_work and call is not None and call.action == REVERSE:
         return _ended(there, guard, state, instance)
-    return _to_be_reversed(scope, there, instance)
+    replaces = drs_sides.protects(guard) if guard is not None else ""
+    return _to_be_reversed(scope, there, instance, replaces)
 
 
 def _follows(guard: Raw, instance: RecoveryInstance) -> bool:
@@ -164,7 +183,7 @@ def _ended(there: Scope, guard: Raw, state: str, instance: RecoveryInstance) -> 
     )
 
 
-def _to_be_reversed(scope: Scope, there: Scope, instance: RecoveryInstance) -> Seen:
+def _to_be_reversed(scope: Scope, there: Scope, instance: RecoveryInstance, replaces: str) -> Seen:
     if instance.state in {"STOPPED", "STOPPING"}:
         return Seen(
             State.REFUSED,
@@ -181,7 +200,12 @@ def _to_be_reversed(scope: Scope, there: Scope, instance: RecoveryInstance) -> S
         action=REVERSE,
         message=f"{instance.id} is to be replicated to {place(there)}",
         reference=instance.id,
-        pre_state=json.dumps({"recoveryInstanceId": instance.id}),
+        pre_state=json.dumps(
+            {
+                "recoveryInstanceId": instance.id,
+                "replaces": replaces if replaces != instance.id else "",
+            }
+        ),
     )
 
 

@@ -8,50 +8,22 @@ both by the id of the first, which stays the same through failover, failback and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.ec2 import place
 
-T = TypeVar("T")
-
 NOT_REPLICATING: Final = frozenset({"STOPPED", "DISCONNECTED"})
 Raw = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """The account of another scope, in another Region and through the same role."""
-
-    base: Scope
-    region: str
-
-    @property
-    def account_id(self) -> str:
-        """AWS account id."""
-        return self.base.account_id
-
-    @property
-    def partition(self) -> str:
-        """`aws`, `aws-us-gov`, …"""
-        return self.base.partition
-
-    def client(self, service: str, *, once: bool = False, region: str | None = None) -> Any:
-        """A boto3 client for this Region, or the one that is named."""
-        return self.base.client(service, once=once, region=region or self.region)
-
-    def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
-        """`make()`, or its answer for this account and Region if younger than `seconds`."""
-        return self.base.cached((self.region, key), seconds, make)
-
-
 def other_side(scope: Scope, step: Step) -> Scope:
     """The same account in `step.source_region`."""
-    return Elsewhere(scope, step.source_region)
+    return scope.at(step.source_region)
 
 
 def listing(drs: Any) -> list[Raw]:

@@ -86,9 +86,13 @@ def before_failover(
     return [
         s
         for s, instance in instances.items()
-        if (now := known.get(drs_sides.protects(servers[s]))) is not None
-        and now.point_in_time > instance.point_in_time
+        if older(instance, known.get(drs_sides.protects(servers[s])))
     ]
+
+
+def older(instance: RecoveryInstance, serving: RecoveryInstance | None) -> bool:
+    """Whether the instance is from before the one that its server protects."""
+    return serving is not None and serving.point_in_time > instance.point_in_time
 
 
 def _with_ids(drs: Any, ids: Sequence[str]) -> dict[str, RecoveryInstance]:

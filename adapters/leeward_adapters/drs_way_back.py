@@ -44,7 +44,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     findings = list(_of_profiles(scope, serving))
     for region in sorted({_origin(server) for server in servers.values()} - {""}):
         here = [t for t in mine if t.id in servers and _origin(servers[t.id]) == region]
-        findings += _of_primary(drs_sides.Elsewhere(scope, region), here, serving)
+        findings += _of_primary(scope.at(region), here, serving)
     return findings
 
 

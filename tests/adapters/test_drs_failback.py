@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from leeward_adapters.base import IrreversibleError, Phase, State
+from leeward_adapters.discovery import discover
 from leeward_adapters.registry import adapter
 
 pytestmark = pytest.mark.aws
@@ -48,9 +49,23 @@ class Estate:
     def run(self, operation: str, *phases: Phase) -> dict[str, Any]:
         proof: dict[str, Any] = {}
         for phase in phases:
+            last = self.sandbox.control.last_seq()
             proof = self.task(operation, phase).run(600)
+            self.check_permissions(phase, last)
             assert {s.state for s in proof.values()} == {State.DONE}, proof
         return proof
+
+    def check_permissions(self, phase: Phase, since: int) -> None:
+        """What was called is what the adapter says that it needs."""
+        calls = self.sandbox.control.calls(since=since)
+        named = {"service-quotas": "servicequotas"}
+        used = {
+            f"{named.get(c['service'], c['service'])}:{c['operation']}"
+            for c in calls
+            if c["service"] != "sts"
+        }
+        permissions = adapter("drs").permissions
+        assert used <= permissions["Read"] | permissions[str(phase)]
 
     def fail_over(self) -> None:
         self.run("Failover", Phase.INSTANTIATE, Phase.ACTIVATE)
@@ -274,9 +289,9 @@ def test_a_failback_launches_stopped_in_the_primary_region_and_starts(away: Esta
     assert {away.state(i, P) for i in a3.values()} == {"stopped"}
     calls = away.sandbox.control.calls(since=last)
     assert {c["region"] for c in calls if c["service"] != "sts"} == {P}
-    (launch,) = away.sandbox.calls("StartRecovery")[-1:]
-    assert launch["params"]["isDrill"] is False
-    assert launch["params"]["tags"]["leeward:task"] == task.token
+    assert away.sandbox.calls("StartRecovery")[-1]["params"]["isDrill"] is False
+    (job,) = away.drs(P).describe_jobs(filters={})["items"]
+    assert job["tags"]["leeward:task"] == task.token
 
     started = away.task("Failback", Phase.ACTIVATE)
     assert {s.reference for s in started.run().values()} == set(a3.values())
@@ -472,12 +487,7 @@ def test_what_served_in_the_recovery_region_is_retired_in_the_safe_order(back: E
         OwnerIds=["self"], Filters=[{"Name": "tag:leeward:task", "Values": [task.token]}]
     )["Snapshots"]
     assert {s["VolumeId"] for s in kept} == volumes
-    used = {
-        f"{c['service']}:{c['operation']}"
-        for c in back.sandbox.control.calls(since=last) if c["service"] != "sts"
-    }  # fmt: skip
-    permissions = adapter("drs").permissions
-    assert used <= permissions["Read"] | permissions["Cleanup"]
+    back.check_permissions(Phase.CLEANUP, last)
     with pytest.raises(IrreversibleError):
         task.undo()
 
@@ -581,3 +591,56 @@ def test_readiness_follows_the_copy(away: Estate) -> None:
         service="drs", region=P, action="error", code="InternalServerException", status=500
     )
     assert said() == {"LiveRecoveryInstance", "PrimarySilent"}
+
+
+# -- discovery --------------------------------------------------------------------------------
+
+
+def test_discovery_tells_the_way_back_and_what_is_only_left_over(away: Estate) -> None:
+    sandbox, first = away.sandbox, away.servers[0]
+    away.reprotect()
+    found = _discovered(sandbox)
+    b2, a2 = away.recovered()[first], away.reversed()[first]["sourceServerID"]
+    origin = found[first]["originInstanceId"]
+    assert found[first]["recoveryInstanceId"] == b2
+    assert {k: v for k, v in found[first].items() if k.startswith("reversed")} == {
+        "reversedServerId": a2, "reversedState": "CONTINUOUS", "reversedLag": "P0D"
+    }  # fmt: skip
+
+    away.fail_back()
+    a3 = away.at_home()[first]
+    assert _discovered(sandbox)[first]["failbackInstanceId"] == a3
+    away.protect_again()
+
+    found = _discovered(sandbox)
+    assert set(found) == set(away.servers)  # the replaced originals are no servers of their own
+    assert found[first]["originInstanceId"] == a3
+    assert found[first]["retiredInstanceId"] == b2
+    assert "recoveryInstanceId" not in found[first]
+    tags = {t["Key"]: t["Value"] for t in away.machine(origin, P)["Tags"]}
+    assert tags["leeward:replaced-by"] == a3
+
+
+def test_a_silent_primary_region_hides_nothing(away: Estate) -> None:
+    away.reprotect()
+    away.sandbox.control.add_fault(
+        service="drs", region=P, action="error", code="InternalServerException", status=500
+    )
+
+    found = discover(_reader(away.sandbox), regions=(P, R))
+
+    assert found.problems == []
+    assert any("does not say who protects" in note for note in found.notes)
+    assert {"recoveryInstanceId"} <= set(found.found[0].attributes)
+    assert "reversedServerId" not in found.found[0].attributes
+
+
+def _reader(sandbox: Any) -> Callable[[str], Any]:
+    return lambda region: sandbox.aws.scope(sandbox.reached(), region)
+
+
+def _discovered(sandbox: Any) -> dict[str, Any]:
+    sandbox.control.advance(600)
+    found = discover(_reader(sandbox), regions=(P, R))
+    assert found.problems == []
+    return {one.id: one.attributes for one in found.found}
