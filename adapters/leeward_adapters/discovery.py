@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, resource_explorer
+from leeward_adapters import discovery_back, drs_instances, resource_explorer
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
+from leeward_adapters.drs_reverse import REPLACED_TAG
 from leeward_adapters.ec2 import place
 from leeward_adapters.resource_explorer import Resource
 
@@ -45,7 +46,7 @@ class FoundResource:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Of a source server: `originInstanceId`, `originRegion`, `replicationState`, `lag` (ISO 8601
     duration), `lastSeen`, `recoveryInstanceId`, `recoveryInstanceDrill` (`true`, `false`),
-    `error`; each only where known."""
+    `error`, and those of `discovery_back.attributes`; each only where known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def discover(aws_scope: Callable[[str], Scope], *, regions: Sequence[str]) -> Di
     Whether they belong to a plan is not judged here. An EC2 instance that DRS protects is
     represented by its source server, whose tags are overlaid by the instance's own; one that is
     tagged for DRS without being protected has technology `drs`, its instance id, and the
-    attribute `error`. Instances that DRS launched are left out.
+    attribute `error`. Instances that DRS launched are left out,
+    and those that a failback replaced.
 
     Args:
         aws_scope: the account in a Region, through its read role.
@@ -77,7 +79,10 @@ def discover(aws_scope: Callable[[str], Scope], *, regions: Sequence[str]) -> Di
     scope = aws_scope(regions[-1])
     servers, instances = _of_drs(scope, problems)
     tags = {_id(r): r.tags for r in resources if r.type == "ec2:instance"}
-    found = [_server(s, regions[-1], tags, instances) for s in servers]
+    back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
+    found = [
+        _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
+    ]
     protected = {f.attributes.get("originInstanceId", "") for f in found}
     launched = {i.id for group in instances.values() for i in group}
     found += [
@@ -85,7 +90,11 @@ def discover(aws_scope: Callable[[str], Scope], *, regions: Sequence[str]) -> Di
         for r in resources
         if not (
             r.type == "ec2:instance"
-            and (_id(r) in protected | launched or any(k.startswith(_OF_DRS) for k in r.tags))
+            and (
+                _id(r) in protected | launched
+                or REPLACED_TAG in r.tags
+                or any(k.startswith(_OF_DRS) for k in r.tags)
+            )
         )
     ]
     return Discovery(sorted(found, key=lambda one: one.arn), problems, notes)
@@ -150,6 +159,7 @@ def _server(
     region: str,
     tags_of: Mapping[str, Mapping[str, str]],
     instances: Mapping[str, Sequence[RecoveryInstance]],
+    back: Mapping[str, str],
 ) -> FoundResource:
     hints = raw.get("sourceProperties", {}).get("identificationHints", {})
     origin = hints.get("awsInstanceID", "")
@@ -161,7 +171,7 @@ def _server(
         region=region,
         name=tags.get("Name") or hints.get("hostname", ""),
         tags=tags,
-        attributes=_attributes(raw, origin, instances.get(raw["sourceServerID"], ())),
+        attributes={**_attributes(raw, origin, instances.get(raw["sourceServerID"], ())), **back},
     )
 
 
@@ -179,7 +189,7 @@ def _attributes(
         "lastSeen": raw.get("lifeCycle", {}).get("lastSeenByServiceDateTime", ""),
         "error": replication.get("dataReplicationError", {}).get("error", ""),
     }
-    live = [i for i in instances if i.live]
+    live = [i for i in instances if i.live and not i.failed_back]
     # One that is not a drill's matters more.
     for instance in sorted(live, key=lambda one: one.drill)[:1]:
         known["recoveryInstanceId"] = instance.id
