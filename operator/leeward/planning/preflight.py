@@ -15,7 +15,8 @@ from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
-from leeward.planning import direction_checks, estate_checks, run_checks
+from leeward.api.plan_record import DependencyStatus
+from leeward.planning import dependencies, direction_checks, estate_checks, run_checks
 from leeward.planning.explicit import NO_SIZES, RecordedSizes
 from leeward.planning.inventory import located, of_plan
 from leeward.planning.problem import Problem
@@ -59,6 +60,7 @@ FAILED: Final[tuple[Check, ...]] = (
     direction_checks.reversed_replication,
     direction_checks.nothing_left_to_fence,
     direction_checks.sides_known,
+    dependencies.hold,
 )
 """Refuse a Test or a Planned run; findings of an Unplanned one."""
 NOTED: Final[tuple[Check, ...]] = (
@@ -97,13 +99,15 @@ def preflight(
     now: datetime,
     live_elsewhere: Mapping[str, str],
     previous: DRExecution | None = None,
+    looked: Sequence[DependencyStatus] | None = None,
     sizes: RecordedSizes = NO_SIZES,
 ) -> Preflight:
     """Whether the run may start now.
 
     `plan` is None when there is none of that name; `live_elsewhere` gives, by ARN, the other
     live execution that works on a resource; `previous` is the one that this one continues;
-    `sizes` are those of Auto Scaling groups before a Failover emptied them.
+    `looked` is what the plan depends on as it is now, by default as its status says; `sizes` are
+    those of Auto Scaling groups before a Failover emptied them.
     Whether the plan is free is not judged here: taking it is a compare-and-set.
     """
     expiry = tuple(run_checks.expiry(execution, now))
@@ -111,7 +115,7 @@ def preflight(
         return Preflight((*expiry, run_checks.unknown_plan(execution)))
     mine = of_plan(plan, inventories)
     request = Request(
-        execution, plan, accounts, mine, located(mine), now, live_elsewhere, previous, sizes
+        execution, plan, accounts, mine, located(mine), now, live_elsewhere, previous, looked, sizes
     )
     refusals = [*expiry, *_run(IMPOSSIBLE, request)]
     failed = _run(FAILED, request)
