@@ -211,6 +211,17 @@ def test_lag_of_the_reversed_replication_is_the_question_before_users_go_home(
     assert (gate.name, gate.before, gate.data_loss) == ("lag-data", "Activate", "Question")
 
 
+@pytest.mark.parametrize("operation", ["Reprotect", "Failback"])
+def test_a_way_back_without_any_work_is_refused(build: Build, operation: str) -> None:
+    case = Case(build, operation, server(build, {}))
+    assert case.reasons() == ["NothingToBringBack"]
+    case.fields["waves"] = [
+        {"name": "data", "tasks": [build.dns_task(records=[{**RECORD, "primary": PRIMARY}])]}
+    ]
+    expected = [] if operation == "Failback" else ["NothingToBringBack"]
+    assert case.reasons() == expected
+
+
 def test_a_wave_at_home_is_left_alone(build: Build) -> None:
     at_home = server(build, {}, 2, wave="app")
     case = Case(build, "Failback", server(build, BACKED), at_home)

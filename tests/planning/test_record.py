@@ -376,3 +376,14 @@ def test_no_task_goes_where_nothing_leads() -> None:
     lost = task(state="Abandoned")
     with pytest.raises(transitions.IllegalTransitionError, match="cannot go from Abandoned"):
         compose_task(lost, lost.status.model_copy(update={"state": "InProgress"}), NOW)
+
+
+def test_a_wave_that_does_not_replicate_is_not_complete(build: Build) -> None:
+    """Only launching and starting are tolerated half; what protects nothing is no protection."""
+    replicate = task("Failed", [("s-1", "Failed")], phase="Replicate", operation="Reprotect")
+    status = DRExecutionStatus.model_validate(
+        {"waves": [{"name": "data", "ordinal": 1, "state": "NotStarted"}]}
+    )
+    run = build.execution(operation="Reprotect").model_copy(update={"status": status})
+    composed = compose(run, [replicate], Outcome("WaitingForDecision", "TasksFailed", "x"), NOW)
+    assert composed.waves[0].state == "Failed"

@@ -32,15 +32,16 @@ class Follower:
             following = await self._create(run.model, following)
         status = run.model.status.model_copy(update={"next": following})
         run = await put_status(self._c.kube, run, status)
-        reason, level = ("FollowUpCreated", "Normal")
-        if following.message:
-            reason, level = ("FollowUpNotCreated", "Warning")
-        text = f"{following.operation} {following.name}: {following.message or 'created'}"
-        at = render_time(self._c.now())
-        await self._c.recorder.emit(
-            run.raw, reason, text, "Warning" if level == "Warning" else "Normal", at
-        )
+        await self._tell(run, following)
         return run
+
+    async def _tell(self, run: Held[DRExecution], following: FollowUp) -> None:
+        what, at = f"{following.operation} {following.name}", render_time(self._c.now())
+        emit = self._c.recorder.emit
+        if why := following.message:
+            await emit(run.raw, "FollowUpNotCreated", f"{what}: {why}", "Warning", at)
+        else:
+            await emit(run.raw, "FollowUpCreated", f"{what} was created", "Normal", at)
 
     async def _create(self, run: DRExecution, following: FollowUp) -> FollowUp:
         namespace = run.metadata.namespace

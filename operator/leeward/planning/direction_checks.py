@@ -66,6 +66,23 @@ def location_fits(request: Request) -> Iterator[Problem]:
         )
 
 
+def something_to_do(request: Request) -> Iterator[Problem]:
+    """The way back has any work: servers, or explicit tasks of waves that are away."""
+    operation, gone = request.execution.spec.operation, set(_waves_away(request))
+    if operation not in _BACK or not gone or _taken(request):
+        return
+    left = explicit.duties(request.plan.status)
+    waves = waves_of(request.execution.spec, request.plan.spec)
+    tasks = (task for _, wave in waves if wave.name in gone for task in wave.tasks)
+    if not any(explicit.runs_in(task, operation, left) for task in tasks):
+        yield Problem(
+            "NothingToBringBack",
+            f"no server of this run has a recovery instance in "
+            f"{request.plan.spec.regions.recovery}, as far as discovery knows, and no explicit "
+            f"task belongs to a {operation}",
+        )
+
+
 def cleanup_allowed(request: Request) -> Iterator[Problem]:
     """Plan and accounts let something be destroyed."""
     if request.execution.spec.operation != "Cleanup":

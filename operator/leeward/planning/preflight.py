@@ -44,6 +44,7 @@ IMPOSSIBLE: Final[tuple[Check, ...]] = (
     estate_checks.resources_are_free,
     estate_checks.no_drill_over_production,
     direction_checks.location_fits,
+    direction_checks.something_to_do,
     direction_checks.cleanup_allowed,
     direction_checks.never_the_last_copy,
     direction_checks.same_account,

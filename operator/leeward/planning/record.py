@@ -30,7 +30,7 @@ from leeward.planning.fencing import FENCE, deferred
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.run_times import kept
 from leeward.planning.times import render_time
-from leeward.planning.tolerance import failed_ids, tolerated, within
+from leeward.planning.tolerance import TOLERANT, failed_ids, tolerated, within
 from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, serves_before, unfinished
 from leeward.planning.wording import clip, some
 
@@ -163,7 +163,7 @@ def _wave(
 
 def _as_wave(task: DRTask, *, fine: bool) -> TaskState:
     """The task's state as its wave sees it: what failed within the tolerance is through."""
-    tolerable = fine and task.spec.recovery_phase != FENCE
+    tolerable = fine and task.spec.recovery_phase in TOLERANT
     return "Complete" if task.status.state == "Failed" and tolerable else task.status.state
 
 
