@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 ACCOUNT = "111111111111"
+ZONE = "e2e.example.com"
 HOME, AWAY = "us-east-1", "us-east-2"
 APPROVER = "approver-a@example.com"
 WAVES = [{"name": "data"}]
@@ -64,8 +66,44 @@ def location(lab: Any, wanted: str) -> None:
     )
 
 
+def record(lab: Any) -> list[str]:
+    """What this test's name points at."""
+    route53 = lab.client("route53", ACCOUNT)
+    zone = route53.list_hosted_zones_by_name(DNSName=ZONE)["HostedZones"][0]["Id"]
+    name = f"www.{lab.application}.{ZONE}."
+    found = route53.list_resource_record_sets(
+        HostedZoneId=zone, StartRecordName=name, StartRecordType="CNAME", MaxItems="1"
+    )["ResourceRecordSets"][0]
+    assert found["Name"] == name
+    return [value["Value"] for value in found["ResourceRecords"]]
+
+
+def switch(lab: Any) -> dict[str, Any]:
+    """A task that switches this test's name, with both of its sides."""
+    zones = lab.client("route53", ACCOUNT).list_hosted_zones_by_name(DNSName=ZONE)
+    sides = {
+        side: {"values": [f"{lab.application}.{region}.{ZONE}"]}
+        for side, region in (("primary", HOME), ("recovery", AWAY))
+    }
+    return {
+        "name": "switch",
+        "type": "Route53",
+        "route53": {
+            "accountRef": {"name": "east-a"},
+            "hostedZoneId": zones["HostedZones"][0]["Id"].rpartition("/")[2],
+            "records": [{"name": f"www.{lab.application}.{ZONE}", "type": "CNAME", **sides}],
+        },
+    }
+
+
+def reversals(lab: Any, since: int) -> Counter[str]:
+    """How often each instance was replicated the other way."""
+    calls = lab.control.calls(service="drs", operation="ReverseReplication", since=since)
+    return Counter(c["params"]["recoveryInstanceID"] for c in calls if c["executed"])
+
+
 def test_an_estate_fails_over_and_comes_back_and_is_protected_again(lab: Any) -> None:
-    one_account(lab)
+    one_account(lab, waves=[{"name": "data", "tasks": [switch(lab)]}])
     assert lab.start("Reprotect", "early")
     early = lab.until_state(f"{lab.application}-reprotect-early", "Failed")
     assert lab.reason(early, "Succeeded") == "WrongLocation"
@@ -74,8 +112,15 @@ def test_an_estate_fails_over_and_comes_back_and_is_protected_again(lab: Any) ->
     location(lab, "Recovery")
     away = recovered(lab)
     assert set(states(lab, AWAY, {*away.values()}).values()) == {"running"}
+    assert record(lab) == [f"{lab.application}.{AWAY}.{ZONE}"]
 
+    since = lab.control.last_seq()
+    lab.control.add_fault(
+        service="drs", operation="ReverseReplication", account=ACCOUNT,
+        params={"recoveryInstanceID": min(away.values())}, action="drop", when="after", nth=1,
+    )  # fmt: skip
     lab.until_condition("drx", lab.start("Reprotect"), "Succeeded")
+    assert reversals(lab, since) == Counter(away.values())
     back = sources(lab, HOME, "FAILBACK")
     assert {*away.values()} <= back.keys()
     protection = {back[i]["dataReplicationInfo"]["dataReplicationState"] for i in away.values()}
@@ -89,6 +134,7 @@ def test_an_estate_fails_over_and_comes_back_and_is_protected_again(lab: Any) ->
     assert fenced < launched < order.index("StartInstances") < order.index("ReverseReplication")
     assert not {"TerminateInstances", "TerminateRecoveryInstances"} & {*order}
     location(lab, "Primary")
+    assert record(lab) == [f"{lab.application}.{HOME}.{ZONE}"]
     home = sources(lab, AWAY, "FAILOVER")
     mine = {i: s for i, s in home.items() if s["sourceServerID"] in lab.servers(1)}
     assert set(states(lab, HOME, {*mine}).values()) == {"running"}

@@ -378,12 +378,16 @@ def test_no_task_goes_where_nothing_leads() -> None:
         compose_task(lost, lost.status.model_copy(update={"state": "InProgress"}), NOW)
 
 
-def test_a_wave_that_does_not_replicate_is_not_complete(build: Build) -> None:
+def test_a_wave_that_does_not_replicate_is_not_complete() -> None:
     """Only launching and starting are tolerated half; what protects nothing is no protection."""
-    replicate = task("Failed", [("s-1", "Failed")], phase="Replicate", operation="Reprotect")
-    status = DRExecutionStatus.model_validate(
-        {"waves": [{"name": "data", "ordinal": 1, "state": "NotStarted"}]}
-    )
-    run = build.execution(operation="Reprotect").model_copy(update={"status": status})
-    composed = compose(run, [replicate], Outcome("WaitingForDecision", "TasksFailed", "x"), NOW)
-    assert composed.waves[0].state == "Failed"
+    failed = task("Replicate", "Failed", operation="Reprotect", resources={"a": "Failed"})
+    assert composed(execution("Reprotect"), [failed]).waves[0].state == "Failed"
+
+
+def test_a_wave_that_failed_back_is_complete_while_it_replicates() -> None:
+    tasks = [
+        task("Activate", "Complete", operation="Failback"),
+        task("Replicate", "InProgress", operation="Failback"),
+    ]
+    status = composed(execution("Failback"), tasks)
+    assert (status.waves[0].state, status.location) == ("Complete", "Primary")
