@@ -260,6 +260,10 @@ class Scope(Protocol):
         """
         ...
 
+    def at(self, region: str) -> Scope:
+        """The same account through the same role, in another Region."""
+        ...
+
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer for this account and Region if younger than `seconds`.
 

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_settings, drs_templates, ec2
+from leeward_adapters import (
+    drs_instances,
+    drs_jobs,
+    drs_servers,
+    drs_settings,
+    drs_stale,
+    drs_templates,
+    ec2,
+)
 from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_jobs import CALL_TAG, Part
@@ -219,6 +227,9 @@ def _prepare_needed(scope: Scope, step: Step, target: Target) -> Seen:
 
 
 def _existing(scope: Scope, step: Step, target: Target, existing: RecoveryInstance) -> Seen:
+    if existing.failed_back:
+        told = drs_stale.refused if step.drill else drs_stale.release_needed
+        return told(scope, target.id, existing)
     if step.drill:
         return Seen(
             State.REFUSED,

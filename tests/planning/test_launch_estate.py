@@ -109,7 +109,7 @@ def test_tasks_that_launch_carry_the_settings_and_no_others(build: Build) -> Non
 def test_the_inventory_keeps_the_tags_that_layers_select_by(build: Build) -> None:
     found = build.found("drs", "s-1", tags={**build.tags, "Tier": "1", "Other": "2"})
     spec = build.plan().spec
-    (kept,) = by_account(spec, [found], frozenset({"drs"}), frozenset({"Tier"}))["prod"]
+    (kept,) = by_account(spec, [found], frozenset({"drs"}), tags=frozenset({"Tier"}))["prod"]
     assert (kept.tags.get("Tier"), kept.tags.get("Other")) == ("1", None)
 
 

@@ -88,6 +88,11 @@ def listmap(*keys: str) -> dict[str, Any]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
+def listset() -> dict[str, Any]:
+    """Mark a list as a set: each value once, merged value by value."""
+    return {"x-kubernetes-list-type": "set"}
+
+
 def atomic() -> dict[str, Any]:
     """Mark a list or map as one value, so that managedFields does not list each entry."""
     return {"x-leeward-atomic": True}

@@ -24,7 +24,6 @@ from leeward.api.common import (
     TagValue,
     Text,
     later,
-    later_values,
     listmap,
     rules,
 )
@@ -86,16 +85,10 @@ class PlanApproval(Approval):
 class Gate(Approval):
     """A place where the run stops until people agree."""
 
-    before: Annotated[
-        RecoveryPhase,
-        Field(
-            json_schema_extra=later_values(
-                Replicate="the Replicate phase comes with a later version",
-            )
-        ),
-    ] = "Activate"
+    before: RecoveryPhase = "Activate"
     """The recovery phase that does not start before the gate is passed. Activate is the point of
-    no return; Fence stops before the wave does anything, and Instantiate before it launches."""
+    no return; Fence stops before the wave does anything, and Instantiate before it launches. A
+    gate is asked in the operations that have its phase."""
     name: GateName | None = None
     """Name in `leeward.dev/approve-NAME`. Default `wave-WAVE`, with the phase appended for
     every gate of the wave after the first."""
@@ -229,6 +222,16 @@ class Fence(Model):
     deferred duty in the plan's status. A Planned run waits until everything is fenced."""
 
 
+class Cleanup(Model):
+    """What may be retired when the estate is back."""
+
+    recovery_instances: Literal["Keep", "Retire"] = "Keep"
+    """Retire: an execution of operation Cleanup may terminate the recovery instances that a
+    failback left behind, after snapshots of their volumes, and remove the reversed replication.
+    Each account must allow it too (`allow.destructive` of its TargetAccount). Keep: it is
+    refused."""
+
+
 class DrillNetwork(Model):
     """Where a Test launches in one account; none of production's networks."""
 
@@ -339,6 +342,8 @@ class RecoveryPlanSpec(Model):
     """How much runs at once. Absent: as much as AWS's quotas let."""
     fence: Fence = Fence()
     """How the side that is left is stopped from writing."""
+    cleanup: Cleanup = Cleanup()
+    """What may be retired when the estate is back."""
     recovery_phases: Annotated[
         list[RecoveryPhase],
         Field(max_length=5, json_schema_extra=later("the operation decides the phases")),
