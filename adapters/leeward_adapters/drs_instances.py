@@ -27,6 +27,8 @@ IRREVERSIBLE: Final = (
 _NOT_REPLICATED: Final = frozenset(
     {"NOT_STARTED", "STOPPED", "DISCONNECTED", "REPLICATION_STATE_NOT_AVAILABLE"}
 )
+_PAGE: Final = 1000
+"""The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
 
 
@@ -60,7 +62,7 @@ def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstanc
     paginator = drs.get_paginator("describe_recovery_instances")
     for start in range(0, len(servers), 100):
         filters = {"sourceServerIDs": list(servers[start : start + 100])}
-        for page in paginator.paginate(filters=filters):
+        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
             for raw in page.get("items", []):
                 server = raw.get("sourceServerID", "")
                 found.setdefault(server, []).append(parse(raw))

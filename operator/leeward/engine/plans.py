@@ -22,8 +22,9 @@ from leeward.api.inventory import (
     RecoveryInventoryStatus,
 )
 from leeward.api.plan import RecoveryPlan
-from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
+from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.engine.context import Context
+from leeward.engine.dependencies import Dependencies
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.fence_watch import FenceWatch
 from leeward.engine.kube import ApiError, path_of
@@ -36,7 +37,7 @@ from leeward.engine.objects import (
     put_status,
     read,
 )
-from leeward.engine.readiness import check
+from leeward.engine.readiness import check, rehearsal
 from leeward.engine.supervisor import Key
 from leeward.planning import rules
 from leeward.planning.durations import parse
@@ -67,6 +68,7 @@ class PlanReconciler:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._fences = FenceWatch(context)
+        self._dependencies = Dependencies(context)
         self._looked: dict[str, tuple[object, datetime]] = {}
 
     async def run(self, key: Key) -> float | None:
@@ -93,11 +95,13 @@ class PlanReconciler:
         if not problems:
             looked = await self._look(plan.model, accounts, inventories)
             inventories = await self._write(plan, accounts, inventories, looked)
+        depends = await self._dependencies.look(plan.model, accounts)
         duties = await self._fences.look(plan.model, accounts)
         fresh = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
         model = fresh.model
         if model.status.deferred_fence == plan.model.status.deferred_fence:
-            model = _with_duties(model, duties)
+            model = _with_status(model, deferred_fence=duties)
+        model = _with_status(model, dependencies=depends)
         status = assess(
             model, accounts, [i.model for i in inventories],
             now=self._c.now(), valid=problems, previous=model.status, adapters=registry.kinds(),
@@ -174,7 +178,8 @@ class PlanReconciler:
         existing = {i.model.metadata.name: i for i in inventories}
         written: list[Held[RecoveryInventory]] = []
         for name, target in accounts.items():
-            resources = sorted_out.get(name, [])
+            rehearsed = await rehearsal(self._c, plan.model, target, sorted_out.get(name, []))
+            resources = rehearsed.resources
             findings = await self._findings(plan.model, target, resources, looked[name])
             listed = {r.id for r in resources}
             for part, some in enumerate(chunks(resources, PART) or [[]]):
@@ -186,6 +191,8 @@ class PlanReconciler:
                     if f.resource in ids or (part == 0 and f.resource not in listed)
                 ]  # fmt: skip
                 status = self._status(held.model, some, mine, looked[name])
+                if part == 0:
+                    status = status.model_copy(update={"quotas": rehearsed.quotas})
                 written.append(await put_status(self._c.kube, held, status))
         kept = {w.model.metadata.name for w in written}
         for name, inventory in existing.items():
@@ -204,8 +211,8 @@ class PlanReconciler:
             Finding(severity="Warning", reason="DiscoveryFragile", message=r[:1024])
             for r in looked.remarks
         ]
-        if looked.problem:
-            return notes  # the plan's status says that the account is silent
+        # Of a silent account too: what it said before is what would be recovered, and the Region
+        # that it is recovered to may well answer.
         return [*notes, *await check(self._c, plan, target, resources)]
 
     def _status(
@@ -257,9 +264,9 @@ class PlanReconciler:
         return hold(RecoveryInventory, await self._c.kube.create(path, body))
 
 
-def _with_duties(plan: RecoveryPlan, duties: Sequence[DeferredFence]) -> RecoveryPlan:
-    """The plan with what must still be fenced, as it was looked at."""
-    status = plan.status.model_copy(update={"deferred_fence": list(duties)})
+def _with_status(plan: RecoveryPlan, **looked: Sequence[object]) -> RecoveryPlan:
+    """The plan with parts of its status as they were looked at."""
+    status = plan.status.model_copy(update={name: list(found) for name, found in looked.items()})
     return plan.model_copy(update={"status": status})
 
 
