@@ -117,7 +117,7 @@ def discover(
     for instance in launched:
         instances.setdefault(instance.server, []).append(instance)
     tags = {_id(r): r.tags for r in explored.resources if r.type == "ec2:instance"}
-    notes = list(explored.notes)
+    notes: list[str] = []
     back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
     found = [
         _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
@@ -126,7 +126,7 @@ def discover(
     return Discovery(
         found=sorted(found, key=lambda one: one.arn),
         problems=[*explored.problems, *problems],
-        notes=notes,
+        notes=[*explored.notes, *notes],
         used=explored.used,
         # What did not answer wholly is asked again, whatever its age.
         known=replace(
@@ -191,8 +191,8 @@ def _others(
     launched: set[str],
     scope: Scope,
 ) -> list[FoundResource]:
-    """Everything but machines that a source server or an Auto Scaling group stands for, and those
-    that DRS launched or a failback replaced.
+    """Everything but machines that a source server or an Auto Scaling group stands for, those that
+    DRS launched, and those that a failback replaced.
     """
     protected = {server.attributes.get("originInstanceId", "") for server in servers}
     return [

@@ -198,9 +198,8 @@ class Drs:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Replication, running jobs, recovery instances, room in the recovery Region, and the way
-        back of what was recovered.
-        """
+        """Replication, running jobs, recovery instances and their way back, and room in the
+        recovery Region."""
         return [*drs_servers.readiness(scope, targets), *drs_way_back.readiness(scope, targets)]
 
     def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
