@@ -49,6 +49,8 @@ from leeward.planning.wording import clip
 
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
+REFRESH_PATIENCE = timedelta(minutes=5)
+"""How long a run on the way back waits for a look that is newer than the plan's last run."""
 
 
 class Beginner:
@@ -163,7 +165,7 @@ class Beginner:
         if assessed and not awaits_discovery(execution, plan):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
-        if self._c.now() - created > DISCOVERY_PATIENCE:
+        if self._c.now() - created > (REFRESH_PATIENCE if assessed else DISCOVERY_PATIENCE):
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
 
