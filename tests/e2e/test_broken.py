@@ -124,12 +124,10 @@ def test_the_report_names_them_and_exits_with_2(broken: Lab) -> None:
     assert "a Planned run and a Test would be refused" in done.stdout
 
 
-@pytest.mark.parametrize(("region", "code"), [("us-east-1", 0), (R, 1)])
-def test_what_the_installation_needs_of_a_region_is_listed(
-    broken: Lab, region: str, code: int
-) -> None:
+@pytest.mark.parametrize("region", ["us-east-1", R])
+def test_what_the_installation_needs_of_a_region_is_listed(broken: Lab, region: str) -> None:
     done = kubectl_leeward(broken, "check", "--without-region", region)
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode == ("✖" in done.stdout), done.stdout + done.stderr
     base = "✔ operator: role sessions come from STS of us-east-2"
     assert (base in done.stdout) is (region != R)
     recovers = f"✖ plan broken/broken: recovers into {R}"
