@@ -86,6 +86,9 @@ class Target:
     name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What discovery noted for the adapter."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How this resource in particular is to be made (camelCase, as in the API), such as the launch
+    settings of a server. What is absent stays as AWS has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +260,10 @@ class Scope(Protocol):
         """
         ...
 
+    def at(self, region: str) -> Scope:
+        """The same account through the same role, in another Region."""
+        ...
+
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer for this account and Region if younger than `seconds`.
 
@@ -317,6 +324,22 @@ class Traceable(Protocol):
         self, scope: Scope, hub: str, namespace: str, execution: str, uid: str
     ) -> Sequence[Earlier]:
         """What an execution of that name asked for under another uid than `uid`. Read-only."""
+        ...
+
+
+@runtime_checkable
+class Rehearsable(Protocol):
+    """An adapter that can say what a drill of its resources proves.
+
+    Optional: where there is nothing to compare, a drill proves that the resource took part.
+    """
+
+    def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
+        """By target id: a digest (hexadecimal) of how it would be recovered. Read-only."""
+        ...
+
+    def limits(self, scope: Scope) -> Mapping[str, int]:
+        """Quotas that bound a recovery there, by quota code, as far as AWS says. Read-only."""
         ...
 
 

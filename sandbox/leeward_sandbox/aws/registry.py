@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from leeward_sandbox.aws.automation import AutomationBackend, AutomationTags
 from leeward_sandbox.aws.backend import Backend, Overlay, World
+from leeward_sandbox.aws.copies import DomainControllers, GlobalClusterMembers, TableReplicas
 from leeward_sandbox.aws.drs import DrsBackend, DrsSettings, Quotas
 from leeward_sandbox.aws.drs import quotas as drs_quotas
+from leeward_sandbox.aws.ec2_quotas import Ec2Quotas
 from leeward_sandbox.aws.ec2_states import Ec2States
 from leeward_sandbox.aws.estates import Estate, seed
 from leeward_sandbox.aws.gateway import Gateway
@@ -42,6 +44,9 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
         states,
         LaunchTemplateVersions(world),
         DrsQuotas(_enforced(settings.quotas)),
+        Ec2Quotas(_vcpus(estate)),
+        TableReplicas(),
+        GlobalClusterMembers(),
         SnsLimits(),
         EventLimits(),
         *(AutomationTags(backend) for backend in own if isinstance(backend, AutomationBackend)),
@@ -54,12 +59,18 @@ def gateway(world: World, estate: Estate | None = None) -> Gateway:
     own: list[Backend] = [
         StsBackend(world, identities),
         IamSimulation(world),
+        DomainControllers(world),
         *backends(world, estate),
     ]
     around = overlays(world, estate, own)
     if estate is not None:
         seed(estate, world, own)
     return Gateway(world, identities, own, around)
+
+
+def _vcpus(estate: Estate | None) -> dict[str, float]:
+    accounts = estate.accounts if estate else []
+    return {a.id: a.vcpu_quota for a in accounts if a.vcpu_quota is not None}
 
 
 def _enforced(quotas: Quotas) -> dict[str, float]:
