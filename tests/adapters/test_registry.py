@@ -13,6 +13,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore import xform_name
 
 import leeward_adapters
 from leeward_adapters import discovery, registry
@@ -137,6 +138,55 @@ def test_every_iam_action_is_an_operation_of_aws(action: str) -> None:
     model = botocore.session.Session().get_service_model(service)
 
     assert operation in model.operation_names
+
+
+# Rights for what AWS does with the caller's own session, not Leeward: DRS while it launches and
+# ends instances, and tags that go along with another call (Service Authorization Reference).
+ON_BEHALF = {
+    "automation": {"ssm:AddTagsToResource"},
+    "drs": {
+        "drs:TagResource",
+        "ec2:AssociateIamInstanceProfile",
+        "ec2:AttachVolume",
+        "ec2:AuthorizeSecurityGroupEgress",
+        "ec2:AuthorizeSecurityGroupIngress",
+        "ec2:CreateFleet",
+        "ec2:CreateNetworkInterface",
+        "ec2:CreateNetworkInterfacePermission",
+        "ec2:CreateSecurityGroup",
+        "ec2:CreateVolume",
+        "ec2:DeleteLaunchTemplateVersions",
+        "ec2:DeleteSnapshot",
+        "ec2:DeleteVolume",
+        "ec2:DescribeAccountAttributes",
+        "ec2:DescribeAvailabilityZones",
+        "ec2:DescribeImages",
+        "ec2:DescribeInstanceAttribute",
+        "ec2:DescribeLaunchTemplates",
+        "ec2:DescribeVolumes",
+        "ec2:DetachVolume",
+        "ec2:ModifyInstanceAttribute",
+        "ec2:RevokeSecurityGroupEgress",
+        "ec2:RunInstances",
+        "ec2:TerminateInstances",
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_iam_action_is_of_a_call_that_the_adapters_make(kind: str) -> None:
+    """A right that nothing uses is one too many."""
+    text = "".join(
+        path.read_text("utf-8") for path in Path(leeward_adapters.__path__[0]).glob("*.py")
+    )
+    declared = set().union(*adapter(kind).permissions.values()) - RIGHTS_ONLY
+    unused = {a for a in declared if xform_name(a.partition(":")[2]) not in text}
+
+    assert unused == ON_BEHALF.get(kind, set())
 
 
 def test_no_adapter_module_is_forgotten() -> None:
