@@ -24,11 +24,13 @@ undo() sets it as a whole, whatever the target is like now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
+
+from leeward_adapters.views import Views
 
 T = TypeVar("T")
 
@@ -132,6 +134,9 @@ class Step:
     """Tags that everything made by this step carries: `leeward:hub`, `leeward:namespace`,
     `leeward:execution`, `leeward:execution-uid`, `leeward:operation`, `leeward:phase`,
     `leeward:task` (the token)."""
+    since: float | None = None
+    """Moment of the scope's clock: shared answers (`Scope.views`) of calls that began before it
+    are too old. None: all that are there are."""
 
     @property
     def drill(self) -> bool:
@@ -168,6 +173,9 @@ class Observed:
     None: no limit known."""
     capacity_reason: str = ""
     """What the limit is, for people."""
+    pace: float = 1.0
+    """After how many of the usual intervals there may be news: more than 1 while AWS is certainly
+    not near its end, less where something is about to end. Not above 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +257,31 @@ class Scope(Protocol):
         """`aws`, `aws-us-gov`, …"""
         ...
 
+    @property
+    def views(self) -> Views:
+        """Answers that everybody who reaches the account and Region by this role shares.
+
+        For what many tasks ask while they wait. What an action must not be built on unless it is
+        seen right before (a launch template's default) is asked of the client.
+        """
+        ...
+
     def client(self, service: str, *, once: bool = False, region: str | None = None) -> Any:
         """A boto3 client, cached and safe to share between threads.
 
         `once=True` gives one whose calls are never repeated by botocore: for actions that are
         not repeatable. `region` asks for another Region than the scope's.
+        """
+        ...
+
+    def now(self) -> float:
+        """The moment, by the clock of `Step.since`."""
+        ...
+
+    def each(self, call: Callable[[T], Any], items: Iterable[T]) -> None:
+        """`call` for every item, some at once, as many as are right for the account and Region.
+
+        After an error no more are begun; the first one, in the order of the items, is raised.
         """
         ...
 

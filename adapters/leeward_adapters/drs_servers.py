@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,14 +11,19 @@ from botocore.exceptions import ClientError
 
 from leeward_adapters import drs_instances, drs_jobs
 from leeward_adapters.base import Finding, Scope, Target
+from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
-SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
 _BEHIND: Final = frozenset({"STALLED", "PAUSED", "RESCAN", "BACKLOG"})
+
+
+_PAGE: Final = 200
+"""Servers of one question, and on a page, if DRS gives so many."""
+_JUDGED: Final = ("sourceServerID", "dataReplicationInfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,31 @@ def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """The source servers that exist, by id (DescribeSourceServers)."""
     found: dict[str, Mapping[str, Any]] = {}
     paginator = drs.get_paginator("describe_source_servers")
-    for start in range(0, len(ids), 200):
-        filters = {"sourceServerIDs": list(ids[start : start + 200])}
-        for page in paginator.paginate(filters=filters):
+    for start in range(0, len(ids), _PAGE):
+        filters = {"sourceServerIDs": list(ids[start : start + _PAGE])}
+        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
             found.update((server["sourceServerID"], server) for server in page.get("items", []))
     return found
+
+
+def shared(scope: Scope, ids: Sequence[str], as_of: float | None) -> dict[str, Mapping[str, Any]]:
+    """What `refusal` looks at of source servers, asked once for all who wait.
+
+    Args:
+        scope: account and recovery Region.
+        ids: of source servers.
+        as_of: how new the answer must be, see `Step.since`.
+    """
+    drs = scope.client("drs")
+
+    def ask(some: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        # A thousand whole ones would fill megabytes.
+        return {
+            server: {key: raw[key] for key in _JUDGED if key in raw}
+            for server, raw in describe(drs, some).items()
+        }
+
+    return scope.views.look_up("drs-servers", ids, as_of, ask)
 
 
 def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> Refusal | None:
