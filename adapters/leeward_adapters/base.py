@@ -348,6 +348,17 @@ class Traceable(Protocol):
         ...
 
 
+def loosely(scope: Scope, step: Step, times: float) -> float:
+    """The moment of `step.since` moved back, for what may be older than the rest.
+
+    `times`: how many times as old as it is allowed to be now. A look that wants everything afresh
+    gets this afresh too.
+    """
+    now = scope.now()
+    since = now if step.since is None else step.since
+    return since - (now - since) * times
+
+
 def actions_of(adapter: Adapter) -> dict[str, ActionTraits]:
     """Every action that the engine may carry out with the adapter: its own, and `undo`."""
     return {UNDO: ActionTraits(repeatable=True, restores=True), **adapter.actions}

@@ -17,6 +17,7 @@ from leeward_adapters.base import (
     State,
     Step,
     Target,
+    loosely,
 )
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
@@ -31,9 +32,9 @@ IRREVERSIBLE: Final = (
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
 _PAGE: Final = 200
 """Servers of one question, and instances on a page, if DRS gives so many."""
-KNOWN: Final = 60.0
-"""Seconds for which it is taken as known which instance of a server is to be started, as long as
-EC2 shows that instance alive."""
+_KNOWN: Final = 10.0
+"""How many times as old as the rest the answer may be that says which instance of a server is to be
+started, as long as EC2 shows that instance alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def observe_activate(scope: Scope, step: Step) -> Observed:
 
 def start(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
     """Start the recovery instances of the batch's servers, as observe() saw them."""
-    chosen = _chosen(scope, step, _known(scope, step))
+    chosen = _chosen(scope, step, loosely(scope, step, _KNOWN))
     ec2.start(scope, [chosen[t.id].id for t in batch if t.id in chosen])
     return ""
 
@@ -144,18 +145,13 @@ def _machines(
     Which instance it is changes only when a server is launched again, and that ends the old one:
     so DRS is asked again once EC2 does not show it alive.
     """
-    for as_of in (_known(scope, step), step.since):
+    for as_of in (loosely(scope, step, _KNOWN), step.since):
         chosen = _chosen(scope, step, as_of)
         machines = ec2.observed(scope, step, [i.id for i in chosen.values()])
         alive = (i.id in machines and machines[i.id].alive for i in chosen.values())
         if len(chosen) == len(step.targets) and all(alive):
             break
     return chosen, machines
-
-
-def _known(scope: Scope, step: Step) -> float:
-    since = scope.now() if step.since is None else step.since
-    return since - KNOWN
 
 
 def _chosen(scope: Scope, step: Step, as_of: float | None) -> dict[str, RecoveryInstance]:

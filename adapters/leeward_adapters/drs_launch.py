@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_templates, ec2
-from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
+from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target, loosely
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_jobs import CALL_TAG, Part
 from leeward_adapters.drs_templates import PREPARE, Network
 from leeward_adapters.ec2 import place
 
 LAUNCH: Final = "launch"
-PROOFS: Final = 60.0
-"""Seconds between proofs of what is launched, while other launches of the step go on."""
+_PROOFS: Final = 10.0
+"""How many times as old as the rest the list of instances may be by which launches are proved,
+while other launches of the step go on."""
 _CLOSE: Final = 0.4
 _FAR: Final = 2.0
 """Paces, see `Observed.pace`."""
@@ -94,7 +95,7 @@ def _proof_as_of(scope: Scope, step: Step, observed: Observed) -> float | None:
     the step are still on their way."""
     if all(seen.state is not State.RUNNING for seen in observed.targets.values()):
         return step.since
-    return (scope.now() if step.since is None else step.since) - PROOFS
+    return loosely(scope, step, _PROOFS)
 
 
 def _never(scope: Scope, step: Step, target: Target) -> Seen | None:

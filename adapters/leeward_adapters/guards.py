@@ -15,6 +15,9 @@ from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
+)
+from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
@@ -111,7 +114,7 @@ class Guards:
         if isinstance(exception, NotSentError):
             return
         endpoint, account = self._breakers_of(place)
-        if isinstance(exception, HTTPClientError):
+        if isinstance(exception, (NoConnectionError, HTTPClientError)):
             cause = type(exception).__name__
             account.failed(cause)
             if isinstance(exception, _NO_WAY):
