@@ -30,9 +30,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
-from leeward_adapters.views import Views
-
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class Phase(StrEnum):
@@ -239,6 +238,28 @@ class Earlier:
     """Ids of the resources that it is about."""
 
 
+class SharedAnswers(Protocol):
+    """What AWS said lately to anybody who reaches an account and Region by one role.
+
+    `since` names the moment (`Scope.now`) before which a call is too old to be used for this; None:
+    now. No answer is used that is older than the newest call that changed something there.
+    """
+
+    def ask(self, key: Hashable, since: float | None, call: Callable[[], T]) -> T:
+        """`call()`, or its answer to a call that began at `since` or later; `key` names it."""
+        ...
+
+    def look_up(
+        self,
+        key: Hashable,
+        ids: Iterable[Hashable],
+        since: float | None,
+        call: Callable[[Sequence[Any]], Mapping[Any, V]],
+    ) -> dict[Any, V]:
+        """The same for each of some ids; `call` asks AWS for some of them, also for others'."""
+        ...
+
+
 class Scope(Protocol):
     """One account in one Region, through one role."""
 
@@ -258,7 +279,7 @@ class Scope(Protocol):
         ...
 
     @property
-    def views(self) -> Views:
+    def views(self) -> SharedAnswers:
         """Answers that everybody who reaches the account and Region by this role shares.
 
         For what many tasks ask while they wait. What an action must not be built on unless it is

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leeward.api.task import DRTask
+from leeward.api.task import DRTask, TaskResourceStatus
 from leeward.engine.objects import Held, hold
 from leeward.engine.tasks import TaskRunner
 
@@ -82,6 +82,16 @@ def test_what_may_have_been_done_unseen_is_looked_for_as_of_now(
     runner._note(task(), timedelta(seconds=15))
 
     assert runner._since(task("InProgress", "Sent", outcome).model) == NOW
+
+
+def test_what_a_person_asks_for_is_decided_by_a_look_as_of_now(runner: TaskRunner) -> None:
+    runner._note(task(), timedelta(seconds=15))
+    asked = task().model
+    asked.status.resources.append(
+        TaskResourceStatus(id="s-1", state="InProgress", request="MarkDone")
+    )
+
+    assert runner._since(asked) == NOW
 
 
 def test_a_task_that_begins_again_is_looked_at_as_of_now(runner: TaskRunner) -> None:

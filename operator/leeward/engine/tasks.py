@@ -127,10 +127,12 @@ class TaskRunner:
     def _since(self, task: DRTask) -> float:
         """From when on what AWS said to anybody is new enough for a look at the task.
 
-        What was asked for and not answered, or by another process, is looked for afresh.
+        What was asked for and not answered, or by another process, is looked for afresh, and so
+        is what a person has just asked for.
         """
         now, interval = self._c.aws.now(), self._intervals.get(task.metadata.uid)
-        if interval is None or any(i.outcome in _IN_DOUBT for i in task.status.journal):
+        doubt = any(i.outcome in _IN_DOUBT for i in task.status.journal)
+        if interval is None or doubt or any(r.request for r in task.status.resources):
             return now
         return now - _SHARED * interval
 
