@@ -24,16 +24,14 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
-    CredentialProvider,
     CredentialResolver,
-    DeferredRefreshableCredentials,
 )
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from leeward_adapters.base import ErrorClass
 from leeward_adapters.crew import Crew
-from leeward_adapters.errors import EXPIRED, classify
+from leeward_adapters.errors import EXPIRED
 from leeward_adapters.guards import Guards
+from leeward_adapters.sessions import AssumedRole, not_assumed
 from leeward_adapters.views import KEPT, Clock, Views
 
 T = TypeVar("T")
@@ -129,6 +127,14 @@ class Aws:
         answer = scope.client("sts", region=self._base_region).get_caller_identity()
         return Caller(answer["Account"], answer["Arn"])
 
+    def assume(self, account: Account, *, recovery: bool = False) -> None:
+        """Assume the role once and keep nothing of it, to see whether that is possible.
+
+        Raises:
+            ClientError: the role cannot be assumed; the message says which and why.
+        """
+        self._fetcher(account, account.role(recovery=recovery))()
+
     def partition(self, region: str) -> str:
         """Partition of the Region."""
         with self._lock:
@@ -219,7 +225,7 @@ class Aws:
         if identity not in self._sessions:
             session = botocore.session.Session()
             session.register_component("data_loader", self._base.get_component("data_loader"))
-            provider = _AssumedRole(self._fetcher(account, role))
+            provider = AssumedRole(self._fetcher(account, role))
             session.register_component("credential_provider", CredentialResolver([provider]))
             self._sessions[identity] = session
         return self._sessions[identity]
@@ -246,7 +252,7 @@ class Aws:
             try:
                 return fetcher.fetch_credentials()
             except ClientError as error:
-                raise _not_assumed(error, account, role, self._base_region) from error
+                raise not_assumed(error, account, role, self._base_region) from error
 
         return fetch
 
@@ -326,23 +332,13 @@ class AwsScope:
         """The moment, by the clock of `Step.since`."""
         return self._aws.now()
 
+    def at(self, region: str) -> AwsScope:
+        """The same account through the same role, in another Region."""
+        return AwsScope(self._aws, self._account, region, self._role)
+
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer for this account and Region if younger than `seconds`."""
         return self._aws.cached((self._account.id, self._region, key), seconds, make)
-
-
-class _AssumedRole(CredentialProvider):
-    """Hands botocore the credentials of one role session."""
-
-    METHOD = "leeward-assume-role"
-    CANONICAL_NAME = None
-
-    def __init__(self, fetch: Callable[[], Any]) -> None:
-        super().__init__()
-        self._fetch = fetch
-
-    def load(self) -> DeferredRefreshableCredentials:
-        return DeferredRefreshableCredentials(self._fetch, self.METHOD)
 
 
 def _identity(account: Account, role: str) -> Hashable:
@@ -366,25 +362,3 @@ def _naming(place: str) -> Callable[..., None]:
             parsed["Error"]["Message"] = f"{message} [{place}]".strip()
 
     return name
-
-
-def _not_assumed(error: ClientError, account: Account, role: str, region: str) -> ClientError:
-    """The same error, saying which role of which account, and what to look at."""
-    answer: Any = {**error.response, "Error": dict(error.response.get("Error", {}))}
-    what = (
-        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
-        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in {region}"
-    )
-    if classify(error).kind in {ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT}:
-        answer["Error"]["Message"] = f"{what} for now; it is tried again"
-        return ClientError(answer, error.operation_name)
-    external = (
-        f"demand exactly the external id '{account.external_id}'"
-        if account.external_id
-        else "demand no external id"
-    )
-    rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
-    answer["Error"]["Message"] = (
-        f"{what}. Its trust policy must allow {rights} to the identity named above and {external}"
-    )
-    return ClientError(answer, error.operation_name)

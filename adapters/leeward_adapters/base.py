@@ -87,6 +87,9 @@ class Target:
     name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What discovery noted for the adapter."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How this resource in particular is to be made (camelCase, as in the API), such as the launch
+    settings of a server. What is absent stays as AWS has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +176,7 @@ class Observed:
     capacity_reason: str = ""
     """What the limit is, for people."""
     pace: float = 1.0
-    """After how many of the usual intervals there may be news: more than 1 while AWS is certainly
-    not near its end, less where something is about to end. Not above 2."""
+    """After how many of the usual intervals there may be news; 2 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +243,8 @@ class Earlier:
 class SharedAnswers(Protocol):
     """What AWS said lately to anybody who reaches an account and Region by one role.
 
-    `since` names the moment (`Scope.now`) before which a call is too old to be used for this; None:
-    now. No answer is used that is older than the newest call that changed something there.
+    `since`: moment (`Scope.now`) before which a call is too old; None: now. No answer is used that
+    is older than the newest call that changed something there.
     """
 
     def ask(self, key: Hashable, since: float | None, call: Callable[[], T]) -> T:
@@ -304,6 +306,10 @@ class Scope(Protocol):
 
         After an error no more are begun; the first one, in the order of the items, is raised.
         """
+        ...
+
+    def at(self, region: str) -> Scope:
+        """The same account through the same role, in another Region."""
         ...
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
@@ -369,15 +375,20 @@ class Traceable(Protocol):
         ...
 
 
-def loosely(scope: Scope, step: Step, times: float) -> float:
-    """The moment of `step.since` moved back, for what may be older than the rest.
+@runtime_checkable
+class Rehearsable(Protocol):
+    """An adapter that can say what a drill of its resources proves.
 
-    `times`: how many times as old as it is allowed to be now. A look that wants everything afresh
-    gets this afresh too.
+    Optional: where there is nothing to compare, a drill proves that the resource took part.
     """
-    now = scope.now()
-    since = now if step.since is None else step.since
-    return since - (now - since) * times
+
+    def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
+        """By target id: a digest (hexadecimal) of how it would be recovered. Read-only."""
+        ...
+
+    def limits(self, scope: Scope) -> Mapping[str, int]:
+        """Quotas that bound a recovery there, by quota code, as far as AWS says. Read-only."""
+        ...
 
 
 def actions_of(adapter: Adapter) -> dict[str, ActionTraits]:

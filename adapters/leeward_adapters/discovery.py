@@ -1,33 +1,41 @@
-"""What an account has to recover: Resource Explorer's answer, joined with DRS's source servers.
+"""What an account has to recover: its tagged resources, joined with DRS's source servers.
 
 Nothing is asked of the primary Region unless the recovery Region cannot answer: an inventory must
-be possible on the day on which the primary is gone. A whole account costs a handful of calls.
+be possible on the day on which the primary is gone. A whole account costs a handful of calls, and
+a look at one of which nothing has changed costs two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, resource_explorer
+from leeward_adapters import discovery_back, drs_instances, resource_explorer
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
+from leeward_adapters.drs_reverse import REPLACED_TAG
 from leeward_adapters.ec2 import place
+from leeward_adapters.providers import PERMISSIONS as _OF_PROVIDERS
+from leeward_adapters.providers import PROVIDERS, Explored, explore
 from leeward_adapters.resource_explorer import Resource
 
-PERMISSIONS: Final = resource_explorer.PERMISSIONS | {
+PERMISSIONS: Final = _OF_PROVIDERS | {
     "drs:DescribeRecoveryInstances",
     "drs:DescribeSourceServers",
     "ec2:DescribeInstances",
 }
-"""IAM actions of `discover`; DRS wants the last one for itself."""
+"""IAM actions of `discover`; DRS wants the last one for itself too."""
 
 STRATEGY_TAG: Final = "dr:recovery-strategy"
-_OF_DRS: Final = "AWSElasticDisasterRecovery"
-"""How the tags begin that DRS puts on its own instances."""
+_LAUNCHED: Final = ("AWSElasticDisasterRecovery", "aws:autoscaling:groupName")
+"""How the tags begin that DRS puts on its own instances, and Auto Scaling on those of a group."""
+_PAGE: Final = 1000
+"""The DRS API names no maximum for a page, and says by its token where it gave less."""
+_ASKED_FOR: Final = 200
+"""Source servers that one question may name (DescribeSourceServersRequestFilters)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,23 @@ class FoundResource:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Of a source server: `originInstanceId`, `originRegion`, `replicationState`, `lag` (ISO 8601
     duration), `lastSeen`, `recoveryInstanceId`, `recoveryInstanceDrill` (`true`, `false`),
-    `error`; each only where known."""
+    `error`, `sourceAddress` (private IPv4 at the source), and those of
+    `discovery_back.attributes`; each only where known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What one look leaves for the next one of the same account; see `discover`."""
+
+    explored: Explored | None = None
+    aggregators: frozenset[str] = frozenset()
+    servers: frozenset[tuple[str, str]] = frozenset()
+    """Source servers and what each was last launched as; None of it changes without a launch."""
+    instances: tuple[RecoveryInstance, ...] | None = None
+
+    def without_index(self) -> Known:
+        """The same, but tagged resources are asked for again."""
+        return replace(self, explored=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,93 +80,134 @@ class Discovery:
     problems: list[str]
     """Sources that did not answer; while there are any, `found` is not the whole."""
     notes: list[str] = field(default_factory=list)
-    """What answered, but may not on the day it matters."""
+    """What answered, but may not on the day it matters, and why others than the first were
+    asked."""
+    used: tuple[tuple[str, str], ...] = ()
+    """Which provider answered, for which Region."""
+    known: Known = Known()
+    """For the next look."""
 
 
-def discover(aws_scope: Callable[[str], Scope], *, regions: Sequence[str]) -> Discovery:
+def discover(
+    aws_scope: Callable[[str], Scope],
+    *,
+    regions: Sequence[str],
+    providers: Sequence[str] = PROVIDERS,
+    known: Known = Known(),
+) -> Discovery:
     """All tagged resources of one account that Leeward knows a technology for.
 
     Whether they belong to a plan is not judged here. An EC2 instance that DRS protects is
     represented by its source server, whose tags are overlaid by the instance's own; one that is
     tagged for DRS without being protected has technology `drs`, its instance id, and the
-    attribute `error`. Instances that DRS launched are left out.
+    attribute `error`. Instances that DRS or an Auto Scaling group launched are left out, and those
+    that a failback replaced.
 
     Args:
         aws_scope: the account in a Region, through its read role.
         regions: the primary Region first, the recovery Region last.
+        providers: whom to ask for tagged resources, in order of preference.
+        known: what an earlier look left; tagged resources in it are not asked for again, and
+            recovery instances only if there were any or a source server was launched since.
     """
     problems: list[str] = []
-    notes: list[str] = []
-    resources = _explore(aws_scope, regions, problems, notes)
+    explored = known.explored or explore(aws_scope, regions, providers, known.aggregators)
     scope = aws_scope(regions[-1])
-    servers, instances = _of_drs(scope, problems)
-    tags = {_id(r): r.tags for r in resources if r.type == "ec2:instance"}
-    found = [_server(s, regions[-1], tags, instances) for s in servers]
-    protected = {f.attributes.get("originInstanceId", "") for f in found}
-    launched = {i.id for group in instances.values() for i in group}
-    found += [
+    servers, launched, now = _of_drs(scope, known, problems)
+    instances: dict[str, list[RecoveryInstance]] = {}
+    for instance in launched:
+        instances.setdefault(instance.server, []).append(instance)
+    tags = {_id(r): r.tags for r in explored.resources if r.type == "ec2:instance"}
+    notes = list(explored.notes)
+    back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
+    found = [
+        _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
+    ]
+    found += _others(explored.resources, found, {i.id for i in launched}, scope)
+    return Discovery(
+        found=sorted(found, key=lambda one: one.arn),
+        problems=[*explored.problems, *problems],
+        notes=notes,
+        used=explored.used,
+        # What did not answer wholly is asked again, whatever its age.
+        known=replace(
+            now,
+            explored=None if explored.problems else explored,
+            aggregators=explored.aggregators,
+        ),
+    )
+
+
+def gone(scope: Scope, servers: Sequence[str]) -> frozenset[str]:
+    """Which of these source servers DRS says do not exist, asked by their ids.
+
+    A list that lacks a server does not prove that; an answer about that very server does.
+    """
+    left: set[str] = set()
+    paginator = scope.client("drs").get_paginator("describe_source_servers")
+    for start in range(0, len(servers), _ASKED_FOR):
+        filters = {"sourceServerIDs": list(servers[start : start + _ASKED_FOR])}
+        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
+            left |= {server["sourceServerID"] for server in page.get("items", [])}
+    return frozenset(servers) - left
+
+
+def _of_drs(
+    scope: Scope, known: Known, problems: list[str]
+) -> tuple[list[Mapping[str, Any]], tuple[RecoveryInstance, ...], Known]:
+    """Source servers that replicate away from the primary, and all recovery instances."""
+    drs = scope.client("drs")
+    try:
+        servers = _all(drs, "describe_source_servers")
+        launches = frozenset((s["sourceServerID"], _launch(s)) for s in servers)
+        launched = known.instances
+        if launched is None or launched or launches != known.servers:
+            launched = tuple(map(drs_instances.parse, _all(drs, "describe_recovery_instances")))
+    except (ClientError, BotoCoreError) as error:
+        code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else ""
+        # An account without DRS is not silent; readiness says so if it should have it.
+        if code != "UninitializedAccountException":
+            problems.append(f"DRS in {place(scope)} did not answer: {error}")
+        return [], (), Known()
+    # Servers outside AWS have no direction.
+    away = [s for s in servers if s.get("replicationDirection", "FAILOVER") == "FAILOVER"]
+    return away, launched, Known(servers=launches, instances=launched)
+
+
+def _all(drs: Any, operation: str) -> list[Mapping[str, Any]]:
+    pages = drs.get_paginator(operation).paginate(filters={}, PaginationConfig={"PageSize": _PAGE})
+    return [item for page in pages for item in page.get("items", [])]
+
+
+def _launch(server: Mapping[str, Any]) -> str:
+    """What changes with every launch of the server: the job, its result, the instance."""
+    last = server.get("lifeCycle", {}).get("lastLaunch", {})
+    job, status = last.get("initiated", {}).get("jobID", ""), last.get("status", "")
+    return f"{job} {status} {server.get('recoveryInstanceId', '')}"
+
+
+def _others(
+    resources: Sequence[Resource],
+    servers: Sequence[FoundResource],
+    launched: set[str],
+    scope: Scope,
+) -> list[FoundResource]:
+    """Everything but machines that a source server or an Auto Scaling group stands for, and those
+    that DRS launched or a failback replaced.
+    """
+    protected = {server.attributes.get("originInstanceId", "") for server in servers}
+    return [
         _resource(r, scope)
         for r in resources
         if not (
             r.type == "ec2:instance"
-            and (_id(r) in protected | launched or any(k.startswith(_OF_DRS) for k in r.tags))
+            and (
+                _id(r) in protected | launched
+                or REPLACED_TAG in r.tags
+                or any(k.startswith(_LAUNCHED) for k in r.tags)
+            )
         )
     ]
-    return Discovery(sorted(found, key=lambda one: one.arn), problems, notes)
-
-
-def _explore(
-    aws_scope: Callable[[str], Scope],
-    regions: Sequence[str],
-    problems: list[str],
-    notes: list[str],
-) -> list[Resource]:
-    """The recovery Region's index if it sees all Regions, else each Region's own."""
-    found: dict[str, Resource] = {}
-    failed: list[str] = []
-    for region in dict.fromkeys(reversed(regions)):
-        scope = aws_scope(region)
-        try:
-            found |= {r.arn: r for r in resource_explorer.list_resources(scope, regions)}
-            if resource_explorer.aggregates(scope):
-                # Others that failed before this one are seen by this one.
-                notes += failed
-                return list(found.values())
-            notes.append(
-                f"the Resource Explorer index in {place(scope)} sees its own Region only: make "
-                f"the one in {regions[-1]} the aggregator, or the inventory needs the primary"
-            )
-        except (ClientError, BotoCoreError) as error:
-            failed.append(_silent(scope, error))
-    problems += failed
-    return list(found.values())
-
-
-def _of_drs(
-    scope: Scope, problems: list[str]
-) -> tuple[list[Mapping[str, Any]], dict[str, list[RecoveryInstance]]]:
-    """Source servers that replicate away from the primary, and recovery instances by server."""
-    drs = scope.client("drs")
-    try:
-        pages = drs.get_paginator("describe_source_servers").paginate(filters={})
-        servers = [server for page in pages for server in page.get("items", [])]
-        pages = drs.get_paginator("describe_recovery_instances").paginate(filters={})
-        launched = [drs_instances.parse(raw) for page in pages for raw in page.get("items", [])]
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "UninitializedAccountException":
-            # An account without DRS is not silent; readiness says so if it should have it.
-            return [], {}
-        problems.append(f"DRS in {place(scope)} did not answer: {error}")
-        return [], {}
-    except BotoCoreError as error:
-        problems.append(f"DRS in {place(scope)} did not answer: {error}")
-        return [], {}
-    instances: dict[str, list[RecoveryInstance]] = {}
-    for instance in launched:
-        instances.setdefault(instance.server, []).append(instance)
-    # Servers outside AWS have no direction.
-    away = [s for s in servers if s.get("replicationDirection", "FAILOVER") == "FAILOVER"]
-    return away, instances
 
 
 def _server(
@@ -150,6 +215,7 @@ def _server(
     region: str,
     tags_of: Mapping[str, Mapping[str, str]],
     instances: Mapping[str, Sequence[RecoveryInstance]],
+    back: Mapping[str, str],
 ) -> FoundResource:
     hints = raw.get("sourceProperties", {}).get("identificationHints", {})
     origin = hints.get("awsInstanceID", "")
@@ -161,7 +227,7 @@ def _server(
         region=region,
         name=tags.get("Name") or hints.get("hostname", ""),
         tags=tags,
-        attributes=_attributes(raw, origin, instances.get(raw["sourceServerID"], ())),
+        attributes={**_attributes(raw, origin, instances.get(raw["sourceServerID"], ())), **back},
     )
 
 
@@ -178,13 +244,24 @@ def _attributes(
         "lag": replication.get("lagDuration", ""),
         "lastSeen": raw.get("lifeCycle", {}).get("lastSeenByServiceDateTime", ""),
         "error": replication.get("dataReplicationError", {}).get("error", ""),
+        "sourceAddress": _address(raw),
     }
-    live = [i for i in instances if i.live]
+    live = [i for i in instances if i.live and not i.failed_back]
     # One that is not a drill's matters more.
     for instance in sorted(live, key=lambda one: one.drill)[:1]:
         known["recoveryInstanceId"] = instance.id
         known["recoveryInstanceDrill"] = str(instance.drill).lower()
     return {key: str(value) for key, value in known.items() if value}
+
+
+def _address(raw: Mapping[str, Any]) -> str:
+    """The first IPv4 address of the primary network interface at the source."""
+    interfaces = raw.get("sourceProperties", {}).get("networkInterfaces", [])
+    for interface in sorted(interfaces, key=lambda i: not i.get("isPrimary", False)):
+        for address in interface.get("ips", []):
+            if ":" not in address:
+                return str(address)
+    return ""
 
 
 def _resource(resource: Resource, scope: Scope) -> FoundResource:
@@ -218,15 +295,3 @@ def _id(resource: Resource) -> str:
         if found and "/" not in kind:
             return rest
     return tail
-
-
-def _silent(scope: Scope, error: ClientError | BotoCoreError) -> str:
-    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else ""
-    head = f"Resource Explorer in {place(scope)} did not answer: {error}"
-    if code in {"UnauthorizedException", "ResourceNotFoundException"}:
-        return (
-            f"{head}. Make an index and a default view that includes tags in {scope.region} "
-            "(resource-explorer-2 create-resource-explorer-setup), and allow "
-            "resource-explorer-2:Search on the view to the read role"
-        )
-    return head

@@ -17,11 +17,11 @@ from leeward_adapters.base import (
     State,
     Step,
     Target,
-    loosely,
 )
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 from leeward_adapters.ec2_instances import pace
+from leeward_adapters.views import loosely
 
 SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
 TERMINATE: Final = "terminate"
@@ -29,9 +29,12 @@ IRREVERSIBLE: Final = (
     "drill instances that were ended are gone, as they were meant to be; run the Test again if "
     "they are needed"
 )
+_NOT_REPLICATED: Final = frozenset(
+    {"NOT_STARTED", "STOPPED", "DISCONNECTED", "REPLICATION_STATE_NOT_AVAILABLE"}
+)
+_PAGE: Final = 1000
+"""The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
-_PAGE: Final = 200
-"""Servers of one question, and instances on a page, if DRS gives so many."""
 _KNOWN: Final = 10.0
 """How many times as old as the rest the answer may be that says which instance of a server is to be
 started, as long as EC2 shows that instance alive."""
@@ -48,6 +51,12 @@ class RecoveryInstance:
     """ec2InstanceState, in capitals."""
     drill: bool
     job: str
+    point_in_time: str = ""
+    """Of the data that it was launched from, as DRS writes times."""
+    failed_back: bool = False
+    """Whether its server serves at home again: it is a left-over."""
+    replicated: bool = False
+    """Whether its own replication, the way back, was begun and not ended."""
 
     @property
     def live(self) -> bool:
@@ -59,8 +68,8 @@ def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstanc
     """Recovery instances by source server (DescribeRecoveryInstances)."""
     found: dict[str, list[RecoveryInstance]] = {server: [] for server in servers}
     paginator = drs.get_paginator("describe_recovery_instances")
-    for start in range(0, len(servers), _PAGE):
-        filters = {"sourceServerIDs": list(servers[start : start + _PAGE])}
+    for start in range(0, len(servers), 200):
+        filters = {"sourceServerIDs": list(servers[start : start + 200])}
         for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
             for raw in page.get("items", []):
                 server = raw.get("sourceServerID", "")
@@ -87,12 +96,16 @@ def shared(
 
 def parse(raw: Mapping[str, Any]) -> RecoveryInstance:
     """A RecoveryInstance of DRS's answer."""
+    back = raw.get("dataReplicationInfo", {}).get("dataReplicationState", "NOT_STARTED")
     return RecoveryInstance(
         id=raw.get("recoveryInstanceID") or raw.get("ec2InstanceID", ""),
         server=raw.get("sourceServerID", ""),
         state=raw.get("ec2InstanceState", "UNKNOWN"),
         drill=raw.get("isDrill", False),
         job=raw.get("jobID", ""),
+        point_in_time=raw.get("pointInTimeSnapshotDateTime", ""),
+        failed_back=raw.get("failback", {}).get("state") == "FAILBACK_COMPLETED",
+        replicated=back not in _NOT_REPLICATED,
     )
 
 
@@ -132,7 +145,7 @@ def observe_activate(scope: Scope, step: Step) -> Observed:
 
 def start(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
     """Start the recovery instances of the batch's servers, as observe() saw them."""
-    chosen = _chosen(scope, step, loosely(scope, step, _KNOWN))
+    chosen = _chosen(scope, step, loosely(scope.now(), step.since, _KNOWN))
     ec2.start(scope, [chosen[t.id].id for t in batch if t.id in chosen])
     return ""
 
@@ -145,7 +158,7 @@ def _machines(
     Which instance it is changes only when a server is launched again, and that ends the old one:
     so DRS is asked again once EC2 does not show it alive.
     """
-    for as_of in (loosely(scope, step, _KNOWN), step.since):
+    for as_of in (loosely(scope.now(), step.since, _KNOWN), step.since):
         chosen = _chosen(scope, step, as_of)
         machines = ec2.observed(scope, step, [i.id for i in chosen.values()])
         alive = (i.id in machines and machines[i.id].alive for i in chosen.values())

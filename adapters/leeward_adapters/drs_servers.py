@@ -9,20 +9,20 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_jobs
+from leeward_adapters import drs_instances, drs_jobs, drs_placement
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
+_PAGE: Final = 1000
+"""The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
 _BEHIND: Final = frozenset({"STALLED", "PAUSED", "RESCAN", "BACKLOG"})
 
 
-_PAGE: Final = 200
-"""Servers of one question, and on a page, if DRS gives so many."""
 _JUDGED: Final = ("sourceServerID", "dataReplicationInfo")
 
 
@@ -38,8 +38,8 @@ def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """The source servers that exist, by id (DescribeSourceServers)."""
     found: dict[str, Mapping[str, Any]] = {}
     paginator = drs.get_paginator("describe_source_servers")
-    for start in range(0, len(ids), _PAGE):
-        filters = {"sourceServerIDs": list(ids[start : start + _PAGE])}
+    for start in range(0, len(ids), 200):
+        filters = {"sourceServerIDs": list(ids[start : start + 200])}
         for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
             found.update((server["sourceServerID"], server) for server in page.get("items", []))
     return found
@@ -129,7 +129,24 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
         found += _of_replication(scope, target, servers.get(target.id))
         found += _of_job(scope, target, jobs.get(target.id))
         found += _of_instances(scope, target, instances.get(target.id, ()))
-    return found
+    return found + drs_placement.readiness(scope, _to_launch(targets, servers, instances, found))
+
+
+def _to_launch(
+    targets: Sequence[Target],
+    servers: Mapping[str, Mapping[str, Any]],
+    instances: Mapping[str, Sequence[drs_instances.RecoveryInstance]],
+    found: Sequence[Finding],
+) -> list[Target]:
+    """The targets that a Failover would launch: not what it adopts, nor what it cannot launch."""
+    blocked = {finding.target for finding in found if finding.severity == "Blocking"}
+    return [
+        target
+        for target in targets
+        if target.id in servers
+        and target.id not in blocked
+        and drs_instances.production(instances.get(target.id, ())) is None
+    ]
 
 
 def _of_replication(
@@ -167,6 +184,12 @@ def _of_instances(
     scope: Scope, target: Target, instances: Sequence[drs_instances.RecoveryInstance]
 ) -> list[Finding]:
     live = drs_instances.production(instances)
+    if live is not None and live.failed_back:
+        message = (
+            f"recovery instance {live.id} of {target.id} in {place(scope)} is from before the "
+            "failback: a Failover leaves it aside, a Test is refused; a Cleanup retires it"
+        )
+        return [Finding("Warning", "RecoveryInstanceStale", message, target.id)]
     if live is not None:
         message = (
             f"{target.id} has the live recovery instance {live.id} in {place(scope)}: a Failover "

@@ -25,6 +25,14 @@ COMPANY: Final = 2.0
 is allowed now: they wait for the same, and will ask again."""
 
 
+def loosely(now: float, since: float | None, times: float) -> float:
+    """The moment `since` moved back, for what may be so many `times` as old as the rest.
+
+    Who wants everything as of now gets this as of now too.
+    """
+    return now if since is None else since - (now - since) * times
+
+
 @dataclass(slots=True)
 class _Answer(Generic[V]):
     """What AWS said of one id; None: it knows no such thing."""

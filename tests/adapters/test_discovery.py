@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leeward_adapters.discovery import Discovery, discover
+from leeward_adapters.discovery import Discovery, discover, gone
 from leeward_sandbox.aws.estates import Estate, load
 
 pytestmark = pytest.mark.aws
@@ -15,9 +15,21 @@ pytestmark = pytest.mark.aws
 REGIONS = ("us-east-1", "us-east-2")
 
 
-def _discover(sandbox: Any, account: str | None = None) -> Discovery:
+def _discover(sandbox: Any, account: str | None = None, **options: Any) -> Discovery:
     reached = sandbox.reached(account)
-    return discover(lambda region: sandbox.aws.scope(reached, region), regions=REGIONS)
+    return discover(lambda region: sandbox.aws.scope(reached, region), regions=REGIONS, **options)
+
+
+def _asked(sandbox: Any, since: int = 0) -> list[str]:
+    """Operations since then, but for those that give us an identity."""
+    return [c["operation"] for c in sandbox.control.calls(since=since) if c["service"] != "sts"]
+
+
+def _without_explorer(name: str, prefix: str) -> Estate:
+    """The first account of an estate, without any index of Resource Explorer."""
+    estate = _renumbered(name, prefix)
+    account = estate.accounts[0].model_copy(update={"explorer": None})
+    return estate.model_copy(update={"accounts": [account]})
 
 
 def _renumbered(name: str, prefix: str) -> Estate:
@@ -86,19 +98,157 @@ def test_the_small_estate_is_found_whole(make_sandbox: Any) -> None:
     assert {"rds", "ecs", "lambda", "autoscaling"} <= set(found)
 
 
-def test_an_account_of_250_servers_costs_few_calls_and_none_in_the_primary_region(
+def test_the_reference_is_found_in_few_calls_and_looked_at_again_in_two_for_each_account(
     make_sandbox: Any,
 ) -> None:
-    sandbox = make_sandbox(250)
-    sandbox.control.backend("drs", {"settings": {"pages": {"sourceServers": 200}}})
+    estate = _renumbered("reference", "600010")
+    sandbox = make_sandbox(estate=estate)
     sandbox.control.add_fault(region="us-east-1", action="error", status=503)
+
+    cold = {a.id: _discover(sandbox, a.id) for a in estate.accounts}
+    calls = [c for c in sandbox.control.calls() if c["service"] != "sts"]
+    since = sandbox.control.last_seq()
+    again = {
+        a.id: _discover(sandbox, a.id, known=cold[a.id].known.without_index())
+        for a in estate.accounts
+    }
+
+    assert sum(len(d.found) for d in cold.values()) == 1050
+    assert [d.problems for d in cold.values()] == [[]] * 4
+    assert len(calls) <= 16
+    assert {c["region"] for c in calls} == {"us-east-2"}
+    assert Counter(_asked(sandbox, since)) == {"ListResources": 4, "DescribeSourceServers": 4}
+    assert {i: d.found for i, d in again.items()} == {i: d.found for i, d in cold.items()}
+
+
+def test_pages_that_aws_makes_smaller_than_asked_for_are_followed(make_sandbox: Any) -> None:
+    sandbox = make_sandbox(120)
+    sandbox.control.backend("drs", {"settings": {"pages": {"most": 50}}})
 
     discovery = _discover(sandbox)
 
-    assert (len(discovery.found), discovery.problems) == (250, [])
-    calls = [c for c in sandbox.control.calls() if c["service"] != "sts"]
-    assert len(calls) <= 6
-    assert {c["region"] for c in calls} == {"us-east-2"}
+    assert (len(discovery.found), discovery.problems) == (120, [])
+    assert _asked(sandbox).count("DescribeSourceServers") == 3
+
+
+def test_recovery_instances_are_asked_for_again_once_a_server_was_launched(
+    sandbox: Any, make_task: Any
+) -> None:
+    first, _ = sandbox.servers()
+    before = _discover(sandbox)
+    since = sandbox.control.last_seq()
+    quiet = _discover(sandbox, known=before.known)
+    assert _asked(sandbox, since) == ["DescribeSourceServers"]
+
+    launched = make_task(sandbox, [first]).run()
+    after = _discover(sandbox, known=quiet.known)
+
+    (found,) = [one for one in after.found if one.id == first]
+    assert found.attributes["recoveryInstanceId"] == launched[first].reference
+
+
+def test_a_server_is_gone_when_drs_says_so_of_it(sandbox: Any) -> None:
+    first, second = sandbox.servers()
+    unknown = "s-00000000000000000"
+
+    assert gone(sandbox.scope(), [first, unknown, second]) == {unknown}
+
+
+def test_without_an_index_the_tagging_api_is_asked_in_each_region_and_it_is_said_why(
+    make_sandbox: Any,
+) -> None:
+    estate = _without_explorer("small", "600011")
+    sandbox = make_sandbox(estate=estate)
+
+    discovery = _discover(sandbox)
+
+    assert discovery.problems == []
+    assert discovery.used == (("TaggingApi", "us-east-2"), ("TaggingApi", "us-east-1"))
+    assert {"drs", "rds"} <= {one.technology for one in discovery.found}
+    assert {one.region for one in discovery.found if one.technology == "rds"} == set(REGIONS)
+    assert any("create-resource-explorer-setup" in note for note in discovery.notes)
+
+
+def test_the_providers_of_the_plan_are_asked_in_its_order(make_sandbox: Any) -> None:
+    sandbox = make_sandbox(estate=_without_explorer("small", "600012"))
+
+    discovery = _discover(sandbox, providers=("Describe", "ResourceExplorer"))
+
+    assert discovery.problems == []
+    assert {provider for provider, _ in discovery.used} == {"Describe"}
+    assert {"drs", "rds"} <= {one.technology for one in discovery.found}
+    assert "does not see" in discovery.notes[0]
+    assert "lambda:function" in discovery.notes[0]
+    asked = {c["service"] for c in sandbox.control.calls()}
+    assert "resource-explorer-2" not in asked
+
+
+def test_what_describe_finds_is_what_resource_explorer_finds(make_sandbox: Any) -> None:
+    estate = _renumbered("small", "600013")
+    sandbox = make_sandbox(estate=estate)
+    for account in estate.accounts:
+        seen = {
+            how: {
+                one.arn: (one.technology, one.region, sorted(one.tags.items()))
+                for one in _discover(sandbox, account.id, providers=(how,)).found
+            }
+            for how in ("ResourceExplorer", "TaggingApi", "Describe")
+        }
+        shown = {a: s for a, s in seen["ResourceExplorer"].items() if a in seen["Describe"]}
+        assert seen["Describe"] == shown
+        # moto's Tagging API lists hosted zones nowhere.
+        tagged = {a: s for a, s in seen["ResourceExplorer"].items() if s[0] != "route53"}
+        assert seen["TaggingApi"] == tagged
+
+
+def test_where_listing_is_denied_search_is_used_in_questions_that_it_answers_whole(
+    make_sandbox: Any,
+) -> None:
+    estate = _renumbered("small", "600014")
+    sandbox = make_sandbox(estate=estate)
+    account = estate.accounts[0].id
+    whole = _discover(sandbox, account)
+    sandbox.control.add_fault(
+        service="resource-explorer-2", operation="ListResources",
+        action="error", code="AccessDeniedException", status=403,
+    )  # fmt: skip
+
+    searched = _discover(sandbox, account)
+
+    assert (searched.problems, searched.found) == ([], whole.found)
+    assert searched.used == (("ResourceExplorer", "us-east-2"), ("ResourceExplorer", "us-east-1"))
+
+
+def test_more_than_search_can_show_is_not_taken_for_the_whole(make_sandbox: Any) -> None:
+    sandbox = make_sandbox(1010)
+    sandbox.control.add_fault(
+        service="resource-explorer-2", operation="ListResources",
+        action="error", code="AccessDeniedException", status=403,
+    )  # fmt: skip
+
+    discovery = _discover(sandbox)
+
+    assert discovery.problems == []
+    assert set(discovery.used) == {("TaggingApi", "us-east-2"), ("TaggingApi", "us-east-1")}
+    assert "more resources of ec2:instance in us-east-1 than the 1,000" in discovery.notes[0]
+
+
+def test_a_primary_region_that_is_gone_leaves_the_source_servers_with_their_tags(
+    make_sandbox: Any,
+) -> None:
+    sandbox = make_sandbox(estate=_without_explorer("small", "600015"))
+    sandbox.control.add_fault(region="us-east-1", action="drop")
+
+    discovery = _discover(sandbox)
+
+    servers = [one for one in discovery.found if one.technology == "drs"]
+    assert len(servers) == 8
+    assert all(one.tags["dr:wave"] == "1" for one in servers)
+    assert discovery.used == (("TaggingApi", "us-east-2"),)
+    assert all("us-east-1" in problem for problem in discovery.problems)
+    # Once it was found dead, it is not asked by another way.
+    there = {c["service"] for c in sandbox.control.calls() if c["region"] == "us-east-1"}
+    assert there == {"resource-explorer-2"}
 
 
 def test_an_instance_that_is_tagged_for_drs_and_not_protected_is_shown_as_such(
@@ -120,7 +270,7 @@ def test_an_account_without_default_view_is_a_problem_with_a_remedy(make_sandbox
     sandbox = make_sandbox(estate=estate)
     account = estate.accounts[3].id
 
-    problems = " ".join(_discover(sandbox, account).problems)
+    problems = " ".join(_discover(sandbox, account, providers=["ResourceExplorer"]).problems)
 
     assert account in problems
     assert "us-east-2" in problems
@@ -136,7 +286,7 @@ def test_an_account_that_cannot_be_reached_is_a_problem(make_sandbox: Any) -> No
     discovery = _discover(sandbox, account)
 
     assert discovery.found == []
-    assert len(discovery.problems) == 3
+    assert len(discovery.problems) == 2
     assert all(f"arn:aws:iam::{account}:role/LeewardRead" in p for p in discovery.problems)
 
 

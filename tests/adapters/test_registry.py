@@ -22,7 +22,11 @@ from leeward_adapters.registry import AdapterError, adapter, kinds
 KINDS = sorted(registry.BUILT_IN)
 
 # IAM's service prefix where botocore has another name.
-SERVICES = {"servicequotas": "service-quotas"}
+SERVICES = {
+    "elasticfilesystem": "efs",
+    "servicequotas": "service-quotas",
+    "tag": "resourcegroupstaggingapi",
+}
 # IAM actions that are no operation of their own.
 RIGHTS_ONLY = {"drs:CreateRecoveryInstanceForDrs", "iam:PassRole"}
 

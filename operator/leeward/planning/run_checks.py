@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from leeward.api.common import PREFIX
-from leeward.api.conditions import Type, find, holds
+from leeward.api.conditions import Reason, Type, find, holds
 from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
 from leeward.planning.durations import parse
@@ -17,7 +17,6 @@ from leeward.planning.request import Request
 from leeward.planning.rules import GATE_NAME, problems_of
 from leeward.planning.scope import unknown_resources, unknown_waves
 from leeward.planning.times import parse_time
-from leeward.planning.waves import PHASES
 from leeward.planning.wording import clip, some
 
 SETTLING: Final = "SettlingPrevious"
@@ -64,16 +63,6 @@ def service_account_without_limit(request: Request) -> Iterator[Problem]:
             "StartBeforeMissing",
             f"{requester} is a service account, whose executions need spec.startBefore; create "
             "one of another name with it",
-        )
-
-
-def operation_exists(request: Request) -> Iterator[Problem]:
-    """The operation has phases in this version."""
-    operation = request.execution.spec.operation
-    if operation not in PHASES:
-        yield Problem(
-            "UnsupportedOperation",
-            f"this version of Leeward has no {operation}; it has {' and '.join(sorted(PHASES))}",
         )
 
 
@@ -215,12 +204,12 @@ def operation_allowed(request: Request) -> Iterator[Problem]:
             )
 
 
-def _unusable(request: Request) -> list[str]:
-    """Messages of the accounts whose last check failed."""
+def _unusable(request: Request, *reasons: str) -> list[str]:
+    """Messages of the accounts whose last check failed; of all, or for these reasons."""
     found = []
     for name, account in request.known_accounts:
         ready = find(account.status.conditions, Type.READY)
-        if ready and ready.status == "False":
+        if ready and ready.status == "False" and (not reasons or ready.reason in reasons):
             why = account.status.message or ready.message or ready.reason
             why = clip(why, _MOST_OF_A_CAUSE)
             found.append(f"TargetAccount {name} ({account.spec.account_id}) is not usable: {why}")
@@ -228,8 +217,8 @@ def _unusable(request: Request) -> list[str]:
 
 
 def some_account_usable(request: Request) -> Iterator[Problem]:
-    """At least one account can be reached."""
-    broken = _unusable(request)
+    """At least one account can be reached; what it lacks beside that fails its own tasks only."""
+    broken = _unusable(request, Reason.ROLE_NOT_USABLE, Reason.EXTERNAL_ID_UNKNOWN)
     if broken and len(broken) == len(request.known_accounts):
         yield Problem(
             "NoUsableAccount",
@@ -239,11 +228,10 @@ def some_account_usable(request: Request) -> Iterator[Problem]:
 
 
 def all_accounts_usable(request: Request) -> Iterator[Problem]:
-    """Every account can be reached; where none can, `some_account_usable` says so."""
-    broken = _unusable(request)
-    if len(broken) < len(request.known_accounts):
-        for message in broken:
-            yield Problem("AccountNotReady", f"{message}; mend the roles' trust policies")
+    """Every account is ready; where none can be reached, `some_account_usable` says so."""
+    if not any(True for _ in some_account_usable(request)):
+        for message in _unusable(request):
+            yield Problem("AccountNotReady", message)
 
 
 def plan_is_ready(request: Request) -> Iterator[Problem]:
@@ -263,11 +251,21 @@ def plan_is_ready(request: Request) -> Iterator[Problem]:
         yield Problem("PlanNotReady", f"RecoveryPlan {name} is not ready: {ready.message}")
 
 
+def launch_settings_valid(request: Request) -> Iterator[Problem]:
+    """The plan's launch settings can be read and fit its servers."""
+    launch = request.plan.status.launch
+    if launch is None or not launch.problem_count:
+        return
+    yield Problem(
+        launch.reason,
+        f"launch settings of plan {request.plan.metadata.name}: {some(launch.problems, 3)}; the "
+        "servers concerned keep the settings that they had, new ones what AWS has",
+    )
+
+
 def nothing_unsupported(request: Request) -> Iterator[Problem]:
     """Neither plan nor execution asks for what this version cannot do."""
     named = [("RecoveryPlan", line) for line in unsupported(request.plan)]
-    for line in unsupported(request.execution):
-        if not line.startswith("spec.operation"):
-            named.append(("execution", line))
+    named += [("execution", line) for line in unsupported(request.execution)]
     for kind, line in named:
         yield Problem("Unsupported", f"{kind}: {line}; remove the field")

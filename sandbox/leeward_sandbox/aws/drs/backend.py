@@ -13,6 +13,7 @@ from leeward_sandbox.aws.drs import (
     launching,
     lifecycle,
     reading,
+    replication,
     seeding,
     sharing,
     templates,
@@ -95,7 +96,7 @@ class DrsBackend:
                 reason="unknownOperation",
             )
         with self._lock:
-            self._drs.settle(call.now)
+            self._settle(call.now)
             region = self._drs.region(call.account, call.region)
             if not region.initialized and call.operation != "InitializeService":
                 raise errors.uninitialized(call.account, call.region)
@@ -104,7 +105,11 @@ class DrsBackend:
     def settle(self, now: datetime) -> None:
         """Let everything happen that is due at `now`, EC2 instances included."""
         with self._lock:
-            self._drs.settle(now)
+            self._settle(now)
+
+    def _settle(self, now: datetime) -> None:
+        self._drs.settle(now)
+        replication.follow(self._drs, now)
 
     def control(self, body: dict[str, Any]) -> dict[str, Any]:
         """Change source servers or settings at run time; see `seeding.Change`.
@@ -114,7 +119,7 @@ class DrsBackend:
         """
         now = self._drs.world.clock.now()
         with self._lock:
-            self._drs.settle(now)
+            self._settle(now)
             return seeding.apply(self._drs, body, now)
 
     def initialize(self, account: str, region: str) -> None:
@@ -134,6 +139,12 @@ class DrsBackend:
             return seeding.add_source_server(
                 self._drs, self._drs.region(account, region), spec, now
             ).id
+
+    def forget_launch_template(self, account: str, region: str, server: str) -> None:
+        """Delete the launch template of a source server, as somebody in EC2's console may."""
+        with self._lock:
+            template = self._drs.region(account, region).servers[server].launch
+            self._drs.ec2(account, region).delete_template(template["ec2LaunchTemplateID"])
 
     def observe_instances(self, launched: LaunchListener, terminated: LaunchListener) -> None:
         """Be told of every instance whose launch has ended, and of every one terminated.

@@ -20,6 +20,7 @@ def page(
     default: int,
     view: Callable[[T], Any],
     member: str = "items",
+    most: int = 1000,
 ) -> dict[str, Any]:
     """One page of `items` under `member`, with `nextToken` while there are more.
 
@@ -31,6 +32,7 @@ def page(
         default: the page size where the request has no `maxResults`.
         view: makes an item's wire form; called for the items of this page only.
         member: name of the list in the answer.
+        most: the largest page, whatever the request asks for.
 
     Raises:
         AwsError: ValidationException for a token that is not of this request.
@@ -39,7 +41,7 @@ def page(
     digest = hashlib.sha256(json.dumps(selection, sort_keys=True, default=str).encode())
     request = digest.hexdigest()[:16]
     start = _offset(params["nextToken"], request) if params.get("nextToken") else 0
-    end = start + (params.get("maxResults") or default)
+    end = start + min(params.get("maxResults") or default, most)
     answer: dict[str, Any] = {member: [view(item) for item in items[start:end]]}
     if end < len(items):
         answer["nextToken"] = base64.urlsafe_b64encode(f"{request}:{end}".encode()).decode()

@@ -34,6 +34,7 @@ def describe_source_servers(drs: Drs, region: Region, call: Call) -> dict[str, A
         call.params,
         drs.settings.pages.source_servers,
         lambda server: views.source_server(drs, server, call.now),
+        most=drs.settings.pages.most,
     )
 
 
@@ -52,6 +53,7 @@ def describe_recovery_instances(drs: Drs, region: Region, call: Call) -> dict[st
         call.params,
         drs.settings.pages.recovery_instances,
         lambda instance: views.recovery_instance(drs, instance, call.now),
+        most=drs.settings.pages.most,
     )
 
 

@@ -89,7 +89,10 @@ class Quotas(Setting):
 
 
 class Pages(Setting):
-    """Page sizes where the client asks for none; small, so that clients must paginate."""
+    """Page sizes where the client asks for none; small, so that clients must paginate.
+
+    `most` is what a page has at most, whatever the client asks for.
+    """
 
     jobs: int = 10
     job_log: int = 50
@@ -97,6 +100,7 @@ class Pages(Setting):
     recovery_instances: int = 50
     snapshots: int = 20
     others: int = 20
+    most: int = 1000
 
 
 class DrsSettings(Setting):
