@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import ec2_capacity, quotas
+from leeward_adapters import ec2_capacity, launch_templates, quotas
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.ec2 import place
 from leeward_adapters.errors import classify
@@ -35,6 +35,8 @@ class _Launch:
     type: str
     subnet: str
     groups: tuple[str, ...]
+    drilling: bool = False
+    """Whether the template is a drill's just now."""
 
 
 def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
@@ -63,13 +65,17 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
 
 
 def launch_settings(scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
-    """By server id: a digest of how it would be launched, which changes when that changes."""
+    """By server id: a digest of how it would be launched, which changes when that changes.
+
+    Without the servers that are in a drill.
+    """
     launches, _ = _launches(scope, targets)
     return {
         launch.target: hashlib.sha256(
             json.dumps([launch.type, launch.subnet, launch.groups]).encode()
         ).hexdigest()[:8]
         for launch in launches
+        if not launch.drilling
     }
 
 
@@ -84,7 +90,7 @@ def _launches(scope: Scope, targets: Sequence[Target]) -> tuple[list[_Launch], l
         if version is None:
             missing.append(_no_template(scope, target, template))
         else:
-            launches.append(_launch(target, template, version["LaunchTemplateData"]))
+            launches.append(_launch(target, template, version))
     return launches, missing
 
 
@@ -98,18 +104,22 @@ def _template_of(scope: Scope, server: str) -> str:
     return scope.cached(("drs-template", server), _TEMPLATE_KEPT, ask)
 
 
-def _launch(target: Target, template: str, data: Mapping[str, Any]) -> _Launch:
-    """The target's settings stand over the template: `prepare` writes them there first."""
-    interfaces = data.get("NetworkInterfaces") or [{}]
-    first = min(interfaces, key=lambda one: int(one.get("DeviceIndex", 0)))
-    groups = first.get("Groups") or data.get("SecurityGroupIds") or []
-    wanted = target.settings
+def _launch(target: Target, template: str, version: Mapping[str, Any]) -> _Launch:
+    """The target's settings stand over the template: `prepare` writes them there first.
+
+    A drill's version says nothing of the network of a real launch.
+    """
+    data, wanted = version["LaunchTemplateData"], target.settings
+    drilling = launch_templates.of_a_drill(version)
+    first = {} if drilling else launch_templates.first_interface(data)
+    groups = first.get("Groups") or ([] if drilling else data.get("SecurityGroupIds")) or []
     return _Launch(
         target=target.id,
         template=template,
         type=wanted.get("instanceType") or data.get("InstanceType", ""),
         subnet=wanted.get("subnetId") or first.get("SubnetId", ""),
         groups=tuple(wanted.get("securityGroupIds") or groups),
+        drilling=drilling,
     )
 
 

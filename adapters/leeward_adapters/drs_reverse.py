@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_servers, drs_sides, drs_stale, ec2
+from leeward_adapters import drs_instances, drs_servers, drs_sides, drs_stale, ec2, quotas
 from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -26,7 +26,7 @@ BATCH: Final = 10
 REPLACED_TAG: Final = "leeward:replaced-by"
 """Tag of an EC2 instance that was the server until another took its place; the value is that
 one's id."""
-MOST_REPLICATING: Final = 300
+MOST_REPLICATING: Final = int(quotas.DRS_REPLICATING.documented)
 """Source servers that replicate into an account and Region at once (DRS service quota
 L-C1D14A2B, which cannot be raised)."""
 IRREVERSIBLE: Final = (

@@ -216,7 +216,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     for target in wanting:
         config = _configuration_of(scope, target.id)
         version = current.get(config.get("ec2LaunchTemplateID", ""))
-        if version is None or _of_a_drill(version):
+        if version is None or launch_templates.of_a_drill(version):
             continue
         if differences := _differences(target.settings, config, version["LaunchTemplateData"]):
             message = (
@@ -235,10 +235,6 @@ def _configuration_of(scope: Scope, server: str) -> Mapping[str, Any]:
         return config
 
     return scope.cached(("launch-configuration", server), _FRESH, look)
-
-
-def _of_a_drill(version: Mapping[str, Any]) -> bool:
-    return str(version.get("VersionDescription", "")).startswith("leeward-drill ")
 
 
 def _differences(

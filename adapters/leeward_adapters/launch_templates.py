@@ -38,6 +38,11 @@ def defaults(ec2: Any) -> Iterator[Mapping[str, Any]]:
         yield from (v for v in page["LaunchTemplateVersions"] if v.get("DefaultVersion", True))
 
 
+def of_a_drill(version: Mapping[str, Any]) -> bool:
+    """Whether the version is one that a drill made for itself, and says nothing of production."""
+    return str(version.get("VersionDescription", "")).startswith("leeward-drill ")
+
+
 def first_interface(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """The network interface of device index 0; empty where there is none."""
     interfaces = data.get("NetworkInterfaces") or [{}]

@@ -104,10 +104,6 @@ def reversals(lab: Any, since: int) -> Counter[str]:
 
 def test_an_estate_fails_over_and_comes_back_and_is_protected_again(lab: Any) -> None:
     one_account(lab, waves=[{"name": "data", "tasks": [switch(lab)]}])
-    assert lab.start("Reprotect", "early")
-    early = lab.until_state(f"{lab.application}-reprotect-early", "Failed")
-    assert lab.reason(early, "Succeeded") == "WrongLocation"
-
     lab.until_condition("drx", lab.start(), "Succeeded")
     location(lab, "Recovery")
     away = recovered(lab)

@@ -15,12 +15,12 @@ def gone(lab: Any, **what: Any) -> None:
 
 
 def test_readiness_last_good_discovery_and_failover_without_the_primary_region(lab: Any) -> None:
-    fence = {"servers": "Stop", "timeLimit": "1s"}
-    lab.ready_plan(
-        fence=fence,
-        discovery={"interval": "3s"},
-        waves=[{"name": "a", "number": 1}, {"name": "b", "number": 2}],
-    )
+    spec: dict[str, Any] = {
+        "fence": {"servers": "Stop", "timeLimit": "1s"},
+        "discovery": {"interval": "3s"},
+        "waves": [{"name": "a", "number": 1}, {"name": "b", "number": 2}],
+    }
+    lab.ready_plan(**spec)
     gone(lab, region=P)
     # Of the recovery Region, discovery alone is lost: DRS and EC2 answer.
     gone(lab, region=R, service="resource-explorer-2")
@@ -30,6 +30,8 @@ def test_readiness_last_good_discovery_and_failover_without_the_primary_region(l
         {"account": ACCOUNTS["east-b"], "region": R, "sourceServerID": stalled,
          "state": "STALLED", "lag": "PT1M", "error": "AGENT_NOT_SEEN"},
     )  # fmt: skip
+    # The estate is looked at anew, whatever is still believed of it.
+    lab.apply(lab.plan_body(**spec, description="the primary Region is gone"))
 
     def silent_and_checked() -> Any:
         body = lab.get("rp", lab.application)

@@ -53,6 +53,8 @@ _AT_ONCE = 8
 """Tasks that are created side by side. None depends on another before the record names them all."""
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
+REFRESH_PATIENCE = timedelta(minutes=5)
+"""How long a run on the way back waits for a look that is newer than the plan's last run."""
 
 
 class Beginner:
@@ -170,7 +172,7 @@ class Beginner:
         if assessed and not awaits_discovery(execution, plan):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
-        if self._c.now() - created > DISCOVERY_PATIENCE:
+        if self._c.now() - created > (REFRESH_PATIENCE if assessed else DISCOVERY_PATIENCE):
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
 
