@@ -16,6 +16,8 @@ from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
 SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
+_NAMED: Final = 200
+"""Source servers that one question can name (DescribeSourceServersRequestFilters)."""
 _PAGE: Final = 1000
 """The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
@@ -34,13 +36,16 @@ class Refusal:
 
 def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """The source servers that exist, by id (DescribeSourceServers)."""
-    found: dict[str, Mapping[str, Any]] = {}
-    paginator = drs.get_paginator("describe_source_servers")
-    for start in range(0, len(ids), 200):
-        filters = {"sourceServerIDs": list(ids[start : start + 200])}
-        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
-            found.update((server["sourceServerID"], server) for server in page.get("items", []))
-    return found
+    if not ids:
+        return {}
+    # More than one question can name are found faster among all.
+    filters = {"sourceServerIDs": list(ids)} if len(ids) <= _NAMED else {}
+    pages = drs.get_paginator("describe_source_servers").paginate(
+        filters=filters, PaginationConfig={"PageSize": _PAGE}
+    )
+    wanted = set(ids)
+    found = (server for page in pages for server in page.get("items", []))
+    return {s["sourceServerID"]: s for s in found if s["sourceServerID"] in wanted}
 
 
 def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> Refusal | None:
