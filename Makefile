@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
+WORKERS ?= 2
 
 .PHONY: help setup cluster demo test test-crash lint bench docs generate clean
 
@@ -27,10 +29,10 @@ demo: cluster ## One failover of 44 servers in 4 accounts, live
 	@$(BIN)/leeward-sandbox demo
 
 test: cluster ## The whole suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-crash: cluster ## A run for every moment at which the operator can die (half an hour or more)
-	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash --log-cli-level=INFO
+test-crash: cluster ## A run for every moment at which the operator can die (a quarter of an hour or more)
+	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash -n $(WORKERS) -v
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/ruff check .

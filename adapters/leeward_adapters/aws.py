@@ -99,6 +99,14 @@ class Aws:
         answer = scope.client("sts", region=self._base_region).get_caller_identity()
         return Caller(answer["Account"], answer["Arn"])
 
+    def assume(self, account: Account, *, recovery: bool = False) -> None:
+        """Assume the role once and keep nothing of it, to see whether that is possible.
+
+        Raises:
+            ClientError: the role cannot be assumed; the message says which and why.
+        """
+        self._fetcher(account, account.role(recovery=recovery))()
+
     def partition(self, region: str) -> str:
         """Partition of the Region."""
         with self._lock:

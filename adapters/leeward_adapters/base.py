@@ -320,6 +320,22 @@ class Traceable(Protocol):
         ...
 
 
+@runtime_checkable
+class Rehearsable(Protocol):
+    """An adapter that can say what a drill of its resources proves.
+
+    Optional: where there is nothing to compare, a drill proves that the resource took part.
+    """
+
+    def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
+        """By target id: a digest (hexadecimal) of how it would be recovered. Read-only."""
+        ...
+
+    def limits(self, scope: Scope) -> Mapping[str, int]:
+        """Quotas that bound a recovery there, by quota code, as far as AWS says. Read-only."""
+        ...
+
+
 def actions_of(adapter: Adapter) -> dict[str, ActionTraits]:
     """Every action that the engine may carry out with the adapter: its own, and `undo`."""
     return {UNDO: ActionTraits(repeatable=True, restores=True), **adapter.actions}

@@ -9,10 +9,13 @@ from leeward_adapters import (
     drs_instances,
     drs_jobs,
     drs_launch,
+    drs_placement,
     drs_relaunch,
     drs_servers,
     drs_templates,
     ec2,
+    ec2_capacity,
+    quotas,
 )
 from leeward_adapters.base import (
     ActionTraits,
@@ -89,7 +92,8 @@ class Drs:
                 "ec2:DescribeInstanceStatus",
                 "ec2:DescribeInstances",
                 "ec2:DescribeLaunchTemplateVersions",
-                "servicequotas:GetServiceQuota",
+                *ec2_capacity.PERMISSIONS,
+                *quotas.PERMISSIONS,
             }
         ),
         # DRS launches with the caller's own rights, so most of these are for DRS's calls.
@@ -157,8 +161,20 @@ class Drs:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Replication, running jobs and existing recovery instances of the servers."""
+        """Replication, running jobs, recovery instances, and room in the recovery Region."""
         return drs_servers.readiness(scope, targets)
+
+    def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
+        """How each server would be launched: type, subnet and security groups."""
+        return drs_placement.launch_settings(
+            scope, [t for t in targets if drs_servers.SERVER_ID.fullmatch(t.id)]
+        )
+
+    def limits(self, scope: Scope) -> Mapping[str, int]:
+        """Quotas of DRS's jobs and of EC2's vCPUs."""
+        known = (quotas.DRS_JOBS, quotas.DRS_SERVERS_IN_JOBS, ec2_capacity.STANDARD_VCPUS)
+        found = (quotas.read(scope, one) for one in known)
+        return {q.known.code: int(q.value) for q in found if q.source != "Documented"}
 
     def observe(self, scope: Scope, step: Step) -> Observed:
         """What DRS and EC2 show of each server."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from leeward_adapters import quotas
 from leeward_adapters.base import Call, Earlier, Scope, Step
 from leeward_adapters.ec2 import place
 
@@ -30,9 +29,6 @@ LONGEST_JOB: Final = timedelta(days=1)
 
 BATCH: Final = 100
 """Servers of one job (DRS service quota L-B827C881, not adjustable)."""
-QUOTAS: Final = {"L-D88FAC3A": 20.0, "L-05AFA8C6": 500.0}
-"""Concurrent jobs, and servers in all of them, per account and Region: what applies where
-Service Quotas does not say."""
 _ENDED: Final = frozenset({"FAILED", "TERMINATED"})
 
 
@@ -133,8 +129,8 @@ def capacity(scope: Scope, parts: Sequence[Part]) -> Capacity:
     """Head-room below both quotas; jobs of others, and TERMINATE jobs, count too."""
     jobs = {part.job for part in parts if part.active}
     servers = sum(1 for part in parts if part.active)
-    most_jobs = _quota(scope, "L-D88FAC3A")
-    most_servers = _quota(scope, "L-05AFA8C6")
+    most_jobs = int(quotas.read(scope, quotas.DRS_JOBS).value)
+    most_servers = int(quotas.read(scope, quotas.DRS_SERVERS_IN_JOBS).value)
     room = min((most_jobs - len(jobs)) * BATCH, most_servers - servers)
     reason = (
         f"DRS in {place(scope)} runs {len(jobs)} of at most {most_jobs} jobs with {servers} of at "
@@ -194,20 +190,6 @@ def _parts(drs: Any, filters: Mapping[str, Any]) -> list[Part]:
         for job in _jobs(drs, filters)
         for server in job.get("participatingServers", [])
     ]
-
-
-def _quota(scope: Scope, code: str) -> int:
-    def ask() -> float:
-        quotas = scope.client("service-quotas")
-        try:
-            answer = quotas.get_service_quota(ServiceCode="drs", QuotaCode=code)
-        except (ClientError, BotoCoreError):
-            # Not permitted to look, never customised, or Service Quotas is down: none of that
-            # may hold up a recovery, and DRS itself refuses what is too much.
-            return QUOTAS[code]
-        return float(answer["Quota"].get("Value", QUOTAS[code]))
-
-    return int(scope.cached(("drs-quota", code), 3600, ask))
 
 
 def _log(scope: Scope, job: str, *, active: bool) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_jobs
+from leeward_adapters import drs_instances, drs_jobs, drs_placement
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
@@ -112,7 +112,24 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
         found += _of_replication(scope, target, servers.get(target.id))
         found += _of_job(scope, target, jobs.get(target.id))
         found += _of_instances(scope, target, instances.get(target.id, ()))
-    return found
+    return found + drs_placement.readiness(scope, _to_launch(targets, servers, instances, found))
+
+
+def _to_launch(
+    targets: Sequence[Target],
+    servers: Mapping[str, Mapping[str, Any]],
+    instances: Mapping[str, Sequence[drs_instances.RecoveryInstance]],
+    found: Sequence[Finding],
+) -> list[Target]:
+    """The targets that a Failover would launch: not what it adopts, nor what it cannot launch."""
+    blocked = {finding.target for finding in found if finding.severity == "Blocking"}
+    return [
+        target
+        for target in targets
+        if target.id in servers
+        and target.id not in blocked
+        and drs_instances.production(instances.get(target.id, ())) is None
+    ]
 
 
 def _of_replication(

@@ -6,9 +6,10 @@ All are checked at start, all errors at once; every one has a default that is ri
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, StringConstraints
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -23,6 +24,12 @@ def _split(value: object) -> object:
 
 TagValue = Annotated[str, StringConstraints(pattern=r"^[\w.:/=+@-]{1,63}$")]
 TagValues = Annotated[tuple[TagValue, ...], NoDecode, BeforeValidator(_split), Field(max_length=20)]
+
+
+def _networks(text: str) -> str:
+    for network in filter(None, (part.strip() for part in text.split(","))):
+        ip_network(network)
+    return text
 
 
 class Settings(BaseSettings):
@@ -72,6 +79,12 @@ class Settings(BaseSettings):
     Comma-separated."""
     aws_threads: Annotated[int, Field(ge=1, le=128)] = 32
     """Threads that call AWS."""
+    check_allowed_networks: Annotated[str, AfterValidator(_networks)] = ""
+    """Networks, as CIDRs with commas, that checks of plans may connect to although they are
+    refused otherwise: loopback, link-local, reserved."""
+    check_denied_networks: Annotated[str, AfterValidator(_networks)] = ""
+    """Networks, as CIDRs with commas, that checks of plans may not connect to: those of the
+    cluster's pods and services."""
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port of /healthz and /readyz; 0: none."""
     health_address: str = "0.0.0.0"

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from harness.bench import Bench
-
-REPORTS = pytest.StashKey[list[str]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[REPORTS] = []
+from harness.report import REPORT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,18 +16,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.aws)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for text in config.stash[REPORTS]:
-        terminalreporter.section("boundaries")
-        terminalreporter.write_line(text)
-
-
-@pytest.fixture
-def reports(request: pytest.FixtureRequest) -> list[str]:
-    """Texts for the end of the session."""
-    return request.config.stash[REPORTS]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for outcome in "passed", "failed":
+        for test in terminalreporter.getreports(outcome):
+            for name, text in test.user_properties:
+                if name == REPORT:
+                    terminalreporter.section(test.nodeid)
+                    terminalreporter.write_line(str(text))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from leeward.planning.forecast import CALL, FIGURES, SEEN, Forecast, forecast
 from leeward.planning.freeze import CHUNK, freeze
 from leeward.planning.inventory import PART, chunks
 from leeward.planning.waves import CLOSING, PHASES
-from leeward_adapters import drs_jobs
+from leeward_adapters import drs_jobs, quotas
 from leeward_sandbox.aws import ec2_states
 from leeward_sandbox.aws.drs import timing
 
@@ -64,8 +64,8 @@ def test_the_figures_are_those_of_aws_and_of_the_sandbox() -> None:
     healthy = ec2_states.STARTING + ec2_states.CHECKING
     assert healthy.total_seconds() == FIGURES["drs", "Activate"].seconds
     assert module.JOB_SERVERS == drs_jobs.BATCH == CHUNK
-    quotas = {"L-D88FAC3A": float(module.JOBS), "L-05AFA8C6": float(module.SERVERS)}
-    assert quotas == drs_jobs.QUOTAS
+    assert quotas.DRS_JOBS.documented == module.JOBS
+    assert quotas.DRS_SERVERS_IN_JOBS.documented == module.SERVERS
 
 
 @pytest.mark.parametrize(

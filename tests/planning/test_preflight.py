@@ -61,7 +61,7 @@ NOT_READY = {
         {
             "type": "Ready",
             "status": "False",
-            "reason": "AssumeRoleDenied",
+            "reason": "RoleNotUsable",
             "message": "role refused",
             "lastTransitionTime": "2026-03-01T00:00:00Z",
         }
@@ -419,3 +419,45 @@ def test_an_unplanned_run_works_on_what_vanished_and_says_so(build: Build) -> No
     result = judge(build, servers=[GONE], execution={"mode": "Unplanned"})
     assert result.refusals == ()
     assert noted(result) == ["InventoryShrank"]
+
+
+# --- what the plan depends on --------------------------------------------------------------------
+
+DEPENDENCY = {"name": "directory", "type": "ActiveDirectory", "target": "corp.example.com"}
+
+
+def _depends(build: Build, state: str | None) -> Given:
+    known = {"name": "directory", "type": "ActiveDirectory", "state": state, "message": "dead"}
+    status = build.ready(**({"dependencies": [known]} if state else {}))
+    return {"plan": {"dependencies": [DEPENDENCY], "status": status}}
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("Failed", "DependencyFailed"), ("Unknown", "DependencyUnknown"), (None, "DependencyUnknown")],
+)
+@pytest.mark.parametrize("run", [{"operation": "Test", "mode": "Unplanned"}, {"mode": "Planned"}])
+def test_a_dependency_that_does_not_hold_refuses_a_test_and_a_planned_run(
+    build: Build, state: str | None, reason: str, run: Given
+) -> None:
+    result = judge(build, execution=run, **_depends(build, state))
+    assert reasons(result) == [reason]
+    assert "dependency directory (ActiveDirectory)" in result.refusals[0].message
+
+
+@pytest.mark.parametrize("state", ["Failed", "Unknown"])
+def test_approvers_of_an_unplanned_run_read_what_does_not_hold(build: Build, state: str) -> None:
+    result = judge(build, execution={"mode": "Unplanned"}, **_depends(build, state))
+    assert result.refusals == ()
+    assert noted(result) == [f"Dependency{state}"]
+
+
+def test_a_dependency_that_holds_is_not_spoken_of(build: Build) -> None:
+    assert judge(build, **_depends(build, "Holds")) == Preflight()
+
+
+def test_a_parameter_that_the_check_does_not_take_makes_the_plan_invalid(build: Build) -> None:
+    wrong = {**DEPENDENCY, "type": "Tcp", "target": "dc:389", "parameters": {"source": "x"}}
+    result = judge(build, plan={"dependencies": [wrong], "status": build.ready()})
+    assert reasons(result)[0] == "InvalidPlan"
+    assert "it takes: timeout" in result.refusals[0].message

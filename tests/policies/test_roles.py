@@ -154,19 +154,20 @@ def test_the_operator_has_what_it_needs_and_decides_nothing(
     assert may(world, user, [], verb, resource) is allowed
 
 
-def test_the_operator_keeps_its_lease_in_its_own_namespace_and_reads_no_secret(
+def test_the_operator_keeps_its_lease_in_its_own_namespace_and_reads_secrets_nowhere_else(
     world: World,
 ) -> None:
     user = "system:serviceaccount:leeward-system:leeward"
     own = "leeward-system"
     for verb in ("get", "create", "update"):
         assert may(world, user, [], verb, "coordination.k8s.io:leases", own)
-    for namespace in ("orders", own, ""):
+    for verb, namespace in (("get", "orders"), ("get", own), ("get", ""), ("list", own)):
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-        attributes = {"verb": "get", "resource": "secrets", "namespace": namespace}
+        attributes = {"verb": verb, "resource": "secrets", "namespace": namespace}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
             "spec": {"user": user, "resourceAttributes": attributes},
         }
-        assert not world.admin.request("POST", path, review).body["status"]["allowed"]
+        allowed = world.admin.request("POST", path, review).body["status"]["allowed"]
+        assert allowed is ((verb, namespace) == ("get", own))

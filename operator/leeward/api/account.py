@@ -20,8 +20,8 @@ from leeward.api.common import (
     TagKey,
     TagValue,
     Text,
+    Time,
     atomic,
-    later,
     later_values,
     rules,
 )
@@ -55,7 +55,8 @@ class Capacity(Model):
     """What the account can hold."""
 
     replicating_servers: Annotated[int, Field(ge=0, le=4000)] = 300
-    """DRS source servers that replicate at once (AWS quota L-C1D14A2B)."""
+    """DRS source servers that shall replicate at once in one Region; never more than AWS's quota
+    L-C1D14A2B allows."""
 
 
 class TargetAccountSpec(Model):
@@ -71,6 +72,15 @@ class TargetAccountSpec(Model):
                 "self.recoveryRoleArn.split(':')[4] == self.accountId",
                 "recoveryRoleArn must be a role of accountId",
             ),
+            (
+                "self.readRoleArn.split(':')[1] == self.recoveryRoleArn.split(':')[1]",
+                "readRoleArn and recoveryRoleArn must be of one partition",
+            ),
+            (
+                "!has(self.sessionTags) || self.sessionTags.all(key, "
+                "!key.startsWith('aws:') && !key.startsWith('leeward:'))",
+                "keys of sessionTags may not begin with aws: (AWS's) or leeward: (Leeward's)",
+            ),
         )
     )
 
@@ -84,18 +94,15 @@ class TargetAccountSpec(Model):
     """Regions that plans may use in this account. Empty: all."""
     purpose: Line | None = None
     """What the account is for."""
-    capacity: Annotated[Capacity | None, Field(json_schema_extra=later("capacity checks"))] = None
-    """What the account can hold."""
-    external_id_secret_ref: Annotated[
-        Ref | None,
-        Field(json_schema_extra=later("the external id that status.externalIds shows is used")),
-    ] = None
-    """Secret in the operator's namespace with an external id of somebody else's making."""
-    session_tags: Annotated[
-        dict[TagKey, TagValue],
-        Field(max_length=20, json_schema_extra=later("session tags of your own")),
-    ] = {}
-    """Tags of the role sessions, beside those that Leeward sets."""
+    capacity: Capacity | None = None
+    """What the account can hold. Absent: what AWS's quotas say."""
+    external_id_secret_ref: Ref | None = None
+    """Secret in the operator's namespace with an external id of somebody else's making, for roles
+    whose trust policies demand another than the issued one. Its type is
+    `leeward.dev/external-id`, its key `externalId`. It then stands for every namespace."""
+    session_tags: Annotated[dict[TagKey, TagValue], Field(max_length=20)] = {}
+    """Tags of the role sessions, beside those that Leeward sets (`leeward:namespace`,
+    `leeward:hub`, `leeward:execution`), which they never replace."""
     allow: Allow
     """Who may use the account, for what."""
 
@@ -109,17 +116,86 @@ class IssuedExternalId(Model):
     """What the roles' trust policies must demand as `sts:ExternalId`."""
 
 
+class RoleStatus(Model):
+    """What is known of one of the two roles."""
+
+    use: Literal["Read", "Recovery"]
+    """What it is for."""
+    assumed: Literal["Yes", "No", "Unknown"]
+    """Whether it was assumed for every namespace and answered as this account. Unknown: STS did
+    not answer."""
+    external_id: Literal["Demanded", "NotDemanded", "Unknown"] = "Unknown"
+    """Whether its trust policy refuses sessions without an external id."""
+    permissions: Literal["Simulated", "Probed", "Unknown"] = "Unknown"
+    """How its rights were looked at. Simulated: by IAM's policy simulation. Probed: by calls that
+    only look, because the simulation is not permitted."""
+    missing: Annotated[list[Line], Field(max_length=200, json_schema_extra=atomic())] = []
+    """IAM actions that it needs and lacks."""
+    unchecked: int = 0
+    """IAM actions that it needs, and of which nobody could say whether it has them."""
+    message: Text | None = None
+    """What is wrong, or why something is unknown."""
+
+
+class QuotaStatus(Model):
+    """A service quota of DRS."""
+
+    code: Line
+    """Quota code of Service Quotas."""
+    name: Line
+    """What it limits."""
+    value: int
+    """What is allowed."""
+    source: Literal["Applied", "Default", "Documented"]
+    """Applied: the account's own value. Default: AWS's, as Service Quotas says. Documented: AWS's
+    documented value, because Service Quotas did not answer."""
+
+
+class RegionStatus(Model):
+    """What is known of DRS in one recovery Region."""
+
+    region: Region
+    """Region."""
+    drs: Literal["Initialized", "NotInitialized", "Unknown"]
+    """Whether DRS was initialised. Unknown: it did not answer."""
+    source_servers: int = 0
+    """Source servers of the account's own."""
+    replicating_servers: int = 0
+    """Those that replicate."""
+    free_servers: int = 0
+    """How many more may replicate: the smaller of quota and `spec.capacity`, less those that do."""
+    jobs: int = 0
+    """Jobs in progress."""
+    servers_in_jobs: int = 0
+    """Source servers in them."""
+    quotas: Annotated[list[QuotaStatus], Field(max_length=20, json_schema_extra=atomic())] = []
+    """What DRS allows."""
+    message: Text | None = None
+    """What is wrong, or why something is unknown."""
+
+
 class TargetAccountStatus(Model):
     """What is known of the account."""
 
     observed_generation: int | None = None
     """Generation of the spec that this status speaks of."""
     conditions: Conditions = []
-    """Ready: both roles were assumed and answered as this account."""
+    """Ready: both roles can be used and may do what is needed, and DRS is initialised where it is
+    used."""
     external_ids: Annotated[
         list[IssuedExternalId], Field(max_length=100, json_schema_extra=atomic())
     ] = []
-    """For the trust policies of the roles."""
+    """For the trust policies of the roles. Empty where `spec.externalIdSecretRef` is used."""
+    partition: Line | None = None
+    """AWS partition of the roles, such as `aws` or `aws-us-gov`."""
+    roles: Annotated[list[RoleStatus], Field(max_length=2, json_schema_extra=atomic())] = []
+    """The two roles."""
+    regions: Annotated[list[RegionStatus], Field(max_length=20, json_schema_extra=atomic())] = []
+    """DRS in the recovery Regions of the plans that use the account."""
+    technologies: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
+    """What plans use here; the rights for these are looked at."""
+    last_checked_time: Time | None = None
+    """When all this was looked at last."""
     message: Text | None = None
     """What is wrong."""
     unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []

@@ -93,6 +93,8 @@ class RecoveryInventoryStatus(Model):
         list[InventoryResource], Field(max_length=500, json_schema_extra=atomic())
     ] = []
     """What was found."""
+    quotas: Annotated[dict[TagKey, int], Field(max_length=20)] = {}
+    """Service quotas that bound a recovery in the account, by quota code."""
     findings: Annotated[list[Finding], Field(max_length=500, json_schema_extra=atomic())] = []
     """What readiness checks said of them."""
 

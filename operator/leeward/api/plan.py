@@ -209,7 +209,9 @@ class Dependency(Model):
     ]
     """What kind of check it is."""
     target: Line
-    """What is checked: an id, an ARN, a URL or host:port."""
+    """What is checked: an id, a name, a URL or host:port."""
+    account_ref: Ref | None = None
+    """TargetAccount in which it is looked up. Default: the plan's first account."""
     parameters: Annotated[dict[TagKey, TagValue], Field(max_length=20)] = {}
     """Further values of the check."""
 
@@ -336,9 +338,10 @@ class RecoveryPlanSpec(Model):
     """How the plan is rehearsed."""
     dependencies: Annotated[
         list[Dependency],
-        Field(max_length=50, json_schema_extra=listmap("name") | later("dependency checks")),
+        Field(max_length=50, json_schema_extra=listmap("name")),
     ] = []
-    """What must work in the recovery Region first."""
+    """What must work in the recovery Region first. One that does not hold refuses a Test and a
+    Planned run; approvers of an Unplanned one read it at its gates."""
     launch: Annotated[
         Launch | None,
         Field(

@@ -10,6 +10,7 @@ from leeward.api.common import (
     Conditions,
     Line,
     Model,
+    TagKey,
     Text,
     Time,
     atomic,
@@ -52,6 +53,8 @@ class AccountStatus(Model):
     """AWS account id."""
     resources: int = 0
     """Resources found there."""
+    technologies: Annotated[list[Line], Field(max_length=60, json_schema_extra=atomic())] = []
+    """Technologies of those that an execution would recover."""
     discovered_at: Time | None = None
     """When it last answered."""
     problem: Text | None = None
@@ -119,6 +122,21 @@ class ReadinessProblem(Model):
     """What is wrong and what to do."""
 
 
+class DependencyStatus(Model):
+    """What the last check of a dependency said."""
+
+    name: str = Field(max_length=63)
+    """Name of the dependency."""
+    type: str = Field(max_length=24)
+    """What kind of check it is."""
+    state: Literal["Holds", "Failed", "Unknown"]
+    """Unknown: nobody answered the check."""
+    message: Text = ""
+    """What was seen, where; of what does not hold, what to do."""
+    checked_at: Time | None = None
+    """When."""
+
+
 class HistoryEntry(Model):
     """An execution that ended."""
 
@@ -134,6 +152,33 @@ class HistoryEntry(Model):
     """When."""
     waves: Annotated[list[WaveActual], Field(max_length=20, json_schema_extra=atomic())] = []
     """How long its waves took; kept for the last five runs that succeeded."""
+
+
+class DrilledAccount(Model):
+    """What a drill was about in one account."""
+
+    account: str = Field(max_length=63)
+    """TargetAccount."""
+    members: Annotated[str, Field(max_length=60000)] = ""
+    """Of each resource ten characters, sorted: six of the SHA-256 of its ARN, four of how it was
+    launched (`----`: not known)."""
+    quotas: Annotated[dict[TagKey, int], Field(max_length=20)] = {}
+    """Service quotas, by quota code."""
+
+
+class LastDrill(Model):
+    """The newest drill of the whole plan that passed."""
+
+    execution: str = Field(max_length=63)
+    """Its execution."""
+    uid: str = Field(max_length=64)
+    """Uid of the execution."""
+    completion_time: Time
+    """When it ended."""
+    plan_generation: int | None = None
+    """Generation of the plan's spec that it rehearsed."""
+    accounts: Annotated[list[DrilledAccount], Field(max_length=50, json_schema_extra=atomic())] = []
+    """What it was about."""
 
 
 class ActiveExecution(Model):
@@ -198,6 +243,10 @@ class RecoveryPlanStatus(Model):
         list[ReadinessProblem], Field(max_length=40, json_schema_extra=atomic())
     ] = []
     """What would hinder a recovery now."""
+    dependencies: Annotated[
+        list[DependencyStatus], Field(max_length=50, json_schema_extra=atomic())
+    ] = []
+    """What the plan depends on, as it was seen last."""
     discovered_at: Time | None = None
     """When the estate was last looked at."""
     inventory_digest: Annotated[str, Field(max_length=80)] | None = None
@@ -206,6 +255,13 @@ class RecoveryPlanStatus(Model):
     """The live execution; there is at most one."""
     history: Annotated[list[HistoryEntry], Field(max_length=200, json_schema_extra=atomic())] = []
     """The last executions."""
+    last_drill: LastDrill | None = None
+    """The newest drill of the whole plan that passed, with what it proved."""
+    changed_since_drill: Annotated[
+        list[Annotated[str, Field(max_length=512)]],
+        Field(max_length=50, json_schema_extra=atomic()),
+    ] = []
+    """What is not as it was in that drill, and so was never rehearsed."""
     deferred_fence: Annotated[
         list[DeferredFence], Field(max_length=100, json_schema_extra=atomic())
     ] = []

@@ -8,7 +8,7 @@ import uuid
 import click
 
 from leeward.api.common import PREFIX
-from leeward.cli import plan_view
+from leeward.cli import plan_readiness, plan_view
 from leeward.cli.app import colored, connected, global_options
 from leeward.cli.get import show_once
 from leeward.cli.kinds import INVENTORY, PLAN
@@ -73,6 +73,31 @@ def compliance(name: str, output: str) -> None:
     else:
         silent = plan_view.silent_accounts(name, inventories)
         click.echo(plan_view.compliance_table(rows, silent))
+
+
+@plan.command()
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How it is written.",
+)
+@global_options
+@click.pass_context
+def readiness(ctx: click.Context, name: str, output: str) -> None:
+    """Report what stands for and against recovering the plan now, as the operator last saw it.
+
+    ✔ in order, ⚠ it costs something but stops nothing, ✖ it refuses a Planned run and a Test.
+    Exit code 2: there is a ✖.
+    """
+    with connected() as api:
+        lines = plan_readiness.report(api.get(PLAN.path(api.namespace, name)))
+    said = plan_readiness.written(lines)
+    click.echo(said if output == "json" else plan_readiness.text(lines, color=colored()))
+    ctx.exit(Exit.FAILED if plan_readiness.refused(lines) else Exit.SUCCEEDED)
 
 
 @plan.command()

@@ -1,24 +1,30 @@
-"""The pass over one TargetAccount: issue external ids, try both roles, say what is wrong."""
+"""The pass over one TargetAccount: issue external ids, look at both roles and DRS, say it."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import UnknownRegionError
 
-from leeward.api.account import IssuedExternalId, TargetAccount, TargetAccountStatus
-from leeward.api.common import Condition
-from leeward.api.conditions import Type, drop_condition, set_condition
-from leeward.api.marks import unsupported
+from leeward.api.account import IssuedExternalId, TargetAccount
+from leeward.api.plan import RecoveryPlan
+from leeward.engine.account_book import Entry
+from leeward.engine.account_look import Looker
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
-from leeward.engine.objects import put_status, read
+from leeward.engine.objects import put_status, read, read_all
 from leeward.engine.supervisor import Key
-from leeward.planning.times import render_time
-from leeward_adapters.errors import classify
+from leeward.planning.account_status import Seen, status_of, unverified
+from leeward.planning.account_use import Use, use_of
+from leeward_adapters import registry
 
-INTERVAL = timedelta(minutes=5)
+INTERVAL: Final = timedelta(minutes=5)
+SOON: Final = timedelta(minutes=1)
+"""Pause after AWS did not answer."""
+PLANS_KEPT: Final = timedelta(seconds=10)
+"""How long the list of plans serves the passes over all accounts."""
 
 
 class AccountReconciler:
@@ -26,7 +32,10 @@ class AccountReconciler:
 
     def __init__(self, context: Context) -> None:
         self._c = context
-        self._tried: dict[str, tuple[int, datetime]] = {}
+        self._looked: dict[str, tuple[object, datetime]] = {}
+        """By uid: what the last look was about, and when the next is due."""
+        self._plans: tuple[datetime, list[RecoveryPlan]] | None = None
+        self._listing = asyncio.Lock()
 
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next, or None when there is no such account."""
@@ -34,69 +43,62 @@ class AccountReconciler:
             held = await read(self._c.kube, TargetAccount, None, key.name)
         except ApiError as error:
             if error.status == 404:
-                self._tried.pop(key.uid, None)
+                self._looked.pop(key.uid, None)
+                self._c.book.forget(key.name)
                 return None
             raise
-        generation = held.model.metadata.generation
-        tried = self._tried.get(key.uid)
-        if tried and tried[0] == generation and self._c.now() - tried[1] < INTERVAL:
-            return (tried[1] + INTERVAL - self._c.now()).total_seconds()
-        problems = [
-            problem
-            for namespace in held.model.spec.allow.namespaces
-            for recovery in (False, True)
-            if (problem := await self._try(held.model, namespace, recovery))
-        ]
-        await put_status(self._c.kube, held, self._status(held.model, problems))
-        self._tried[key.uid] = (generation, self._c.now())
-        return INTERVAL.total_seconds()
+        target = held.model
+        entry = await self._c.book.learn(self._c.kube, target)
+        use = use_of(target, await self._all_plans(), registry.kinds())
+        signature = (target.metadata.generation, entry, use)
+        if wait := self._not_due(key, signature):
+            return wait
+        seen = await self._look(target, use, entry)
+        await put_status(self._c.kube, held, status_of(target, seen, self._c.now()))
+        pause = SOON if unverified(seen.roles) else INTERVAL
+        self._looked[key.uid] = (signature, self._c.now() + pause)
+        return pause.total_seconds()
 
-    async def _try(self, target: TargetAccount, namespace: str, recovery: bool) -> str:
-        """Why the role can't be used for plans of `namespace`; empty: it can."""
-        account = self._c.account(target, namespace)
-        region = (target.spec.regions or [self._c.settings.base_region])[0]
-        scope = self._c.aws.scope(account, region, recovery=recovery)
-        role = account.role(recovery=recovery)
-        try:
-            caller = await self._c.pool.run(self._c.aws.whoami, scope)
-        except (ClientError, BotoCoreError) as error:
-            fault = classify(error)
-            return f"{role} for namespace {namespace}: {fault.code}: {fault.message}"
-        if caller.account_id != target.spec.account_id:
-            return f"{role} is a role of account {caller.account_id}, not {target.spec.account_id}"
-        return ""
+    def _not_due(self, key: Key, signature: object) -> float:
+        """Seconds until the account must be looked at again; zero: now."""
+        before = self._looked.get(key.uid)
+        if before is None or before[0] != signature:
+            return 0.0
+        return max((before[1] - self._c.now()).total_seconds(), 0.0)
 
-    def _status(self, target: TargetAccount, problems: list[str]) -> TargetAccountStatus:
-        message = "; ".join(problems)[:1024]
-        at = render_time(self._c.now())
-        conditions = list(target.status.conditions)
+    async def _all_plans(self) -> list[RecoveryPlan]:
+        async with self._listing:
+            now = self._c.now()
+            if self._plans is None or now - self._plans[0] > PLANS_KEPT:
+                found = await read_all(self._c.kube, RecoveryPlan, None)
+                self._plans = (now, [held.model for held in found])
+            return self._plans[1]
 
-        def put(kind: str, verdict: Literal["True", "False"]) -> None:
-            nonlocal conditions
-            new = Condition(
-                type=kind,
-                status=verdict,
-                reason="RoleNotUsable" if problems else "RolesAssumed",
-                message=message or "both roles were assumed for every namespace",
-                last_transition_time=at,
-                observed_generation=target.metadata.generation,
-            )
-            conditions = set_condition(conditions, new)
-
-        put(Type.READY, "False" if problems else "True")
-        if problems:
-            put(Type.STALLED, "True")
-        else:
-            conditions = drop_condition(conditions, Type.STALLED)
-        return target.status.model_copy(
-            update={
-                "observed_generation": target.metadata.generation,
-                "conditions": conditions,
-                "external_ids": [
-                    IssuedExternalId(namespace=n, external_id=self._c.external_id(n))
-                    for n in target.spec.allow.namespaces
-                ],
-                "message": message or None,
-                "unsupported": unsupported(target.spec),
-            }
+    async def _look(self, target: TargetAccount, use: Use, entry: Entry) -> Seen:
+        issued = tuple(
+            IssuedExternalId(namespace=n, external_id=self._c.external_id(n))
+            for n in target.spec.allow.namespaces
         )
+        foreign = self._foreign(target, use)
+        if entry.problem:
+            return Seen((), (), use, (), foreign, entry.problem)
+        run, looker = self._c.pool.run, Looker(self._c, target, use)
+        roles = await asyncio.gather(run(looker.role, "Read"), run(looker.role, "Recovery"))
+        regions = []
+        if roles[0].assumed == "Yes":
+            wanted = [region for region in use.regions if region not in foreign]
+            regions = await asyncio.gather(*(run(looker.drs, region) for region in wanted))
+        by_secret = entry.external_id is not None
+        return Seen(tuple(roles), tuple(regions), use, () if by_secret else issued, foreign)
+
+    def _foreign(self, target: TargetAccount, use: Use) -> tuple[str, ...]:
+        partition = target.spec.read_role_arn.split(":")[1]
+        regions = sorted({*target.spec.regions, *use.regions})
+        return tuple(r for r in regions if self._partition(r) != partition)
+
+    def _partition(self, region: str) -> str:
+        """Empty: no partition that botocore knows has such a Region."""
+        try:
+            return self._c.aws.partition(region)
+        except UnknownRegionError:
+            return ""

@@ -7,15 +7,18 @@ a crash leaves only DRTasks that no record names; they are removed and the freez
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from leeward.api.common import PREFIX
 from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord
 from leeward.api.marks import unsupported
 from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import DependencyStatus
 from leeward.api.task import DRTask
 from leeward.engine.claims import Claims
 from leeward.engine.context import Context
+from leeward.engine.dependencies import Dependencies
 from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.events import Level
@@ -54,6 +57,7 @@ class Beginner:
         self._c = context
         self._claims = Claims(context)
         self._earlier = PreviousRuns(context)
+        self._dependencies = Dependencies(context)
         self._beginning = asyncio.Lock()
 
     async def begin(self, run: Held[DRExecution]) -> tuple[Held[DRExecution], float]:
@@ -69,12 +73,19 @@ class Beginner:
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
         if waiting := self._waits_for(plan.model, execution):
             return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
+        # Before the lock: what does not answer takes its time.
+        looked = await self._dependencies.look(
+            plan.model, await accounts_of(self._c.kube, plan.model)
+        )
         # One at a time: of two runs that begin together, the second must see the first's servers.
         async with self._beginning:
-            return await self._start(run, plan)
+            return await self._start(run, plan, looked)
 
     async def _start(
-        self, run: Held[DRExecution], plan: Held[RecoveryPlan]
+        self,
+        run: Held[DRExecution],
+        plan: Held[RecoveryPlan],
+        looked: Sequence[DependencyStatus],
     ) -> tuple[Held[DRExecution], float]:
         execution = run.model
         accounts = await accounts_of(self._c.kube, plan.model)
@@ -89,7 +100,7 @@ class Beginner:
             return ended, 0
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
-            now=self._c.now(), live_elsewhere=elsewhere, previous=previous,
+            now=self._c.now(), live_elsewhere=elsewhere, previous=previous, looked=looked,
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from leeward.api.account import TargetAccount
 from leeward.api.task import DRTaskSpec
+from leeward.engine.account_book import AccountBook
 from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
 from leeward.engine.kube import Kube
@@ -31,36 +32,52 @@ class Context:
     guard: Guard
     recorder: Recorder
     settings: Settings
+    book: AccountBook
+    """What the accounts' sessions carry."""
     now: Callable[[], datetime]
     """The operator's clock: aware, UTC."""
 
     def external_id(self, namespace: str) -> str:
-        """What the roles' trust policies demand for plans of `namespace`."""
+        """What is issued for plans of `namespace`, for the roles' trust policies to demand."""
         return f"leeward/{self.settings.hub}/{namespace}"
 
     def account(self, target: TargetAccount, namespace: str) -> Account:
         """The AWS account of `target` as plans of `namespace` reach it."""
+        spec = target.spec
         return self._account(
-            target.metadata.name, target.spec.account_id, target.spec.read_role_arn,
-            target.spec.recovery_role_arn, namespace,
+            target.metadata.name, spec.account_id, (spec.read_role_arn, spec.recovery_role_arn),
+            namespace,
         )  # fmt: skip
 
     def scope_of(self, spec: DRTaskSpec, namespace: str) -> Scope:
         """The account and Region in which a task works, through the role that was frozen."""
         role = spec.role_arn or ""
-        account = self._account(spec.account, spec.account_id, role, role, namespace)
+        account = self._account(
+            spec.account, spec.account_id, (role, role), namespace, spec.execution_ref.name
+        )
         return self.aws.scope(account, spec.region, recovery=True)
 
     def _account(
-        self, name: str, account_id: str, read: str, recovery: str, namespace: str
+        self,
+        name: str,
+        account_id: str,
+        roles: tuple[str, str],
+        namespace: str,
+        execution: str = "",
     ) -> Account:
+        entry = self.book.entry(name)
+        tags = {"leeward:namespace": namespace, "leeward:hub": self.settings.hub}
+        if execution:
+            tags["leeward:execution"] = execution
         return Account(
             id=account_id,
             name=name,
-            read_role_arn=read,
-            recovery_role_arn=recovery,
-            external_id=self.external_id(namespace),
-            session_tags={"leeward:namespace": namespace, "leeward:hub": self.settings.hub},
+            read_role_arn=roles[0],
+            recovery_role_arn=roles[1],
+            external_id=entry.external_id or self.external_id(namespace),
+            session_name=session_name(namespace, execution),
+            # Whatever the account's own tags say, Leeward's are true.
+            session_tags={**entry.session_tags, **tags},
         )
 
     def words(self) -> Words:
@@ -78,3 +95,11 @@ class Context:
             attempts=self.settings.retry_attempts,
             backoff=self.settings.seconds("retry_backoff"),
         )
+
+
+def session_name(namespace: str, execution: str = "") -> str:
+    """Name of a role session, which CloudTrail shows: whose it is, and for which run.
+
+    AWS takes 64 characters; what is longer is cut, the whole being in the session's tags.
+    """
+    return "-".join(("leeward", namespace, *filter(None, [execution])))[:64]

@@ -10,6 +10,7 @@ from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec
 from leeward.api.plan_record import HistoryEntry, Location, RecoveryPlanStatus
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
+from leeward.engine.estate import inventories_of
 from leeward.engine.kube import ApiError
 from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
@@ -22,7 +23,7 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
-from leeward.planning import fencing
+from leeward.planning import drill, fencing
 from leeward.planning.location import estate_location
 from leeward.planning.run_times import remembered, wave_actuals
 from leeward.planning.times import render_time
@@ -71,6 +72,10 @@ class Finisher:
             status = self._with_history(run, plan.model.spec, status)
             left = fencing.left_behind(status.deferred_fence, tasks, self._c.now())
             status = status.model_copy(update={"deferred_fence": left})
+            if drill.passed_whole(run):
+                inventories = [i.model for i in await inventories_of(self._c.kube, plan.model)]
+                passed = drill.baseline(run, tasks, inventories, render_time(self._c.now()))
+                status = status.model_copy(update={"last_drill": passed})
         await put_status(self._c.kube, plan, status)
 
     def _with_history(

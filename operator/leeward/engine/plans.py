@@ -18,15 +18,16 @@ from leeward.api.common import PREFIX
 from leeward.api.conditions import Reason, Type, find
 from leeward.api.inventory import Finding, InventoryResource, RecoveryInventory
 from leeward.api.plan import RecoveryPlan
-from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
+from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.engine.context import Context
+from leeward.engine.dependencies import Dependencies
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.fence_watch import FenceWatch
-from leeward.engine.inventories import Inventories, Looked
+from leeward.engine.inventories import Checked, Inventories, Looked
 from leeward.engine.kube import ApiError
 from leeward.engine.looks import Looks
 from leeward.engine.objects import Held, put_status, read
-from leeward.engine.readiness import check
+from leeward.engine.readiness import check, rehearsal
 from leeward.engine.supervisor import Key
 from leeward.planning import losses, rules
 from leeward.planning.durations import parse
@@ -56,6 +57,7 @@ class PlanReconciler:
         self._fences = FenceWatch(context)
         self._looks = Looks(context)
         self._inventories = Inventories(context)
+        self._dependencies = Dependencies(context)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._looked: dict[str, tuple[object, datetime]] = {}
         """By uid: what the plan was like when it was last looked at, and when it is due again."""
@@ -103,15 +105,17 @@ class PlanReconciler:
             async with self._room:
                 found = [f for one in looked.values() for f in one.found]
                 resources = by_account(plan.model.spec, found, registry.kinds(), self._c.words())
-            findings = await self._findings(plan.model, accounts, resources, looked)
+            checked = await self._check(plan.model, accounts, resources, looked)
             async with self._room:
                 inventories = await self._inventories.write(
-                    plan, accounts, inventories, looked, resources, findings
+                    plan, accounts, inventories, looked, checked
                 )
-            answered = not _unanswered(looked, findings)
+            answered = not _unanswered(looked, checked)
+        depends = await self._dependencies.look(plan.model, accounts)
         duties = await self._fences.look(plan.model, accounts)
         async with self._room:
-            await self._record(plan, accounts, inventories, problems, duties)
+            seen: dict[str, Sequence[object]] = {"deferred_fence": duties, "dependencies": depends}
+            await self._record(plan, accounts, inventories, problems, seen)
         delay = self._delay(key, plan.model, answered=answered)
         self._looked[key.uid] = (signature, self._c.now() + delay)
         return delay.total_seconds()
@@ -122,13 +126,16 @@ class PlanReconciler:
         accounts: Mapping[str, TargetAccount],
         inventories: Sequence[Held[RecoveryInventory]],
         problems: Sequence[Problem],
-        duties: Sequence[DeferredFence],
+        seen: Mapping[str, Sequence[object]],
     ) -> None:
+        """Write the plan's status; `seen` are parts of it as they were looked at."""
         metadata = plan.model.metadata
         fresh = await read(self._c.kube, RecoveryPlan, metadata.namespace, metadata.name)
         model = fresh.model
-        if model.status.deferred_fence == plan.model.status.deferred_fence:
-            model = _with_duties(model, duties)
+        if model.status.deferred_fence != plan.model.status.deferred_fence:
+            # A run wrote other duties meanwhile; those are looked for next time.
+            seen = {name: found for name, found in seen.items() if name != "deferred_fence"}
+        model = _with_status(model, seen)
         status = assess(
             model, accounts, [i.model for i in inventories],
             now=self._c.now(), valid=problems, previous=model.status, adapters=registry.kinds(),
@@ -232,43 +239,45 @@ class PlanReconciler:
             lost = [f for f in lost if f.id not in deleted]
         return losses.kept(lost, known, now)
 
-    async def _findings(
+    async def _check(
         self,
         plan: RecoveryPlan,
         accounts: Mapping[str, TargetAccount],
         resources: Mapping[str, Sequence[InventoryResource]],
         looked: Mapping[str, Looked],
-    ) -> dict[str, list[Finding]]:
-        """By TargetAccount: what discovery noted, and what readiness checks say."""
+    ) -> dict[str, Checked]:
+        """By TargetAccount: its resources, and what readiness says of them."""
         checks = (
-            self._of_account(plan, target, resources.get(name, []), looked[name])
+            self._check_one(plan, target, resources.get(name, []), looked[name])
             for name, target in accounts.items()
         )
         return dict(zip(accounts, await asyncio.gather(*checks), strict=True))
 
-    async def _of_account(
+    async def _check_one(
         self,
         plan: RecoveryPlan,
         target: TargetAccount,
         resources: Sequence[InventoryResource],
         looked: Looked,
-    ) -> list[Finding]:
+    ) -> Checked:
         notes = [
             Finding(severity="Warning", reason="DiscoveryFragile", message=note[:1024])
             for note in looked.seen.notes
         ]
-        if looked.problem:
-            return notes  # the plan's status says that the account is silent
-        return [*notes, *await check(self._c, plan, target, resources)]
+        rehearsed = await rehearsal(self._c, plan, target, resources)
+        # Of a silent account too: what it said before is what would be recovered, and the Region
+        # that it is recovered to may well answer.
+        findings = await check(self._c, plan, target, rehearsed.resources)
+        return Checked(rehearsed.resources, rehearsed.quotas, [*notes, *findings])
 
 
-def _unanswered(looked: Mapping[str, Looked], findings: Mapping[str, Sequence[Finding]]) -> bool:
+def _unanswered(looked: Mapping[str, Looked], checked: Mapping[str, Checked]) -> bool:
     """Whether anything that was asked did not answer."""
-    checked = all(f.reason != "NotChecked" for found in findings.values() for f in found)
-    return not checked or any(one.problem for one in looked.values())
+    silent = any(f.reason == "NotChecked" for one in checked.values() for f in one.findings)
+    return silent or any(one.problem for one in looked.values())
 
 
-def _with_duties(plan: RecoveryPlan, duties: Sequence[DeferredFence]) -> RecoveryPlan:
-    """The plan with what must still be fenced, as it was looked at."""
-    status = plan.status.model_copy(update={"deferred_fence": list(duties)})
+def _with_status(plan: RecoveryPlan, seen: Mapping[str, Sequence[object]]) -> RecoveryPlan:
+    """The plan with parts of its status as they were looked at."""
+    status = plan.status.model_copy(update={name: list(found) for name, found in seen.items()})
     return plan.model_copy(update={"status": status})

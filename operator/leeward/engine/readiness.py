@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -11,9 +13,12 @@ from leeward.api.inventory import Finding, InventoryResource
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
 from leeward.planning import explicit
+from leeward.planning.drill import SETTINGS
 from leeward_adapters import base, registry
-from leeward_adapters.base import Scope, Target
+from leeward_adapters.base import Rehearsable, Scope, Target
 from leeward_adapters.errors import classify
+
+log = logging.getLogger(__name__)
 
 
 async def check(
@@ -36,6 +41,49 @@ async def check(
             found = [_on_the_losing_side(finding) for finding in found]
         findings += found
     return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a drill of an account's resources would prove."""
+
+    resources: list[InventoryResource]
+    """With the attribute `launchSettings` where it is known."""
+    quotas: dict[str, int]
+
+
+async def rehearsal(
+    context: Context,
+    plan: RecoveryPlan,
+    account: TargetAccount,
+    resources: Sequence[InventoryResource],
+) -> Rehearsal:
+    """The resources with how each would be launched now, and the quotas that bound that.
+
+    What AWS does not say is left out, and is then not compared either.
+    """
+    known = context.account(account, plan.metadata.namespace)
+    scope = context.aws.scope(known, plan.spec.regions.recovery)
+    settings: dict[str, str] = {}
+    quotas: dict[str, int] = {}
+    mine = [r for r in resources if r.verdict == "Selected"]
+    for technology in sorted({r.technology for r in mine} & registry.kinds()):
+        targets = [Target(r.id, r.arn) for r in mine if r.technology == technology]
+        try:
+            adapter = registry.adapter(technology)
+            if isinstance(adapter, Rehearsable):
+                settings |= await context.pool.run(adapter.settings, scope, targets)
+                quotas |= await context.pool.run(adapter.limits, scope)
+        except (ClientError, BotoCoreError) as error:
+            log.info("%s of account %s not compared: %s", technology, scope.account_id, error)
+    return Rehearsal([_with_settings(r, settings.get(r.id)) for r in resources], quotas)
+
+
+def _with_settings(resource: InventoryResource, digest: str | None) -> InventoryResource:
+    attributes = {k: v for k, v in resource.attributes.items() if k != SETTINGS}
+    if digest:
+        attributes[SETTINGS] = digest
+    return resource.model_copy(update={"attributes": attributes})
 
 
 def _on_the_losing_side(finding: Finding) -> Finding:

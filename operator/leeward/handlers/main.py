@@ -17,6 +17,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
+from leeward.engine.account_book import AccountBook
 from leeward.engine.accounts import AccountReconciler
 from leeward.engine.clock import SteadyClock
 from leeward.engine.context import Context
@@ -82,6 +83,7 @@ async def _main(settings: Settings) -> None:
         guard=Guard(kube, settings.guard),
         recorder=Recorder(kube, settings.pod_name),
         settings=settings,
+        book=AccountBook(settings.namespace),
         now=now,
     )
     health = Health(settings, lease)
@@ -124,6 +126,8 @@ async def _acquired(lease: Lease, kube: Kube, stop: asyncio.Event) -> bool:
 
 async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
     """Everything that only the leader does; ends with kopf, on SIGTERM."""
+    # A run that goes on must assume its roles at once, under the external ids that they demand.
+    await context.book.load(context.kube)
     runs = RunReconciler(context)
     supervisors = _supervisors(context, runs)
     resyncs = [asyncio.create_task(s.resync_forever(), name="resync") for s in supervisors.all()]

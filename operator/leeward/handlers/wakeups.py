@@ -87,6 +87,7 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
     async def plan_seen(event: Any, **_: Any) -> None:
         supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
+        supervisors.accounts.wake_all()  # they look at what their plans need
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
     async def account_seen(event: Any, **_: Any) -> None:

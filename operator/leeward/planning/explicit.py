@@ -106,6 +106,7 @@ def run_accounts(plan: RecoveryPlanSpec) -> list[str]:
     """Names of all TargetAccounts that a run of the plan may use, in the plan's order."""
     names = [ref.name for ref in plan.accounts]
     names += [account_of(task, plan) for task in tasks(plan) if known(task)]
+    names += [d.account_ref.name for d in plan.dependencies if d.account_ref]
     return list(dict.fromkeys(names))
 
 

@@ -26,18 +26,27 @@ from leeward.api.plan_record import (
     RecoveryPlanStatus,
     TechnologyCount,
 )
-from leeward.planning import compliance, fencing, grouping, protection
+from leeward.planning import (
+    compliance,
+    dependencies,
+    drill,
+    fencing,
+    grouping,
+    plan_accounts,
+    protection,
+)
 from leeward.planning.digests import digest
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located, located, of_plan
 from leeward.planning.location import estate_location, wave_statuses
 from leeward.planning.problem import Problem
-from leeward.planning.readiness import readiness
+from leeward.planning.readiness import of_accounts, readiness
 from leeward.planning.taxonomy import TAXONOMY, Words
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip, counted, some
 
 _MOST_TECHNOLOGIES: Final = 60
+_MOST_PROBLEMS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,7 @@ class _Estate:
     compliance: Compliance
     readiness: Sequence[ReadinessProblem]
     valid: Sequence[Problem]
+    changed: Sequence[str]
     now: datetime
 
     @property
@@ -76,6 +86,11 @@ class _Estate:
     def undiscovered(self) -> list[str]:
         """Accounts that never answered."""
         return [account.name for account in self.accounts if account.discovered_at is None]
+
+    @property
+    def lost(self) -> list[str]:
+        """Dependencies that do not hold, or of which nothing is known."""
+        return [d.name for d in dependencies.current(self.plan) if d.state != "Holds"]
 
     @property
     def silent(self) -> list[str]:
@@ -131,10 +146,13 @@ def assess(
         accounts=list(estate.accounts),
         compliance=estate.compliance if heard else None,
         readiness=list(estate.readiness),
+        dependencies=dependencies.current(plan),
         discovered_at=max(heard, key=parse_time, default=None),
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,
         history=previous.history,
+        last_drill=previous.last_drill,
+        changed_since_drill=list(estate.changed),
         deferred_fence=previous.deferred_fence,
         unsupported=[clip(line, 256) for line in unsupported(plan)],
     )
@@ -156,39 +174,15 @@ def _estate(
         inventories=mine,
         found=found,
         selected=selected,
-        accounts=_accounts(plan, accounts, mine),
+        accounts=plan_accounts.accounts(plan, accounts, mine),
         compliance=compliance.report(found, words),
-        readiness=readiness(plan.spec, mine, selected),
+        readiness=[*of_accounts(plan.spec, accounts), *readiness(plan.spec, mine, selected)][
+            :_MOST_PROBLEMS
+        ],
         valid=valid,
+        changed=drill.changes(plan, selected, mine),
         now=now,
     )
-
-
-def _accounts(
-    plan: RecoveryPlan,
-    accounts: Mapping[str, TargetAccount],
-    inventories: Sequence[RecoveryInventory],
-) -> list[AccountStatus]:
-    result = []
-    for ref in plan.spec.accounts:
-        parts = [i for i in inventories if i.spec.account == ref.name]
-        heard = [i.status.discovered_at for i in parts if i.status.discovered_at]
-        silent = [i.status.problem or "no answer" for i in parts if not i.status.current]
-        known = accounts.get(ref.name)
-        account_id = known.spec.account_id if known else ""
-        result.append(
-            AccountStatus(
-                name=ref.name,
-                account_id=account_id or next((i.spec.account_id for i in parts), ""),
-                resources=sum(len(i.status.resources) for i in parts),
-                discovered_at=min(heard, key=parse_time, default=None),
-                problem=silent[0] if silent else None,
-                provider=next((i.status.provider for i in parts), None),
-                provider_reason=next((i.status.provider_reason for i in parts), None),
-                missing=sum(bool(r.missing_since) for i in parts for r in i.status.resources),
-            )
-        )
-    return result
 
 
 def _technologies(found: Sequence[Located], adapters: frozenset[str]) -> list[TechnologyCount]:
@@ -248,6 +242,9 @@ def _reservations(estate: _Estate) -> list[str]:
         result.append(f"{counted(len(estate.silent), 'account')} silent")
     if estate.missing:
         result.append(f"{estate.missing} vanished")
+    if estate.lost:
+        many = "dependencies do" if len(estate.lost) > 1 else "dependency does"
+        result.append(f"{len(estate.lost)} {many} not hold")
     return result
 
 
@@ -268,7 +265,7 @@ def _ready(estate: _Estate) -> _Says:
     if _empty(estate):
         return _Says("False", Reason.NOTHING_SELECTED, summary)
     blocked = any(problem.severity == "Blocking" for problem in estate.readiness)
-    degraded = blocked or estate.silent or estate.missing
+    degraded = blocked or estate.silent or estate.missing or estate.lost
     return _Says("True", Reason.DEGRADED if degraded else Reason.READY, summary)
 
 
@@ -344,6 +341,17 @@ def _source_fenced(estate: _Estate) -> _Says | None:
     return _Says("True", Reason.FENCED, "nothing of the last failover is left to be fenced")
 
 
+def _drill_current(estate: _Estate) -> _Says:
+    last = estate.plan.status.last_drill
+    if last is None:
+        return _Says("False", Reason.NEVER_DRILLED, "no Test of the whole plan has passed yet")
+    what = f"{last.execution} of {last.completion_time}"
+    if estate.changed:
+        message = f"since drill {what}: {'; '.join(estate.changed)}"
+        return _Says("False", Reason.CHANGED_SINCE_DRILL, message)
+    return _Says("True", Reason.DRILL_PASSED, f"drill {what} passed, and nothing has changed")
+
+
 _GRAVITY: Final = (Reason.NOT_REPLICATING, Reason.LAG_ABOVE_OBJECTIVE, Reason.LAG_UNKNOWN)
 
 _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
@@ -354,6 +362,7 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Estate], _Says | None]]] = {
     Type.COMPLIANT: _compliant,
     Type.PROTECTED: _protected,
     Type.SOURCE_FENCED: _source_fenced,
+    Type.DRILL_CURRENT: _drill_current,
 }
 
 

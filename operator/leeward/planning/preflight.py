@@ -15,7 +15,8 @@ from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
-from leeward.planning import estate_checks, run_checks
+from leeward.api.plan_record import DependencyStatus
+from leeward.planning import dependencies, estate_checks, run_checks
 from leeward.planning.inventory import located, of_plan
 from leeward.planning.problem import Problem
 from leeward.planning.request import Check, Request
@@ -53,6 +54,7 @@ FAILED: Final[tuple[Check, ...]] = (
     estate_checks.nothing_vanished,
     estate_checks.waves_still_exist,
     estate_checks.nothing_blocks,
+    dependencies.hold,
 )
 """Refuse a Test or a Planned run; findings of an Unplanned one."""
 NOTED: Final[tuple[Check, ...]] = (
@@ -90,18 +92,22 @@ def preflight(
     now: datetime,
     live_elsewhere: Mapping[str, str],
     previous: DRExecution | None = None,
+    looked: Sequence[DependencyStatus] | None = None,
 ) -> Preflight:
     """Whether the run may start now.
 
     `plan` is None when there is none of that name; `live_elsewhere` gives, by ARN, the other
-    live execution that works on a resource; `previous` is the one that this one continues.
+    live execution that works on a resource; `previous` is the one that this one continues;
+    `looked` is what the plan depends on as it is now, by default as its status says.
     Whether the plan is free is not judged here: taking it is a compare-and-set.
     """
     expiry = tuple(run_checks.expiry(execution, now))
     if plan is None:
         return Preflight((*expiry, run_checks.unknown_plan(execution)))
     mine = of_plan(plan, inventories)
-    request = Request(execution, plan, accounts, mine, located(mine), now, live_elsewhere, previous)
+    request = Request(
+        execution, plan, accounts, mine, located(mine), now, live_elsewhere, previous, looked
+    )
     refusals = [*expiry, *_run(IMPOSSIBLE, request)]
     failed = _run(FAILED, request)
     noted = _run(NOTED, request)

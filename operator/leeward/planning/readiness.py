@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from leeward.api.account import TargetAccount
+from leeward.api.conditions import Type, find
 from leeward.api.inventory import Finding, RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.api.plan_record import ReadinessProblem
 from leeward.planning import recipients
-from leeward.planning.explicit import resource_owners
+from leeward.planning.explicit import resource_owners, run_accounts
 from leeward.planning.inventory import Located
 from leeward.planning.wording import clip
 
@@ -47,6 +49,27 @@ def readiness(
     problems = [*map(_problem, kinds.values()), *recipients.findings(spec)]
     found = sorted(problems, key=_rank)
     return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]
+
+
+def of_accounts(
+    spec: RecoveryPlanSpec, accounts: Mapping[str, TargetAccount]
+) -> list[ReadinessProblem]:
+    """What stands against the accounts that a run of the plan would use, as they say themselves."""
+    found = []
+    for name in run_accounts(spec):
+        account = accounts.get(name)
+        ready = find(account.status.conditions, Type.READY) if account else None
+        if account is None or ready is None or ready.status != "False":
+            continue
+        why = account.status.message or ready.message or ready.reason
+        where = f"TargetAccount {name} ({account.spec.account_id})"
+        found.append(
+            ReadinessProblem(
+                severity="Blocking", reason="AccountNotReady", count=1,
+                examples=[where], message=clip(f"{where}: {why}", 1024),
+            )
+        )  # fmt: skip
+    return found
 
 
 def _problem(members: Sequence[tuple[str, Finding]]) -> ReadinessProblem:

@@ -10,6 +10,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import DependencyStatus
 from leeward.api.tasks import ExplicitTask
 from leeward.planning.explicit import run_accounts
 from leeward.planning.inventory import Located
@@ -30,6 +31,8 @@ class Request:
     live_elsewhere: Mapping[str, str]
     previous: DRExecution | None = None
     """The run that this one continues."""
+    dependencies: Sequence[DependencyStatus] | None = None
+    """What the plan depends on, as it was looked at for this run; None: the plan's status says."""
 
     @property
     def test(self) -> bool:

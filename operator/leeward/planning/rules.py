@@ -12,7 +12,7 @@ from typing import Final
 
 from leeward.api.account import TargetAccount
 from leeward.api.plan import Approvers, Gate, RecoveryPlan, RecoveryPlanSpec
-from leeward.planning import task_rules
+from leeward.planning import dependencies, task_rules
 from leeward.planning.durations import parse
 from leeward.planning.explicit import run_accounts
 from leeward.planning.planned_gates import ceilings, gate_name
@@ -29,7 +29,7 @@ def problems_of(plan: RecoveryPlan, accounts: Accounts) -> list[Problem]:
 
     `accounts` are all TargetAccounts by name.
     """
-    rules = (*RULES, *task_rules.RULES)
+    rules = (*RULES, *task_rules.RULES, *dependencies.RULES)
     return list(dict.fromkeys(found for rule in rules for found in rule(plan, accounts)))
 
 

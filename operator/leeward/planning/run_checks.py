@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from leeward.api.common import PREFIX
-from leeward.api.conditions import Type, find, holds
+from leeward.api.conditions import Reason, Type, find, holds
 from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
 from leeward.planning.durations import parse
@@ -215,12 +215,12 @@ def operation_allowed(request: Request) -> Iterator[Problem]:
             )
 
 
-def _unusable(request: Request) -> list[str]:
-    """Messages of the accounts whose last check failed."""
+def _unusable(request: Request, *reasons: str) -> list[str]:
+    """Messages of the accounts whose last check failed; of all, or for these reasons."""
     found = []
     for name, account in request.known_accounts:
         ready = find(account.status.conditions, Type.READY)
-        if ready and ready.status == "False":
+        if ready and ready.status == "False" and (not reasons or ready.reason in reasons):
             why = account.status.message or ready.message or ready.reason
             why = clip(why, _MOST_OF_A_CAUSE)
             found.append(f"TargetAccount {name} ({account.spec.account_id}) is not usable: {why}")
@@ -228,8 +228,8 @@ def _unusable(request: Request) -> list[str]:
 
 
 def some_account_usable(request: Request) -> Iterator[Problem]:
-    """At least one account can be reached."""
-    broken = _unusable(request)
+    """At least one account can be reached; what it lacks beside that fails its own tasks only."""
+    broken = _unusable(request, Reason.ROLE_NOT_USABLE, Reason.EXTERNAL_ID_UNKNOWN)
     if broken and len(broken) == len(request.known_accounts):
         yield Problem(
             "NoUsableAccount",
@@ -239,11 +239,10 @@ def some_account_usable(request: Request) -> Iterator[Problem]:
 
 
 def all_accounts_usable(request: Request) -> Iterator[Problem]:
-    """Every account can be reached; where none can, `some_account_usable` says so."""
-    broken = _unusable(request)
-    if len(broken) < len(request.known_accounts):
-        for message in broken:
-            yield Problem("AccountNotReady", f"{message}; mend the roles' trust policies")
+    """Every account is ready; where none can be reached, `some_account_usable` says so."""
+    if not any(True for _ in some_account_usable(request)):
+        for message in _unusable(request):
+            yield Problem("AccountNotReady", message)
 
 
 def plan_is_ready(request: Request) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from moto.core.model import ServiceModel
 
 from leeward_sandbox.aws import parsing, protocol, validation
 from leeward_sandbox.aws.backend import AwsError, Backend, Call, Overlay, Settling, World
+from leeward_sandbox.aws.denials import Denials
 from leeward_sandbox.aws.faults import AnswerDropped, Faults
 from leeward_sandbox.aws.identity import Caller, Identities, Scope, scope_of
 from leeward_sandbox.aws.moto_host import MotoHost
@@ -52,6 +53,7 @@ class Gateway:
         self.recorder = Recorder()
         self._identities = identities
         self._moto = MotoHost()
+        self._denials = Denials(world)
 
     def answer(self, request: HttpRequest) -> HttpResponse | None:
         """The answer to `request`; None means that the connection is to be closed without one."""
@@ -162,6 +164,7 @@ class Gateway:
         with self.world.lock:
             # The call may have been held: its time is that of its effect.
             call = replace(call, now=self.world.clock.now())
+            self._denials.check(call)
             for one in self.backends:
                 if isinstance(one, Settling):
                     one.settle(call.now)

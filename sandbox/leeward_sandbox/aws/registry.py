@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from leeward_sandbox.aws.automation import AutomationBackend, AutomationTags
 from leeward_sandbox.aws.backend import Backend, Overlay, World
+from leeward_sandbox.aws.copies import DomainControllers, GlobalClusterMembers, TableReplicas
 from leeward_sandbox.aws.drs import DrsBackend, DrsSettings, Quotas
 from leeward_sandbox.aws.drs import quotas as drs_quotas
+from leeward_sandbox.aws.ec2_quotas import Ec2Quotas
 from leeward_sandbox.aws.ec2_states import Ec2States
 from leeward_sandbox.aws.estates import Estate, seed
 from leeward_sandbox.aws.gateway import Gateway
+from leeward_sandbox.aws.iam_simulation import IamSimulation
 from leeward_sandbox.aws.identity import Identities
 from leeward_sandbox.aws.launch_templates import LaunchTemplateVersions
 from leeward_sandbox.aws.messaging import EventLimits, SnsLimits
@@ -41,6 +44,9 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
         states,
         LaunchTemplateVersions(world),
         DrsQuotas(_enforced(settings.quotas)),
+        Ec2Quotas(_vcpus(estate)),
+        TableReplicas(),
+        GlobalClusterMembers(),
         SnsLimits(),
         EventLimits(),
         *(AutomationTags(backend) for backend in own if isinstance(backend, AutomationBackend)),
@@ -50,11 +56,21 @@ def overlays(world: World, estate: Estate | None, own: list[Backend]) -> list[Ov
 def gateway(world: World, estate: Estate | None = None) -> Gateway:
     """An AWS that holds the estate, or nothing."""
     identities = Identities()
-    own: list[Backend] = [StsBackend(world, identities), *backends(world, estate)]
+    own: list[Backend] = [
+        StsBackend(world, identities),
+        IamSimulation(world),
+        DomainControllers(world),
+        *backends(world, estate),
+    ]
     around = overlays(world, estate, own)
     if estate is not None:
         seed(estate, world, own)
     return Gateway(world, identities, own, around)
+
+
+def _vcpus(estate: Estate | None) -> dict[str, float]:
+    accounts = estate.accounts if estate else []
+    return {a.id: a.vcpu_quota for a in accounts if a.vcpu_quota is not None}
 
 
 def _enforced(quotas: Quotas) -> dict[str, float]:

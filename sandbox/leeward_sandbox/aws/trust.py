@@ -47,7 +47,7 @@ def allows(document: str, action: str, principal: Principal, context: Context) -
         _log.warning("a role's trust policy is not a policy document; it allows nothing")
         return False
     allowed = False
-    for statement in _listed(statements):
+    for statement in listed(statements):
         denies = statement.get("Effect") == "Deny"
         if not _applies(statement, action, principal, context, doubt=denies):
             continue
@@ -60,15 +60,15 @@ def allows(document: str, action: str, principal: Principal, context: Context) -
 def _applies(
     statement: Mapping[str, Any], action: str, principal: Principal, context: Context, doubt: bool
 ) -> bool:
-    actions = [str(name).lower() for name in _listed(statement.get("Action", []))]
+    actions = [str(name).lower() for name in listed(statement.get("Action", []))]
     if not any(fnmatch.fnmatchcase(action.lower(), pattern) for pattern in actions):
         return False
     named = statement.get("Principal", {})
-    values = ["*"] if named == "*" else _listed(named.get("AWS", []))
+    values = ["*"] if named == "*" else listed(named.get("AWS", []))
     if not any(principal.is_named_by(str(value)) for value in values):
         return False
     return all(
-        _met(operator, key, [str(value) for value in _listed(wanted)], context, doubt)
+        met(operator, key, [str(value) for value in listed(wanted)], context, doubt)
         for operator, keys in statement.get("Condition", {}).items()
         for key, wanted in keys.items()
     )
@@ -89,7 +89,8 @@ _COMPARISONS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-def _met(operator: str, key: str, wanted: list[str], context: Context, doubt: bool) -> bool:
+def met(operator: str, key: str, wanted: list[str], context: Context, doubt: bool) -> bool:
+    """Whether a condition holds; `doubt` is the answer for an operator that is not known here."""
     quantifier, _, name = operator.lower().rpartition(":")
     optional = name.endswith("ifexists")
     name = name.removesuffix("ifexists")
@@ -107,5 +108,6 @@ def _met(operator: str, key: str, wanted: list[str], context: Context, doubt: bo
     return any(results) if quantifier == "foranyvalue" else all(results)
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """`value` as a list: policies write a list of one without its brackets."""
     return value if isinstance(value, list) else [value]

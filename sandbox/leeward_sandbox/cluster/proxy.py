@@ -206,7 +206,7 @@ class ApiProxy:
             return await self._handle(session, request)
 
         # A client that is gone takes its request along, a watch above all.
-        served = web.Server(handle, handler_cancellation=True)
+        served = web.Server(handle, handler_cancellation=True, access_log=None)
         runner = web.ServerRunner(served, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         self._open.push_async_callback(runner.cleanup)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from harness.boundaries import Boundary
 
+REPORT = "boundaries"
+"""Property of a test under which it hands its report over, from a worker's process too."""
+
 
 @dataclass(slots=True)
 class Report:

@@ -135,6 +135,12 @@ class DrsBackend:
                 self._drs, self._drs.region(account, region), spec, now
             ).id
 
+    def forget_launch_template(self, account: str, region: str, server: str) -> None:
+        """Delete the launch template of a source server, as somebody in EC2's console may."""
+        with self._lock:
+            template = self._drs.region(account, region).servers[server].launch
+            self._drs.ec2(account, region).delete_template(template["ec2LaunchTemplateID"])
+
     def observe_instances(self, launched: LaunchListener, terminated: LaunchListener) -> None:
         """Be told of every instance whose launch has ended, and of every one terminated.
 

@@ -71,6 +71,11 @@ class Ec2Mirror:
             mock_random.setstate(state)
         return str(template.id)
 
+    def delete_template(self, template_id: str) -> None:
+        """Delete a launch template."""
+        name = self._ec2.launch_templates[template_id].name
+        self._ec2.delete_launch_template(name, template_id)
+
     def placement(self, template_id: str) -> Placement:
         """What the template's $Default version says now.
 

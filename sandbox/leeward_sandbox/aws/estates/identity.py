@@ -15,10 +15,13 @@ RECOVERY_ACTIONS = (
     "drs:*",
     "ec2:*",
     "ecs:*",
+    "events:PutEvents",
     "iam:PassRole",
+    "kms:*",
     "lambda:*",
     "rds:*",
     "route53:ChangeResourceRecordSets",
+    "sns:Publish",
     "ssm:*",
 )
 
@@ -39,10 +42,10 @@ def seed_roles(estate: Estate, account: Account, world: World) -> dict[str, str]
                 max_session_duration="3600",
             )
         actions = RECOVERY_ACTIONS if role.access == "Recovery" else READ_ACTIONS
-        document = {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}],
-        }
+        statements = [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]
+        if role.deny:
+            statements.append({"Effect": "Deny", "Action": role.deny, "Resource": "*"})
+        document = {"Version": "2012-10-17", "Statement": statements}
         iam.put_role_policy(role.name, role.access, json.dumps(document))
         arns[role.name] = str(made.arn)
     return arns

@@ -30,10 +30,13 @@ READ_ACTIONS = (
     "drs:Describe*",
     "drs:Get*",
     "drs:List*",
+    "ds:Describe*",
+    "dynamodb:DescribeTable",
     "ec2:Describe*",
     "ecs:Describe*",
     "elasticfilesystem:Describe*",
     "ecs:List*",
+    "iam:SimulatePrincipalPolicy",
     "fsx:Describe*",
     "lambda:Get*",
     "lambda:List*",
@@ -44,6 +47,8 @@ READ_ACTIONS = (
     "resource-explorer-2:Search",
     "route53:Get*",
     "route53:List*",
+    "s3:GetBucketVersioning",
+    "s3:GetReplicationConfiguration",
     "servicequotas:Get*",
     "servicequotas:List*",
     "ssm:Describe*",
@@ -69,6 +74,7 @@ class Role(Setting):
         trust: accounts that may assume it.
         tag_session: whether session tags may be passed.
         access: what its policy allows.
+        deny: actions that its policy denies all the same, which the sandbox enforces.
     """
 
     name: str
@@ -76,6 +82,7 @@ class Role(Setting):
     trust: list[AccountId] = Field(default_factory=lambda: ["999999999999"])
     tag_session: bool = True
     access: Literal["Read", "Recovery"] = "Read"
+    deny: list[str] = Field(default_factory=list)
 
 
 class Network(Setting):
@@ -83,11 +90,15 @@ class Network(Setting):
 
     Every VPC gets three application subnets, in the zones a, b and c, each a sixteenth of the
     VPC and so wide enough for an estate of thousands; the recovery VPC gets a staging one too.
+
+    Attributes:
+        full: subnets of the recovery VPC ("app-a", …) that have no free address.
     """
 
     primary_cidr: str
     recovery_cidr: str
     drill_cidr: str | None = None
+    full: list[Literal["app-a", "app-b", "app-c"]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _networks(self) -> Network:
@@ -110,6 +121,7 @@ class _ServerSettings(Setting):
         launch: its launch configuration.
         launch_factor: how much longer than usual its launch takes.
         stopped: whether its EC2 instance is stopped.
+        launch_template: Missing: somebody deleted the launch template that DRS keeps for it.
     """
 
     tags: dict[str, str | None] = Field(default_factory=dict)
@@ -121,6 +133,7 @@ class _ServerSettings(Setting):
     launch: LaunchSettings = LaunchSettings()
     launch_factor: float = Field(default=1.0, gt=0)
     stopped: bool = False
+    launch_template: Literal["Kept", "Missing"] = "Kept"
 
 
 class Server(_ServerSettings):
@@ -238,6 +251,7 @@ class Account(Setting):
         drs_initialized: whether DRS is initialised in both Regions.
         explorer: None for an account without Resource Explorer.
         trusts_for_staging: accounts that may extend this one's source servers.
+        vcpu_quota: vCPUs of running On-Demand Standard instances in each Region.
     """
 
     id: AccountId
@@ -248,6 +262,7 @@ class Account(Setting):
     drs_initialized: bool = True
     explorer: Explorer | None = Explorer()
     trusts_for_staging: list[AccountId] = Field(default_factory=list)
+    vcpu_quota: float | None = Field(default=None, ge=0)
     server_groups: list[ServerGroup] = Field(default_factory=list)
     servers: list[Server] = Field(default_factory=list)
     aurora: list[Aurora] = Field(default_factory=list)

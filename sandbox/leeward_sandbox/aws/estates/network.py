@@ -50,6 +50,8 @@ def seed_network(estate: Estate, account: Account, world: World) -> SeededNetwor
         primary=builder.vpc(regions.primary, wanted.primary_cidr, "app", "Production"),
         recovery=builder.vpc(regions.recovery, wanted.recovery_cidr, "app", "Recovery"),
     )
+    for name in wanted.full:
+        builder.fill(network.recovery, name)
     if wanted.drill_cidr:
         network.drill = builder.vpc(regions.recovery, wanted.drill_cidr, "drill", "Drill")
     return network
@@ -80,6 +82,11 @@ class _Builder:
             seeded.subnets[subnet_name] = subnet.id
         seeded.security_group = self._security_group(ec2, seeded, name, cidr, purpose)
         return seeded
+
+    def fill(self, vpc: SeededVpc, name: str) -> None:
+        """Leave the subnet no address to give."""
+        ec2 = self._world.moto("ec2", self._account.id, vpc.region)
+        ec2.get_subnet(vpc.subnets[name])._available_ip_addresses = 0
 
     def _security_group(self, ec2: Any, vpc: SeededVpc, name: str, cidr: str, purpose: str) -> str:
         with self._identifiers(vpc.region, name, "security-group"):

@@ -109,4 +109,7 @@ def _protect(
         launch=server.launch,
         launch_factor=server.launch_factor,
     )
-    return drs.add_source_server(account.id, vpc.region, spec)
+    source = drs.add_source_server(account.id, vpc.region, spec)
+    if server.launch_template == "Missing":
+        drs.forget_launch_template(account.id, vpc.region, source)
+    return source

@@ -1,0 +1,189 @@
+"""IAM policies for the roles of an account, from what the adapters declare. Pure: no calls.
+
+The read role gets what looking needs, the recovery role that and the phases. PassRole and KMS are
+confined as DRS's documentation has them; describe actions know no resources (Service Authorization
+Reference), and a role acts in its own account anyway, so the rest is about all resources, in the
+Regions that are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leeward_adapters import discovery, drs_capacity, eventbridge, quotas, registry, sns
+from leeward_adapters.permissions import SIMULATE
+
+Document = dict[str, Any]
+Statement = dict[str, Any]
+
+READ_ROLE: Final = "LeewardRead"
+RECOVERY_ROLE: Final = "LeewardRecovery"
+GLOBAL: Final = ("iam", "route53")
+"""Services without Regions: a condition on the Region would be about their control plane's."""
+NOTICES: Final = sns.PERMISSIONS | eventbridge.PERMISSIONS
+"""What the recovery role needs where plans send notices through the account."""
+
+_PASSED: Final = {"drs": "ec2.amazonaws.com", "automation": "ssm.amazonaws.com"}
+"""By technology: the service to which it passes roles."""
+_POD_IDENTITY_TAGS: Final = (
+    "eks-cluster-arn", "eks-cluster-name", "kubernetes-namespace", "kubernetes-pod-name",
+    "kubernetes-pod-uid", "kubernetes-service-account",
+)  # fmt: skip
+"""Tags of an EKS Pod Identity's session, which the sessions that it assumes inherit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """IAM actions of the two roles."""
+
+    read: frozenset[str]
+    recovery: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Who may assume the roles, and for whom."""
+
+    principal: str
+    """ARN of the operator's own role."""
+    external_ids: Mapping[str, str]
+    """By namespace: the external id. An empty namespace: for whichever."""
+    tag_keys: Sequence[str] = field(default=())
+    """Keys of the TargetAccount's own session tags."""
+
+
+def needed(technologies: Iterable[str]) -> Needed:
+    """What the roles need for these technologies, and for discovery and the checks of accounts.
+
+    Raises:
+        AdapterError: there is no adapter for one of them.
+    """
+    declared = [registry.adapter(kind).permissions for kind in technologies]
+    looks = {action for permissions in declared for action in permissions["Read"]}
+    all_of = {a for permissions in declared for actions in permissions.values() for a in actions}
+    read = discovery.PERMISSIONS | drs_capacity.PERMISSIONS | quotas.PERMISSIONS | looks
+    return Needed(read=frozenset(read), recovery=frozenset(all_of))
+
+
+def documents(
+    technologies: Sequence[str],
+    account_id: str,
+    partition: str = "aws",
+    regions: Sequence[str] = (),
+) -> dict[str, Document]:
+    """The permission policies by name of the role.
+
+    Args:
+        technologies: kinds of adapters.
+        account_id: the account of the roles.
+        partition: its partition.
+        regions: Regions in which the roles may act; none: all.
+    """
+    actions = needed(technologies)
+    roles = f"arn:{partition}:iam::{account_id}:role"
+    looking = _statements(actions.read, regions)
+    own = [f"{roles}/{READ_ROLE}", f"{roles}/{RECOVERY_ROLE}"]
+    looking.append(_allow("SeeOwnRights", [SIMULATE], own))
+    acting = _statements(actions.recovery | NOTICES, regions)
+    for kind in technologies:
+        if "iam:PassRole" in needed([kind]).recovery:
+            passed = f"{roles}/service-role/AWSElasticDisasterRecovery*" if kind == "drs" else "*"
+            condition = {"StringEquals": {"iam:PassedToService": _PASSED[kind]}}
+            sid = f"PassRolesFor{kind.capitalize()}"
+            acting.append(_allow(sid, ["iam:PassRole"], passed, condition))
+    return {READ_ROLE: _document(looking), RECOVERY_ROLE: _document(acting)}
+
+
+def trust_policy(trust: Trust) -> Document:
+    """The trust policy of both roles.
+
+    A session must show the external id of its namespace together with that namespace as its tag,
+    so that what CloudTrail shows of a session is true.
+    """
+    principal = {"AWS": trust.principal}
+    statements: list[Statement] = []
+    for namespace, external_id in sorted(trust.external_ids.items()):
+        wanted = {"sts:ExternalId": external_id}
+        if namespace:
+            wanted["aws:RequestTag/leeward:namespace"] = namespace
+        statements.append(
+            {
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": wanted},
+            }
+        )
+    keys = ["leeward:*", *_POD_IDENTITY_TAGS, *trust.tag_keys]
+    statements.append(
+        {
+            "Effect": "Allow",
+            "Principal": principal,
+            "Action": "sts:TagSession",
+            "Condition": {"ForAllValues:StringLike": {"aws:TagKeys": keys}},
+        }
+    )
+    return _document(statements)
+
+
+def template(policies: Mapping[str, Document], trust: Trust) -> Document:
+    """A CloudFormation template that makes the roles, and outputs their ARNs."""
+    resources = {
+        name: {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "RoleName": name,
+                "Description": f"Leeward: {'looks only' if name == READ_ROLE else 'recovers'}",
+                "MaxSessionDuration": 3600,
+                "AssumeRolePolicyDocument": trust_policy(trust),
+                "Policies": [{"PolicyName": name, "PolicyDocument": policy}],
+            },
+        }
+        for name, policy in policies.items()
+    }
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "Roles through which Leeward reaches this account",
+        "Resources": resources,
+        "Outputs": {f"{name}Arn": {"Value": {"Fn::GetAtt": [name, "Arn"]}} for name in policies},
+    }
+
+
+def _statements(actions: Iterable[str], regions: Sequence[str]) -> list[Statement]:
+    """Statements about all resources: with Regions, without, and what KMS is asked by EC2."""
+    rest = sorted(set(actions) - {"iam:PassRole"})
+    kms = [a for a in rest if a.startswith("kms:") and a != "kms:CreateGrant"]
+    everywhere = [a for a in rest if a.split(":")[0] in GLOBAL]
+    regional = [a for a in rest if a not in everywhere and not a.startswith("kms:")]
+    inside = {"StringEquals": {"aws:RequestedRegion": list(regions)}} if regions else None
+    found = [_allow("InRegions", regional, "*", inside)]
+    if everywhere:
+        found.append(_allow("WithoutRegions", everywhere))
+    if kms:
+        by_ec2 = {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}}
+        found.append(_allow("EncryptedVolumes", kms, "*", by_ec2))
+    if "kms:CreateGrant" in rest:
+        for_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        found.append(_allow("GrantsForVolumes", ["kms:CreateGrant"], "*", for_aws))
+    return found
+
+
+def _allow(
+    sid: str,
+    actions: Sequence[str],
+    resource: str | list[str] = "*",
+    condition: Mapping[str, Any] | None = None,
+) -> Statement:
+    statement: Statement = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": resource,
+    }
+    return statement | ({"Condition": dict(condition)} if condition else {})
+
+
+def _document(statements: Sequence[Statement]) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
