@@ -32,6 +32,8 @@ IRREVERSIBLE: Final = (
 _NOT_REPLICATED: Final = frozenset(
     {"NOT_STARTED", "STOPPED", "DISCONNECTED", "REPLICATION_STATE_NOT_AVAILABLE"}
 )
+_NAMED: Final = 200
+"""Source servers that one question names."""
 _PAGE: Final = 1000
 """The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
@@ -67,13 +69,18 @@ class RecoveryInstance:
 def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstance]]:
     """Recovery instances by source server (DescribeRecoveryInstances)."""
     found: dict[str, list[RecoveryInstance]] = {server: [] for server in servers}
-    paginator = drs.get_paginator("describe_recovery_instances")
-    for start in range(0, len(servers), 200):
-        filters = {"sourceServerIDs": list(servers[start : start + 200])}
-        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
-            for raw in page.get("items", []):
-                server = raw.get("sourceServerID", "")
-                found.setdefault(server, []).append(parse(raw))
+    if not servers:
+        return found
+    # More than one question can name are found faster among all.
+    filters = {"sourceServerIDs": list(servers)} if len(servers) <= _NAMED else {}
+    pages = drs.get_paginator("describe_recovery_instances").paginate(
+        filters=filters, PaginationConfig={"PageSize": _PAGE}
+    )
+    for page in pages:
+        for raw in page.get("items", []):
+            instance = parse(raw)
+            if instance.server in found:
+                found[instance.server].append(instance)
     return found
 
 

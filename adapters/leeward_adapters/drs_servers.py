@@ -15,6 +15,8 @@ from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
+_NAMED: Final = 200
+"""Source servers that one question can name (DescribeSourceServersRequestFilters)."""
 _PAGE: Final = 1000
 """The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
@@ -36,13 +38,16 @@ class Refusal:
 
 def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """The source servers that exist, by id (DescribeSourceServers)."""
-    found: dict[str, Mapping[str, Any]] = {}
-    paginator = drs.get_paginator("describe_source_servers")
-    for start in range(0, len(ids), 200):
-        filters = {"sourceServerIDs": list(ids[start : start + 200])}
-        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
-            found.update((server["sourceServerID"], server) for server in page.get("items", []))
-    return found
+    if not ids:
+        return {}
+    # More than one question can name are found faster among all.
+    filters = {"sourceServerIDs": list(ids)} if len(ids) <= _NAMED else {}
+    pages = drs.get_paginator("describe_source_servers").paginate(
+        filters=filters, PaginationConfig={"PageSize": _PAGE}
+    )
+    wanted = set(ids)
+    found = (server for page in pages for server in page.get("items", []))
+    return {s["sourceServerID"]: s for s in found if s["sourceServerID"] in wanted}
 
 
 def shared(scope: Scope, ids: Sequence[str], as_of: float | None) -> dict[str, Mapping[str, Any]]:
