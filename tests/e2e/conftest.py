@@ -278,6 +278,26 @@ class Lab:
         return [c for c in self.control.calls(since=since) if c["mutating"] and c["executed"]]
 
     @contextmanager
+    def bound(self, role: str) -> Iterator[None]:
+        """approver-a has a ClusterRole of the chart in the tests' namespace as well."""
+        name = f"approver-a-{role}"
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": APPROVER}
+        reference = {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role
+        }  # fmt: skip
+        self.apply(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": name},
+                "roleRef": reference,
+                "subjects": [subject],
+            }
+        )
+        yield
+        self.kubectl("delete", "rolebinding", name)
+
+    @contextmanager
     def untouched(self) -> Iterator[None]:
         """Nothing inside changes anything in AWS, nor makes the operator log a traceback."""
         log = self.stack.logs["operator"]

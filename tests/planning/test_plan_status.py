@@ -421,6 +421,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "resources": 1,
             "technologies": ["drs"],
             "discoveredAt": "2026-03-01T01:58:00Z",
+            "missing": 0,
         },
         {
             "name": "second",
@@ -429,6 +430,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "technologies": ["drs"],
             "discoveredAt": "2026-03-01T01:50:00Z",
             "problem": "AccessDenied",
+            "missing": 0,
         },
     ]
     assert status.discovered_at == "2026-03-01T01:58:00Z"
