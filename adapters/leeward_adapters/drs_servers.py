@@ -115,6 +115,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     ids = [t.id for t in targets if SERVER_ID.fullmatch(t.id)]
     try:
         servers = describe(drs, ids)
+        recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") != "UninitializedAccountException":
             raise
@@ -126,7 +127,6 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
                 f"--region {scope.region}` in that account, then let its servers replicate",
             )
         ]
-    recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)
     jobs = drs_jobs.newest(part for part in recent if part.active)
     instances = drs_instances.describe(drs, ids)
     found: list[Finding] = []

@@ -11,7 +11,9 @@ from typing import TextIO
 import click
 
 from leeward.cli.app import Commands
+from leeward.cli.drs import drs
 from leeward.cli.failures import Failure
+from leeward.cli.iam import iam
 
 
 @click.group(
@@ -141,6 +143,10 @@ def operator() -> None:
 def version() -> None:
     """Print the version."""
     click.echo(version_of("leeward"))
+
+
+for _command in (iam, drs):
+    cli.add_command(_command)
 
 
 def main() -> None:

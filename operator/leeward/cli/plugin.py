@@ -9,6 +9,7 @@ import click
 from leeward.cli import outcome, steer
 from leeward.cli.app import Commands, Globals, global_options
 from leeward.cli.check import check
+from leeward.cli.drs import drs
 from leeward.cli.get import get
 from leeward.cli.plan import plan
 from leeward.cli.wait import wait
@@ -32,7 +33,7 @@ def cli(ctx: click.Context) -> None:
     ctx.ensure_object(Globals)
 
 
-for _command in (get, wait, plan, check, *steer.COMMANDS):
+for _command in (get, wait, plan, check, drs, *steer.COMMANDS):
     cli.add_command(_command)
 
 

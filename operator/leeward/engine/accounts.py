@@ -23,8 +23,6 @@ from leeward_adapters import registry
 INTERVAL: Final = timedelta(minutes=5)
 SOON: Final = timedelta(minutes=1)
 """Pause after AWS did not answer."""
-PLANS_KEPT: Final = timedelta(seconds=10)
-"""How long the list of plans serves the passes over all accounts."""
 
 
 class AccountReconciler:
@@ -34,7 +32,8 @@ class AccountReconciler:
         self._c = context
         self._looked: dict[str, tuple[object, datetime]] = {}
         """By uid: what the last look was about, and when the next is due."""
-        self._plans: tuple[datetime, list[RecoveryPlan]] | None = None
+        self._plans: list[RecoveryPlan] = []
+        self._asked = self._listed = 0
         self._listing = asyncio.Lock()
 
     async def run(self, key: Key) -> float | None:
@@ -67,12 +66,16 @@ class AccountReconciler:
         return max((before[1] - self._c.now()).total_seconds(), 0.0)
 
     async def _all_plans(self) -> list[RecoveryPlan]:
+        """All plans as they are now; passes that ask at one time share a list."""
+        self._asked += 1
+        mine = self._asked
         async with self._listing:
-            now = self._c.now()
-            if self._plans is None or now - self._plans[0] > PLANS_KEPT:
+            if self._listed < mine:
+                # Whoever has asked by now is served by it: it begins later than their question.
+                served = self._asked
                 found = await read_all(self._c.kube, RecoveryPlan, None)
-                self._plans = (now, [held.model for held in found])
-            return self._plans[1]
+                self._plans, self._listed = [held.model for held in found], served
+            return self._plans
 
     async def _look(self, target: TargetAccount, use: Use, entry: Entry) -> Seen:
         issued = tuple(

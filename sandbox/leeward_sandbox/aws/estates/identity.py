@@ -26,6 +26,16 @@ RECOVERY_ACTIONS = (
 )
 
 
+ROLES_OF_DRS = tuple(
+    f"AWSElasticDisasterRecovery{name}Role"
+    for name in (
+        "Agent", "ConversionServer", "Failback", "RecoveryInstance",
+        "RecoveryInstanceWithLaunchActions", "ReplicationServer",
+    )
+)  # fmt: skip
+"""What DRS's console makes when its settings are saved for the first time; the API does not."""
+
+
 def seed_roles(estate: Estate, account: Account, world: World) -> dict[str, str]:
     """Make the account's roles; returns their ARNs by name."""
     iam = world.moto("iam", account.id, estate.regions.primary)
@@ -48,6 +58,16 @@ def seed_roles(estate: Estate, account: Account, world: World) -> dict[str, str]
         document = {"Version": "2012-10-17", "Statement": statements}
         iam.put_role_policy(role.name, role.access, json.dumps(document))
         arns[role.name] = str(made.arn)
+    for name in ROLES_OF_DRS if account.drs_initialized else ():
+        iam.create_role(
+            role_name=name,
+            assume_role_policy_document=json.dumps({"Version": "2012-10-17", "Statement": []}),
+            path="/service-role/",
+            permissions_boundary=None,
+            description="",
+            tags=[],
+            max_session_duration="3600",
+        )
     return arns
 
 

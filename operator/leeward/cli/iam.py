@@ -1,0 +1,117 @@
+"""`leeward iam`: the roles and policies that an account needs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from leeward.cli.failures import Failure
+
+
+@click.group()
+def iam() -> None:
+    """Roles and policies for the accounts that Leeward works in."""
+
+
+@iam.command()
+@click.option("--adapters", metavar="LIST", help="Technologies, with commas between. Default: all.")
+@click.option("--account", required=True, metavar="ID", help="AWS account of the roles.")
+@click.option("--partition", default="aws", show_default=True, metavar="NAME")
+@click.option(
+    "--region",
+    "regions",
+    multiple=True,
+    metavar="REGION",
+    help="Region in which the roles may act; may be given again. Default: all.",
+)
+@click.option("--principal", metavar="ARN", help="The operator's own role, which the roles trust.")
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Namespace of plans that use the account; may be given again.",
+)
+@click.option(
+    "--hub",
+    default="leeward",
+    show_default=True,
+    metavar="NAME",
+    help="The operator's LEEWARD_HUB, a part of the external ids.",
+)
+@click.option("--external-id", metavar="ID", help="An external id of your own, for all namespaces.")
+@click.option(
+    "--session-tag",
+    "tags",
+    multiple=True,
+    metavar="KEY",
+    help="Key of the account's own spec.sessionTags; may be given again.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "cloudformation"]),
+    default="json",
+    show_default=True,
+)
+@click.option("--role", type=click.Choice(["LeewardRead", "LeewardRecovery", "trust"]),
+              help="Only this policy, as IAM's API takes it.")  # fmt: skip
+def policy(
+    adapters: str | None,
+    account: str,
+    partition: str,
+    regions: tuple[str, ...],
+    principal: str | None,
+    namespaces: tuple[str, ...],
+    hub: str,
+    external_id: str | None,
+    tags: tuple[str, ...],
+    form: str,
+    role: str | None,
+) -> None:
+    """Print least-privilege policies of the read and the recovery role.
+
+    They allow what the adapters declare. With --principal, their trust policy too, which demands
+    the external ids of the namespaces.
+    """
+    from leeward_adapters import iam_policy, registry
+
+    if not (account.isdecimal() and len(account) == 12):
+        raise Failure(f"--account must be an AWS account id of 12 digits, not {account!r}")
+    try:
+        kinds = adapters.split(",") if adapters else sorted(registry.kinds())
+        printed = iam_policy.documents(kinds, account, partition, regions)
+    except registry.AdapterError as error:
+        raise Failure(str(error)) from error
+    trust = _trust(principal, namespaces, hub, external_id, tags)
+    if form == "cloudformation":
+        if trust is None or role:
+            raise Failure("a template needs --principal, and holds both roles: leave --role out")
+        click.echo(json.dumps(iam_policy.template(printed, trust), indent=2))
+        return
+    if trust is not None:
+        printed["trust"] = iam_policy.trust_policy(trust)
+    if role and role not in printed:
+        raise Failure("the trust policy needs --principal")
+    shown: Any = printed[role] if role else printed
+    click.echo(json.dumps(shown, indent=2))
+
+
+def _trust(
+    principal: str | None,
+    namespaces: tuple[str, ...],
+    hub: str,
+    external_id: str | None,
+    tags: tuple[str, ...],
+) -> Any:
+    from leeward_adapters.iam_policy import Trust
+
+    if principal is None:
+        return None
+    if external_id:
+        return Trust(principal, {"": external_id}, tags)
+    if not namespaces:
+        raise Failure("name the --namespace of the plans, or an --external-id of your own")
+    return Trust(principal, {name: f"leeward/{hub}/{name}" for name in namespaces}, tags)
