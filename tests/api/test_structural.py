@@ -161,18 +161,14 @@ def test_a_later_list_may_be_empty() -> None:
 
 def test_a_later_value_is_named_in_the_description_and_refused() -> None:
     wave = _schema("RecoveryPlan")["properties"]["spec"]["properties"]["waves"]["items"]
-    before = wave["properties"]["gates"]["items"]["properties"]["before"]
-    assert before["default"] == "Activate"
-    assert before["description"].endswith(
-        "Not supported by this version: Replicate (the Replicate phase comes with a later version)."
-    )
-    assert before["x-kubernetes-validations"] == [
-        {
-            "rule": "self != 'Replicate'",
-            "message": "waves[].gates[].before: Replicate is not supported by this version of "
-            "Leeward: the Replicate phase comes with a later version",
-        }
-    ]
+    kind = wave["properties"]["tasks"]["items"]["properties"]["type"]
+    why = "scripts and checks come with a later version"
+    assert kind["description"].endswith(f"Not supported by this version: Check, Script ({why}).")
+    assert {
+        "rule": "self != 'Script'",
+        "message": "waves[].tasks[].type: Script is not supported by this version of Leeward: "
+        f"{why}",
+    } in kind["x-kubernetes-validations"]
 
 
 @pytest.mark.parametrize("kind", ["DRExecution", "DRTask"])

@@ -150,31 +150,6 @@ def test_what_needs_nothing_is_looked_at_again_only_when_it_changed(
     asyncio.run(scenario())
 
 
-def test_no_more_passes_than_allowed_run_at_once(connect: Connect) -> None:
-    async def scenario() -> None:
-        async with connect() as kube:
-            busy = most = 0
-
-            async def count(_: int) -> float:
-                nonlocal busy, most
-                busy += 1
-                most = max(most, busy)
-                await kube.list(PATH)
-                busy -= 1
-                return 3600
-
-            passes = Passes(count)
-            supervisor = Supervisor(kube, PATH, passes.run, lambda _: True, resync=3600, at_once=2)
-            for number in range(6):
-                metadata = {"uid": f"u{number}", "name": f"n{number}", "resourceVersion": "1"}
-                supervisor.notify({"metadata": metadata})
-            await passes.until(6)
-            await supervisor.stop(PATIENCE)
-            assert most == 2
-
-    asyncio.run(scenario())
-
-
 RUN: Object = {
     "metadata": {"name": "run", "namespace": "n", "uid": "u", "resourceVersion": "1"},
     "status": {"state": "Running"},

@@ -17,6 +17,7 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 PREFIX = f"{GROUP}/"  # of our annotations, labels and finalizers
 FINALIZER = f"{GROUP}/run"
+BASE_REGION = f"{GROUP}/base-region"  # annotation of the Lease: whose STS gives role sessions
 OPERATOR_USER = "system:serviceaccount:leeward-system:leeward"
 
 
@@ -85,6 +86,11 @@ OnTrouble = Literal["Hold", "Fail", "SkipWave"]
 def listmap(*keys: str) -> dict[str, Any]:
     """Mark a list as a map with these keys (server-side apply merges by them)."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+def listset() -> dict[str, Any]:
+    """Mark a list as a set: each value once, merged value by value."""
+    return {"x-kubernetes-list-type": "set"}
 
 
 def atomic() -> dict[str, Any]:

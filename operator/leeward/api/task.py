@@ -27,6 +27,7 @@ from leeward.api.common import (
     rules,
 )
 from leeward.api.execution import TaskState
+from leeward.api.launch import ServerLaunch
 from leeward.api.plan import DrillNetwork
 from leeward.api.run_times import Span
 from leeward.api.tasks import AutomationTask, AutoScalingTask, ManualTask, Route53Task
@@ -60,6 +61,8 @@ class TaskResource(Model):
     """The tag `dr:rpo-target`."""
     rto_target: Span | None = None
     """The tag `dr:rto-target`."""
+    launch: ServerLaunch | None = None
+    """Launch settings that it is launched with."""
 
 
 class DRTaskSpec(Model):

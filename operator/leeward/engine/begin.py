@@ -20,9 +20,10 @@ from leeward.engine.claims import Claims
 from leeward.engine.context import Context
 from leeward.engine.dependencies import Dependencies
 from leeward.engine.dry_run import end_dry_run
-from leeward.engine.estate import accounts_of, inventories_of
+from leeward.engine.estate import accounts_of, inventories_of, sizes_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
+from leeward.engine.launch_layers import read_layers
 from leeward.engine.leading import leading
 from leeward.engine.objects import (
     EXECUTION_LABEL,
@@ -39,6 +40,7 @@ from leeward.engine.objects import (
 from leeward.engine.previous import PreviousRuns
 from leeward.engine.together import each
 from leeward.planning.digests import digest
+from leeward.planning.direction_checks import awaits_discovery
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.preflight import preflight
 from leeward.planning.record import Outcome, compose
@@ -51,6 +53,8 @@ _AT_ONCE = 8
 """Tasks that are created side by side. None depends on another before the record names them all."""
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
+REFRESH_PATIENCE = timedelta(minutes=5)
+"""How long a run on the way back waits for a look that is newer than the plan's last run."""
 
 
 class Beginner:
@@ -74,7 +78,7 @@ class Beginner:
                 "create it, then create another execution"
             )
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
-        if waiting := self._waits_for(plan.model, execution):
+        if waiting := await self._waits_for(plan.model, execution):
             return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
         # Before the lock: what does not answer takes its time.
         looked = await self._dependencies.look(
@@ -95,15 +99,17 @@ class Beginner:
         inventories = await inventories_of(self._c.kube, plan.model)
         elsewhere = await self._claims.held_elsewhere(execution, plan.model)
         previous = await self._claims.continued(execution)
+        sizes = await sizes_of(self._c.kube, plan.model, execution)
         if execution.spec.dry_run == "Plan":
             models = [i.model for i in inventories]
             ended = await end_dry_run(
-                self._c, run, plan.model, accounts, models, elsewhere, previous
+                self._c, run, plan.model, accounts, models, elsewhere, previous, sizes
             )
             return ended, 0
         verdict = preflight(
             execution, plan.model, accounts, [i.model for i in inventories],
             now=self._c.now(), live_elsewhere=elsewhere, previous=previous, looked=looked,
+            sizes=sizes,
         )  # fmt: skip
         if verdict.refusals:
             first = verdict.refusals[0]
@@ -112,7 +118,7 @@ class Beginner:
             return await self._refuse(run, state, first.reason, message), 0
         frozen = freeze(
             execution, plan.model, accounts, [i.model for i in inventories],
-            leading=leading(execution),
+            leading=leading(execution), sizes=sizes,
         )  # fmt: skip
         if unsettled := await self._claims.settled(execution):
             return await self._wait(run, SETTLING, unsettled), 1.0
@@ -157,12 +163,16 @@ class Beginner:
                 return None
             raise
 
-    def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
+    async def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
         """Why the run should wait a little for the plan; empty: it need not."""
-        if plan.status.observed_generation == plan.metadata.generation:
+        assessed = plan.status.observed_generation == plan.metadata.generation
+        known = plan.status.launch
+        if assessed and known is not None:
+            assessed = (await read_layers(self._c.kube, plan)).digest == known.digest
+        if assessed and not awaits_discovery(execution, plan):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
-        if self._c.now() - created > DISCOVERY_PATIENCE:
+        if self._c.now() - created > (REFRESH_PATIENCE if assessed else DISCOVERY_PATIENCE):
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
 

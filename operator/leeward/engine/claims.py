@@ -1,7 +1,8 @@
 """Who works on a plan and on its resources: one live run each.
 
 A plan is taken by compare-and-set. A drill never stands in the way of the real thing: a Failover
-cancels the Tests that hold its plan or its servers, and does not wait for their clean-up. A run
+cancels the Tests that hold its plan or its servers, and does not wait for their clean-up. Nor does
+a Reprotect stand in the way of an Unplanned run: what AWS replicates goes on without it. A run
 that continues another one cancels it, and waits until nothing of it is under way.
 """
 
@@ -64,7 +65,8 @@ class Claims:
                 "execution with continueFrom"
             )
         if other is not None:
-            await self._cancel(other, execution, "a drill does not stand in its way")
+            what = "a drill" if other.model.spec.operation == "Test" else "replication"
+            await self._cancel(other, execution, f"{what} does not stand in its way")
         mine = ActiveExecution(name=execution.metadata.name, uid=uid)
         status = plan.model.status.model_copy(update={"active_execution": mine})
         await put_status(self._c.kube, plan, status)
@@ -139,5 +141,12 @@ class Claims:
 
 
 def _yields(other: DRExecution, execution: DRExecution) -> bool:
-    """Whether a live run makes way for this one."""
+    """Whether a live run makes way for this one.
+
+    A drill does for everything that is none, and replication that takes hours does for an outage
+    on the side that serves.
+    """
+    if other.spec.operation == "Reprotect":
+        wanted = execution.spec.operation in {"Failback", "Failover"}
+        return wanted and execution.spec.mode == "Unplanned"
     return other.spec.operation == "Test" and execution.spec.operation != "Test"

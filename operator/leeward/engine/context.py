@@ -16,6 +16,7 @@ from leeward.engine.lease import Lease
 from leeward.engine.pace import Pace
 from leeward.engine.pool import Pool
 from leeward.planning.step import StepRules
+from leeward.planning.taxonomy import TAXONOMY, Words
 from leeward.settings import Settings
 from leeward_adapters.aws import Account, Aws
 from leeward_adapters.base import Scope
@@ -80,6 +81,13 @@ class Context:
             session_name=session_name(namespace, execution),
             # Whatever the account's own tags say, Leeward's are true.
             session_tags={**entry.session_tags, **tags},
+        )
+
+    def words(self) -> Words:
+        """The values that tags may have: the taxonomy's, and those that the settings add."""
+        return Words(
+            (*TAXONOMY.priorities, *self.settings.extra_priorities),
+            (*TAXONOMY.strategies, *self.settings.extra_strategies),
         )
 
     def step_rules(self) -> StepRules:

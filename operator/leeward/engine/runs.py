@@ -222,7 +222,8 @@ class RunReconciler:
 
     async def _skip(self, task: Held[DRTask], wave: str, why: str) -> Held[DRTask]:
         spec = task.model.spec
-        if spec.wave != wave or closes(spec.recovery_phase) or task.model.status.state in ENDED:
+        over = task.model.status.state in ENDED
+        if spec.wave != wave or closes(spec.operation, spec.recovery_phase) or over:
             return task
         update = {"state": "Skipped", "message": why[:1024]}
         status = task.model.status.model_copy(update=update)
@@ -258,11 +259,11 @@ class RunReconciler:
     async def _pass(
         self, run: Held[DRExecution], task: Held[DRTask], tasks: list[DRTask]
     ) -> Result:
-        cancelling = self._cancelling(run.model)
+        cancelling, spec = self._cancelling(run.model), task.model.spec
         return await self._tasks.run(
             run, task, left_out(task.model, tasks),
             holding=run.model.status.paused and not cancelling,
-            stopping=cancelling and not closes(task.model.spec.recovery_phase),
+            stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
         )  # fmt: skip
 
     async def _emit_end(self, task: Held[DRTask]) -> None:

@@ -7,11 +7,9 @@ after which to run it again, or None when the object needs nothing more.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
@@ -66,7 +64,6 @@ class Supervisor:
         resync: seconds between two lists.
         selector: of labels; objects that it does not match are as if they were not there.
         news: what of an object must differ from when it was last seen for it to be woken.
-        at_once: most passes at a time; None: no limit.
     """
 
     def __init__(
@@ -79,7 +76,6 @@ class Supervisor:
         resync: float,
         selector: str | None = None,
         news: Callable[[Object], object] = version,
-        at_once: int | None = None,
     ) -> None:
         self._kube = kube
         self._path = path
@@ -88,9 +84,6 @@ class Supervisor:
         self._interval = resync
         self._selector = selector
         self._news = news
-        self._room: AbstractAsyncContextManager[object] = (
-            asyncio.Semaphore(at_once) if at_once else contextlib.nullcontext()
-        )
         self._seen: dict[Key, object] = {}
         self._at_rest: dict[Key, object] = {}
         """Versions of objects that needed no pass when they were looked at."""
@@ -140,11 +133,8 @@ class Supervisor:
         wake, failures = self._wakes[key], 0
         while not self._closing:
             try:
-                async with self._room:
-                    if self._closing:
-                        break
-                    wake.clear()  # before the state is read: what happens later sets it again
-                    delay = await self._run_pass(key)
+                wake.clear()  # before the state is read: what happens later sets it again
+                delay = await self._run_pass(key)
                 failures = 0
             except (ApiError, ApiUnavailable) as error:
                 failures += 1

@@ -21,6 +21,7 @@ from leeward.api.tasks import BLOCKS
 from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, read
+from leeward.engine.targets import target_of
 from leeward.planning import commands
 from leeward.planning.blind import decide_blind
 from leeward.planning.manual import TECHNOLOGY as MANUAL
@@ -241,7 +242,7 @@ class TaskRunner:
             operation=spec.operation,
             started=self._started(status),
             source_region=spec.source_region,
-            targets=tuple(Target(r.id, r.arn, r.name, dict(r.attributes)) for r in spec.resources),
+            targets=tuple(target_of(r) for r in spec.resources),
             calls=journal.calls_of(status, actions),
             pre_states=_pre_states(status),
             relaunch=relaunched(status, stopping=stopping),

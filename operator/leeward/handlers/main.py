@@ -14,6 +14,7 @@ import kopf
 from pydantic import ValidationError
 
 from leeward.api.account import TargetAccount
+from leeward.api.common import BASE_REGION
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
@@ -37,8 +38,6 @@ from leeward_adapters.aws import Aws
 
 log = logging.getLogger(__name__)
 USAGE_EXIT = 2
-PLANS = 8
-"""Plans that are looked at at a time: hundreds at once, after a start, would starve the Lease."""
 GRACE = 20.0
 """Seconds for running passes to end on SIGTERM; calls to AWS in flight are waited for."""
 
@@ -75,8 +74,9 @@ async def _main(settings: Settings) -> None:
     identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
     now = SteadyClock()
     lease = Lease(
-        kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now
-    )
+        kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now,
+        annotations={BASE_REGION: settings.base_region},
+    )  # fmt: skip
     context = Context(
         kube=kube,
         lease=lease,
@@ -161,13 +161,7 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
 
     return Supervisors(
         runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked, selector=NOT_ENDED),
-        plans=make(
-            RecoveryPlan.PLURAL,
-            PlanReconciler(context).run,
-            lambda _: True,
-            news=asked,
-            at_once=PLANS,
-        ),
+        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, news=asked),
         accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
     )
 

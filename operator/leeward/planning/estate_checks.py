@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from leeward.api.conditions import Reason
 from leeward.planning import protection
-from leeward.planning.explicit import runs_in
+from leeward.planning.explicit import known, runs_in
 from leeward.planning.freeze import origin
+from leeward.planning.inventory import Located
 from leeward.planning.problem import Problem
 from leeward.planning.readiness import readiness
 from leeward.planning.request import Request
@@ -107,9 +109,28 @@ def inventory_recent(request: Request) -> Iterator[Problem]:
         )
 
 
+def nothing_vanished(request: Request) -> Iterator[Problem]:
+    """No account shows much less than before without deletions that explain it."""
+    lost: dict[str, list[Located]] = {}
+    for found in request.eligible:
+        if found.resource.missing_since:
+            lost.setdefault(found.account, []).append(found)
+    for account, missing in sorted(lost.items()):
+        since = min(found.resource.missing_since or "" for found in missing)
+        yield Problem(
+            Reason.INVENTORY_SHRANK,
+            f"{counted(len(missing), 'resource')} of account {account} vanished at {since}, and "
+            f"nobody is known to have deleted them: {some([str(f) for f in missing])}; a Test or "
+            "Planned run would leave them behind, an Unplanned one works on them. See why AWS no "
+            "longer shows them, or name them in spec.selection.excludeResources; they are "
+            "forgotten after a day",
+        )
+
+
 def can_be_fenced(request: Request) -> Iterator[Problem]:
     """Servers whose machine on the side that is left the run cannot stop."""
-    if request.test or request.plan.spec.fence.servers == "Leave":
+    fences = request.execution.spec.operation in {"Failover", "Reprotect"}
+    if not fences or request.plan.spec.fence.servers == "Leave":
         return
     home, servers = request.plan.spec.regions.primary, protection.servers(request.selected)
     names = [str(found) for found in servers if not origin(found, request.accounts, home)]
@@ -146,18 +167,20 @@ def _readiness(request: Request, *severities: str) -> Iterator[Problem]:
 
 def nothing_blocks(request: Request) -> Iterator[Problem]:
     """No readiness finding says that something cannot be recovered."""
-    yield from _readiness(request, "Blocking")
+    if request.outward:
+        yield from _readiness(request, "Blocking")
 
 
 def what_degrades(request: Request) -> Iterator[Problem]:
     """Readiness findings that cost something, but stop nothing."""
-    yield from _readiness(request, "Degraded", "Warning")
+    if request.outward:
+        yield from _readiness(request, "Degraded", "Warning")
 
 
 def replication(request: Request) -> Iterator[Problem]:
     """Servers that do not replicate, or lag behind their objective."""
     by_reason: dict[str, list[Problem]] = {}
-    for wrong in protection.shortcomings(request.plan.spec, request.selected):
+    for wrong in protection.shortcomings(request.plan.spec, request.losing):
         by_reason.setdefault(wrong.reason, []).append(wrong)
     for reason, wrongs in sorted(by_reason.items()):
         messages = some([wrong.message for wrong in wrongs], 3)
@@ -167,7 +190,7 @@ def replication(request: Request) -> Iterator[Problem]:
 def adopted(request: Request) -> Iterator[Problem]:
     """Servers that were recovered before; a Failover keeps them."""
     live = [str(found) for found in request.selected if protection.recovered(found)]
-    if live and not request.test:
+    if live and request.execution.spec.operation == "Failover":
         yield Problem(
             "RecoveryInstanceExists",
             f"{counted(len(live), 'server')} already recovered; the instances are verified and "
@@ -177,7 +200,12 @@ def adopted(request: Request) -> Iterator[Problem]:
 
 def left_out(request: Request) -> Iterator[Problem]:
     """Resources that the run leaves behind."""
-    for verdict, why in (("Excluded", "by tags"), ("NoWave", "without a wave")):
+    reasons = (
+        ("Excluded", "by tags"),
+        ("NoWave", "without a wave"),
+        ("SharedElsewhere", "being shared with applications that the plan does not move"),
+    )
+    for verdict, why in reasons:
         names = [str(f) for f in request.found if f.resource.verdict == verdict]
         if names:
             yield Problem(
@@ -192,6 +220,6 @@ def left_out(request: Request) -> Iterator[Problem]:
 
 def tasks_left_out(request: Request) -> Iterator[Problem]:
     """Explicit tasks that the run leaves out."""
-    names = [t.name for t in request.tasks if not runs_in(t, "Failover")]
+    names = [t.name for t in request.tasks if not known(t)]
     if names:
         yield Problem("Unsupported", f"explicit tasks that this version leaves out: {some(names)}")
