@@ -28,6 +28,7 @@ from botocore.credentials import (
 )
 from botocore.exceptions import ClientError, NoCredentialsError
 
+from leeward_adapters import credentials
 from leeward_adapters.crew import Crew
 from leeward_adapters.errors import EXPIRED
 from leeward_adapters.guards import Guards
@@ -243,10 +244,12 @@ class Aws:
             ]
 
         def fetch() -> Any:
-            with self._lock:
-                source = self._base.get_credentials()
-            if source is None:
-                raise NoCredentialsError()
+            with credentials.explained():
+                with self._lock:
+                    source = self._base.get_credentials()
+                if source is None:
+                    raise NoCredentialsError()
+                source.get_frozen_credentials()  # renews them, where they run out
             # Made anew each time: the fetcher keeps its answer, and would hand it out again.
             fetcher = AssumeRoleCredentialFetcher(self._sts, source, role, extra_args=arguments)
             try:
@@ -256,14 +259,14 @@ class Aws:
 
         return fetch
 
-    def _sts(self, service: str, **credentials: Any) -> Any:
+    def _sts(self, service: str, **keys: Any) -> Any:
         with self._lock:
             client = self._base.create_client(
                 service,
                 self._base_region,
                 config=self._config(once=False),
                 endpoint_url=self._endpoint_url,
-                **credentials,
+                **keys,
             )
         self._guards.watch(client, "", self._base_region)
         return client

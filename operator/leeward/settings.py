@@ -1,6 +1,7 @@
-"""The operator's settings, from environment variables that begin with `LEEWARD_`.
+"""The operator's settings.
 
-All are checked at start, all errors at once; every one has a default that is right for production.
+Each has a default that is right for production, but for the operator's Region, which nobody can
+guess. `leeward.configuration` says where they come from.
 """
 
 from __future__ import annotations
@@ -9,8 +10,17 @@ from datetime import timedelta
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, StringConstraints
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
+
+from leeward.planning.region_pairs import Pairs, parse
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
@@ -29,26 +39,29 @@ def _split(value: object) -> object:
 
 
 TagValue = Annotated[str, StringConstraints(pattern=r"^[\w.:/=+@-]{1,63}$")]
-TagValues = Annotated[tuple[TagValue, ...], NoDecode, BeforeValidator(_split), Field(max_length=20)]
+TagValues = Annotated[tuple[TagValue, ...], BeforeValidator(_split), Field(max_length=20)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Settings of one operator process; durations are in seconds of the operator's own clock."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="LEEWARD_", use_attribute_docstrings=True, frozen=True, extra="ignore"
-    )
+    model_config = ConfigDict(use_attribute_docstrings=True, frozen=True, validate_default=True)
 
+    config_dir: str = ""
+    """Directory where a ConfigMap with settings is mounted. Empty: none."""
+    config_parameters: str = ""
+    """Path of SSM parameters with settings, in the operator's Region. Empty: none."""
     hub: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$")] = (
         "leeward"
     )
     """Identity of this hub; stays the same when the hub is rebuilt. It is part of every AWS tag,
     client token and external id."""
-    base_region: str = Field(
-        default="", validation_alias=AliasChoices("LEEWARD_BASE_REGION", "AWS_REGION")
-    )
+    base_region: str = ""
     """Region whose STS gives role sessions: the one in which the operator runs, never the one
     that may be failing."""
+    region_pairs: str = ""
+    """Pairs of Regions between which plans may move, as `us-east-1:us-east-2,eu-west-1:eu-west-2`
+    (primary, recovery). Empty: any two."""
     namespace: str = "leeward-system"
     """Namespace of the operator, where its Lease is."""
     pod_name: str = "leeward"
@@ -93,6 +106,24 @@ class Settings(BaseSettings):
     """How log lines look."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Which log lines are written."""
+
+    @field_validator("base_region")
+    @classmethod
+    def _region_is_given(cls, value: str) -> str:
+        if not value:
+            raise ValueError("set LEEWARD_BASE_REGION (or AWS_REGION) to the operator's Region")
+        return value
+
+    @field_validator("region_pairs")
+    @classmethod
+    def _pairs_are_pairs(cls, value: str) -> str:
+        parse(value)
+        return value
+
+    @property
+    def allowed_pairs(self) -> Pairs:
+        """`region_pairs`, read."""
+        return parse(self.region_pairs)
 
     def seconds(self, name: str) -> timedelta:
         """The duration setting `name` as a timedelta."""

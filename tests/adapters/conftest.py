@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -34,6 +35,12 @@ from leeward_sandbox.aws.server import SandboxServer
 
 PRIMARY, RECOVERY = "us-east-1", "us-east-2"
 HUB = "999999999999"
+SESSION = "adapter-"
+"""How the names of sessions begin in which an adapter works on a phase."""
+RECORDED: dict[tuple[str, str], set[str]] = defaultdict(set)
+"""By adapter and phase: the IAM actions of every call that the tests of this directory saw."""
+# botocore's service, where IAM's prefix is another.
+PREFIXES = {"service-quotas": "servicequotas"}
 # moto's state belongs to the process, so each test has accounts of its own.
 _accounts = itertools.count(500_000_000_001)
 
@@ -157,8 +164,15 @@ class Task:
             },
         )
 
+    def scope(self) -> AwsScope:
+        """The account through the recovery role, in a session that names adapter and phase."""
+        account = self.sandbox.scope(self.region).account_id
+        name = f"{SESSION}{self.adapter.kind}-{self.phase}"
+        known = self.sandbox.reached(account, session_name=name)
+        return self.sandbox.aws.scope(known, self.region, recovery=True)
+
     def observe(self) -> Observed:
-        return self.adapter.observe(self.sandbox.scope(self.region), self.step)
+        return self.adapter.observe(self.scope(), self.step)
 
     def seen(self, target: str) -> Seen:
         return self.observe().targets[target]
@@ -170,7 +184,7 @@ class Task:
         call = Call(f"call-{uuid.uuid4()}", action, datetime.now(UTC), in_doubt=True)
         self._note(batch, call)
         self.sent.append((action, [t.id for t in batch]))
-        reference = self.adapter.act(self.sandbox.scope(self.region), now, action, call.id, batch)
+        reference = self.adapter.act(self.scope(), now, action, call.id, batch)
         self._note(batch, replace(call, in_doubt=False, reference=reference))
         return reference
 
@@ -208,7 +222,7 @@ class Task:
         for _ in range(passes):
             observed = self.advance_once()
             if all(s.state in final | {State.DONE} for s in observed.targets.values()):
-                proof = self.adapter.verify(self.sandbox.scope(self.region), self.step).targets
+                proof = self.adapter.verify(self.scope(), self.step).targets
                 if all(s.state in final | {State.DONE} for s in proof.values()):
                     return dict(proof)
         raise AssertionError(f"not through after {passes} passes: {self.observe().targets}")
@@ -229,13 +243,28 @@ class Task:
         self.next_attempt()
         batch = [t for t in self.targets if ids is None or t.id in ids]
         call = Call(f"call-{uuid.uuid4()}", UNDO, datetime.now(UTC), in_doubt=True)
-        reference = self.adapter.undo(self.sandbox.scope(self.region), self.step, call.id, batch)
+        reference = self.adapter.undo(self.scope(), self.step, call.id, batch)
         self._note(batch, replace(call, in_doubt=False, reference=reference))
 
     def is_back(self, target: str) -> bool:
         """The proof of an undo, as the engine's planning takes it."""
         seen = self.seen(target)
         return seen.state is State.NEEDED and seen.pre_state == self.pre_states[target]
+
+
+def _record(calls: Sequence[dict[str, Any]]) -> None:
+    """Note which IAM actions the adapters' own sessions needed."""
+    for call in calls:
+        session = str(call["principal"]).rpartition("/")[2]
+        if call["service"] != "sts" and session.startswith(SESSION):
+            _, kind, phase = session.split("-")
+            prefix = PREFIXES.get(call["service"], call["service"])
+            RECORDED[kind, phase].add(f"{prefix}:{call['operation']}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What judges the whole record comes last."""
+    items.sort(key=lambda item: "test_declared_and_used" in item.path.name)
 
 
 MakeSandbox = Callable[..., Sandbox]
@@ -274,8 +303,18 @@ def make_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSandbox]:
     yield make
     for server, sandbox in running:
         violations = sandbox.control.violations()
+        _record(sandbox.control.calls())
         server.close()
         assert violations == []
+    for (kind, phase), used in RECORDED.items():
+        declared = adapter(kind).permissions
+        assert used <= declared["Read"] | declared[phase], f"{kind}, {phase}: undeclared"
+
+
+@pytest.fixture
+def recorded() -> dict[tuple[str, str], set[str]]:
+    """By adapter and phase: the IAM actions that the tests before saw used."""
+    return RECORDED
 
 
 @pytest.fixture

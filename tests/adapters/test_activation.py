@@ -109,7 +109,7 @@ def test_standby_instances_are_started_by_the_ec2_adapter(sandbox: Any, make_tas
     drill = make_task(
         sandbox, [standby], kind="ec2", phase=Phase.ACTIVATE, operation="Test", settings={}
     )
-    findings = task.adapter.readiness(sandbox.scope(), task.targets)
+    findings = task.adapter.readiness(task.scope(), task.targets)
 
     assert [(f.severity, f.target) for f in findings] == [("Blocking", absent)]
     assert drill.run()[standby].reason == "NotInATest"

@@ -198,7 +198,7 @@ def test_a_document_that_is_not_there_is_said_before_and_refused_by_ssm(
     attributes = {"documentName": document, "documentVersion": version}
     target = Target("drain", "", attributes=attributes)
 
-    (finding,) = task.adapter.readiness(documents.scope(), [target])
+    (finding,) = task.adapter.readiness(task.scope(), [target])
     with pytest.raises(ClientError) as refused:
         task.act("start")
 
@@ -238,7 +238,7 @@ def test_it_calls_only_what_it_declares(documents: Any, make_task: Any) -> None:
     task.next_attempt()
     task.observe()
     target = Target("drain", "", attributes={"documentName": "Long", "documentVersion": "1"})
-    task.adapter.readiness(documents.scope(), [target])
+    task.adapter.readiness(task.scope(), [target])
 
     used = {f"ssm:{c['operation']}" for c in documents.control.calls(since=last, service="ssm")}
 

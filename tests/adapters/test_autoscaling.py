@@ -142,7 +142,7 @@ def test_a_group_that_is_not_there_is_refused_by_name(
 ) -> None:
     given = ["front", "nosuch"] if make is fence else [{"name": "front"}, {"name": "nosuch"}]
     task = make(make_task, groups, *given)
-    findings = task.adapter.readiness(groups.scope(task.region), task.targets)
+    findings = task.adapter.readiness(task.scope(), task.targets)
 
     proof = task.run()
 

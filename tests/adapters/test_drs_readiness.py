@@ -13,7 +13,7 @@ pytestmark = pytest.mark.aws
 
 def _findings(sandbox: Any, make_task: Any, ids: list[str]) -> list[Finding]:
     task = make_task(sandbox, ids)
-    return list(task.adapter.readiness(sandbox.scope(), task.targets))
+    return list(task.adapter.readiness(task.scope(), task.targets))
 
 
 def test_a_server_that_replicates_has_no_findings(sandbox: Any, make_task: Any) -> None:

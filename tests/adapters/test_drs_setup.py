@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -34,10 +35,22 @@ def leeward(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Leeward:
     return run
 
 
+def admin(sandbox: Any, service: str) -> Any:
+    """A client of the account's administrator, who sets things up."""
+    make: Any = boto3.client
+    return make(
+        service,
+        region_name=REGION,
+        endpoint_url=sandbox.endpoint,
+        aws_access_key_id=f"SANDBOX{sandbox.account}",
+        aws_secret_access_key="sandbox",
+    )
+
+
 @pytest.fixture
 def settings(sandbox: Any, tmp_path: Path) -> Path:
     """Settings in a network of the account."""
-    ec2 = sandbox.client("ec2", REGION)
+    ec2 = admin(sandbox, "ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
     group = ec2.create_security_group(VpcId=vpc, GroupName="staging", Description="staging")
@@ -115,7 +128,7 @@ def test_a_template_that_differs_is_updated_in_what_differs_only(
 
 
 def test_the_checklist_names_what_is_missing(sandbox: Any, leeward: Leeward) -> None:
-    sandbox.client("iam").delete_role(RoleName="AWSElasticDisasterRecoveryAgentRole")
+    admin(sandbox, "iam").delete_role(RoleName="AWSElasticDisasterRecoveryAgentRole")
 
     done = leeward("drs", "check", cli=plugin.cli)
 
@@ -128,7 +141,7 @@ def test_the_checklist_names_what_is_missing(sandbox: Any, leeward: Leeward) -> 
 def test_a_staging_network_that_does_not_fit_is_found(
     sandbox: Any, leeward: Leeward, settings: Path
 ) -> None:
-    ec2 = sandbox.client("ec2", REGION)
+    ec2 = admin(sandbox, "ec2")
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
     other = ec2.create_security_group(VpcId=vpc, GroupName="o", Description="o")["GroupId"]
     given = yaml.safe_load(settings.read_text())

@@ -48,7 +48,7 @@ def test_readiness_and_discovery_call_only_what_they_declare(sandbox: Any, make_
     sandbox.change(sandbox.servers()[0], state="INITIAL_SYNC", snapshots=False)
     task = make_task(sandbox, sandbox.servers())
     last = sandbox.control.last_seq()
-    task.adapter.readiness(sandbox.scope(), task.targets)
+    task.adapter.readiness(task.scope(), task.targets)
     assert _needed(sandbox.control.calls(since=last)) <= adapter("drs").permissions["Read"]
     last = sandbox.control.last_seq()
 
@@ -63,7 +63,7 @@ def test_looking_changes_nothing(sandbox: Any, make_task: Any) -> None:
             task = make_task(sandbox, sandbox.servers(), operation=operation, phase=phase)
             task.observe()
             task.adapter.verify(sandbox.scope(), task.step)
-            task.adapter.readiness(sandbox.scope(), task.targets)
+            task.adapter.readiness(task.scope(), task.targets)
 
     mutating = [c["operation"] for c in sandbox.control.calls(mutating=True)]
     assert set(mutating) <= {"AssumeRole"}

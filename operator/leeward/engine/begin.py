@@ -39,6 +39,7 @@ from leeward.engine.objects import (
 )
 from leeward.engine.previous import PreviousRuns
 from leeward.engine.together import each
+from leeward.planning import region_pairs
 from leeward.planning.digests import digest
 from leeward.planning.direction_checks import awaits_discovery
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
@@ -100,6 +101,8 @@ class Beginner:
         elsewhere = await self._claims.held_elsewhere(execution, plan.model)
         previous = await self._claims.continued(execution)
         sizes = await sizes_of(self._c.kube, plan.model, execution)
+        for problem in region_pairs.problems(plan.model, self._c.settings.allowed_pairs):
+            return await self._refuse(run, "Failed", problem.reason, problem.message), 0
         if execution.spec.dry_run == "Plan":
             models = [i.model for i in inventories]
             ended = await end_dry_run(

@@ -31,7 +31,7 @@ from leeward.engine.looks import Looks
 from leeward.engine.objects import Held, put_status, read
 from leeward.engine.readiness import Rehearsal, check, rehearsal
 from leeward.engine.supervisor import Key
-from leeward.planning import losses, rules
+from leeward.planning import losses, region_pairs, rules
 from leeward.planning.durations import parse
 from leeward.planning.inventory import by_account
 from leeward.planning.machines import Found
@@ -103,6 +103,7 @@ class PlanReconciler:
     ) -> float:
         """Look at the accounts of a plan that is due, and write down what was found."""
         problems, answered = rules.problems_of(plan.model, accounts), True
+        problems += region_pairs.problems(plan.model, self._c.settings.allowed_pairs)
         launch = plan.model.status.launch
         if not problems:
             asked = self._asked(key, plan.model, signature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import uuid
@@ -11,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import kopf
-from pydantic import ValidationError
 
 from leeward.api.account import TargetAccount
 from leeward.api.common import BASE_REGION
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
+from leeward.configuration import ConfigurationError, load
 from leeward.engine.account_book import AccountBook
 from leeward.engine.accounts import AccountReconciler
 from leeward.engine.clock import SteadyClock
@@ -45,14 +46,9 @@ GRACE = 20.0
 def run() -> int:
     """Run the operator until SIGTERM; the process's exit status."""
     try:
-        settings = Settings()
-    except ValidationError as error:
+        settings = load(os.environ)
+    except ConfigurationError as error:
         sys.stderr.write(f"leeward: the settings are not valid:\n{error}\n")
-        return USAGE_EXIT
-    if not settings.base_region:
-        sys.stderr.write(
-            "leeward: set LEEWARD_BASE_REGION (or AWS_REGION) to the operator's Region\n"
-        )
         return USAGE_EXIT
     _configure_logging(settings)
     asyncio.run(_main(settings))

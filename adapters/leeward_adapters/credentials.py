@@ -1,0 +1,65 @@
+"""The operator's own credentials: from the environment, IRSA, EKS Pod Identity, or as boto3 finds
+them; and what to say when there are none.
+
+botocore fetches and renews them. IRSA and Pod Identity give sessions of a role, so that what is
+assumed with them is chained and ends after an hour (AWS STS API reference, AssumeRole).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+)
+
+_SOURCES: Final = (
+    ("AWS_ACCESS_KEY_ID", "keys of the environment"),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", "IRSA"),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "EKS Pod Identity"),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "the container's credentials"),
+    ("AWS_PROFILE", "the profile"),
+)
+"""In botocore's order."""
+
+
+def source(environment: Mapping[str, str] | None = None) -> str:
+    """Where the operator's credentials should come from, for messages."""
+    known = os.environ if environment is None else environment
+    for variable, name in _SOURCES:
+        if known.get(variable):
+            shown = "" if variable == "AWS_ACCESS_KEY_ID" else f"={known[variable]}"
+            return f"{name} ({variable}{shown})"
+    return "nothing: neither keys of the environment, nor IRSA, nor EKS Pod Identity is set up"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Names where the credentials should have come from, and what to look at, in errors of that.
+
+    Raises:
+        CredentialRetrievalError: in place of what botocore raises, a missing token file among it.
+    """
+    try:
+        yield
+    except (NoCredentialsError, CredentialRetrievalError, MetadataRetrievalError, OSError) as error:
+        raise _not_got(f"{type(error).__name__}: {error}") from error
+    except ClientError as error:
+        if error.operation_name != "AssumeRoleWithWebIdentity":
+            raise
+        said = error.response.get("Error", {})
+        raise _not_got(
+            f"{said.get('Code')}: {said.get('Message')}. The trust policy of "
+            f"{os.environ.get('AWS_ROLE_ARN', 'the role')} must name the cluster's OIDC provider "
+            "and the operator's service account"
+        ) from error
+
+
+def _not_got(why: str) -> CredentialRetrievalError:
+    return CredentialRetrievalError(provider=source(), error_msg=why)

@@ -1,0 +1,76 @@
+"""`leeward iam policy`: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from leeward.cli import main
+from leeward_adapters import iam_policy
+
+ACCOUNT = "111111111111"
+PRINCIPAL = "arn:aws:iam::999999999999:role/leeward"
+
+
+def policy(*args: str) -> Result:
+    return CliRunner().invoke(main.cli, ["iam", "policy", *args])
+
+
+def printed(*args: str) -> Any:
+    done = policy("--account", ACCOUNT, *args)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_the_policies_of_the_technologies_that_are_named_are_printed() -> None:
+    shown = printed("--adapters", "route53")
+
+    assert shown == iam_policy.documents(["route53"], ACCOUNT)
+    allowed = [a for s in shown["LeewardRecovery"]["Statement"] for a in s["Action"]]
+    assert "route53:ChangeResourceRecordSets" in allowed
+    assert "drs:StartRecovery" not in allowed
+
+
+def test_one_policy_is_printed_as_iam_takes_it() -> None:
+    shown = printed(
+        "--role", "trust", "--principal", PRINCIPAL, "--namespace", "orders", "--hub", "h"
+    )
+
+    (assume, tag) = shown["Statement"]
+    assert assume["Condition"]["StringEquals"] == {
+        "sts:ExternalId": "leeward/h/orders",
+        "aws:RequestTag/leeward:namespace": "orders",
+    }
+    assert tag["Action"] == "sts:TagSession"
+
+
+def test_a_template_holds_both_roles_and_an_external_id_of_ones_own() -> None:
+    shown = printed(
+        "--format", "cloudformation", "--principal", PRINCIPAL, "--external-id", "acme/own",
+        "--partition", "aws-us-gov",
+    )  # fmt: skip
+
+    text = json.dumps(shown)
+    assert set(shown["Resources"]) == {"LeewardRead", "LeewardRecovery"}
+    assert '"sts:ExternalId": "acme/own"' in text
+    assert f"arn:aws-us-gov:iam::{ACCOUNT}:role/LeewardRead" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--account", "orders"], "must be an AWS account id of 12 digits"),
+        (["--account", ACCOUNT, "--adapters", "vmware"], "there is no adapter 'vmware'"),
+        (["--account", ACCOUNT, "--format", "cloudformation"], "a template needs --principal"),
+        (["--account", ACCOUNT, "--principal", PRINCIPAL], "name the --namespace"),
+        (["--account", ACCOUNT, "--role", "trust"], "the trust policy needs --principal"),
+    ],
+)
+def test_what_cannot_be_printed_is_said(args: list[str], said: str) -> None:
+    done = policy(*args)
+
+    assert done.exit_code == 1
+    assert said in done.output
