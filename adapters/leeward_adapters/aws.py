@@ -4,35 +4,49 @@ Clients are made under a lock, because making them from one session in several t
 safe, and then shared: calling them is. All sessions share one loader, or each would read every
 service model again. Credentials of a role are fetched at their first use and renewed by botocore
 before they run out. Endpoints follow botocore's own rules (`AWS_ENDPOINT_URL`).
+
+A client of EC2 takes 1.4 MiB, so that only those used last are kept. Every call passes the guards
+(`leeward_adapters.guards`), and what many ask is shared (`leeward_adapters.views`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import (
     AssumeRoleCredentialFetcher,
-    CredentialProvider,
     CredentialResolver,
-    DeferredRefreshableCredentials,
 )
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from leeward_adapters import credentials
-from leeward_adapters.base import ErrorClass
-from leeward_adapters.errors import EXPIRED, classify
+from leeward_adapters.crew import Crew
+from leeward_adapters.errors import EXPIRED
+from leeward_adapters.guards import Guards
+from leeward_adapters.sessions import AssumedRole, not_assumed
+from leeward_adapters.views import KEPT, Clock, Views
 
 T = TypeVar("T")
 
 SESSION_SECONDS = 3600
 """Life of a role session. The operator's own identity is a role session as a rule, and AWS ends
 chained sessions after an hour (AWS STS API reference, AssumeRole)."""
+CLIENTS: Final = 64
+"""Clients that are kept, those used last; the others are made again when they are needed."""
+CONNECT_SECONDS: Final = 5
+READ_SECONDS: Final = 30
+"""Seconds that one attempt may take to be answered; there are three."""
+ONCE_SECONDS: Final = 60
+"""The same for a call that is never repeated: giving it up leaves doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +86,33 @@ class Aws:
     Args:
         base_region: Region whose STS is asked for role sessions; not the one that may be failing.
         endpoint_url: endpoint for every service; None: as botocore finds it.
-        read_timeout: seconds that one call may take to be answered.
+        read_timeout: seconds that one attempt of any call may take to be answered; None: as is
+            right for the kind of call.
+        clock: seconds that only ever grow.
+        sleep: waits some seconds.
     """
 
     def __init__(
-        self, base_region: str, *, endpoint_url: str | None = None, read_timeout: int = 60
+        self,
+        base_region: str,
+        *,
+        endpoint_url: str | None = None,
+        read_timeout: int | None = None,
+        clock: Clock = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base_region = base_region
         self._endpoint_url = endpoint_url
         self._read_timeout = read_timeout
+        self.now = clock
+        """The clock of all moments that adapters are told."""
+        self._guards = Guards(clock, sleep)
+        self._crew = Crew()
         self._lock = threading.RLock()
         self._base = botocore.session.Session()
         self._sessions: dict[Hashable, botocore.session.Session] = {}
-        self._clients: dict[tuple[Hashable, str, str, bool], Any] = {}
+        self._clients: OrderedDict[tuple[Hashable, str, str, bool], Any] = OrderedDict()
+        self._views: dict[Hashable, Views] = {}
         self._notes: dict[Hashable, tuple[float, Any]] = {}
 
     def scope(self, account: Account, region: str, *, recovery: bool = False) -> AwsScope:
@@ -117,19 +145,47 @@ class Aws:
         """The shared client; see `Scope.client`."""
         identity = _identity(account, role)
         key = (identity, region, service, once)
-        client = self._clients.get(key)
-        if client is not None:
-            return client
         with self._lock:
-            if key not in self._clients:
-                session = self._session(identity, account, role)
-                client = session.create_client(
-                    service, region, config=self._config(once), endpoint_url=self._endpoint_url
-                )
-                client.meta.events.register("after-call", _naming(_place(account, role, region)))
-                client.meta.events.register("after-call", self._renewing(identity, session))
-                self._clients[key] = client
-            return self._clients[key]
+            if key in self._clients:
+                self._clients.move_to_end(key)
+                return self._clients[key]
+            session = self._session(identity, account, role)
+            client = session.create_client(
+                service, region, config=self._config(once), endpoint_url=self._endpoint_url
+            )
+            client.meta.events.register("after-call", _naming(_place(account, role, region)))
+            client.meta.events.register("after-call", self._renewing(identity, session))
+            self._guards.watch(client, account.id, region)
+            self._clients[key] = client
+            while len(self._clients) > CLIENTS:
+                self._clients.popitem(last=False)
+            return client
+
+    def views(self, account: Account, role: str, region: str) -> Views:
+        """The shared answers; see `Scope.views`. Another role sees answers of its own."""
+        key, now = (_identity(account, role), region), self.now()
+        with self._lock:
+            if key not in self._views:
+                kept = {k: v for k, v in self._views.items() if now - v.used < KEPT}
+                made = Views(self.now, partial(self._guards.changed, account.id, region))
+                self._views = {**kept, key: made}
+            return self._views[key]
+
+    def each(
+        self, account: Account, region: str, call: Callable[[T], Any], items: Iterable[T]
+    ) -> None:
+        """`call` for every item, some at once; see `Scope.each`."""
+        noted = self._guards.noted
+
+        def one(item: T) -> None:
+            with self._guards.recording(noted):
+                call(item)
+
+        self._crew.each((account.id, region), one, items)
+
+    def recording(self) -> AbstractContextManager[list[str]]:
+        """The ids of AWS's requests that change something, made in this thread inside it."""
+        return self._guards.recording()
 
     def _renewing(
         self, identity: Hashable, session: botocore.session.Session
@@ -146,13 +202,14 @@ class Aws:
             with self._lock:
                 if self._sessions.get(identity) is session:
                     del self._sessions[identity]
-                    self._clients = {k: c for k, c in self._clients.items() if k[0] != identity}
+                    kept = ((k, c) for k, c in self._clients.items() if k[0] != identity)
+                    self._clients = OrderedDict(kept)
 
         return renew
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer if it is younger than `seconds`. Errors are not kept."""
-        now = time.monotonic()
+        now = self.now()
         with self._lock:
             found = self._notes.get(key)
             if found is not None and found[0] > now:
@@ -169,7 +226,7 @@ class Aws:
         if identity not in self._sessions:
             session = botocore.session.Session()
             session.register_component("data_loader", self._base.get_component("data_loader"))
-            provider = _AssumedRole(self._fetcher(account, role))
+            provider = AssumedRole(self._fetcher(account, role))
             session.register_component("credential_provider", CredentialResolver([provider]))
             self._sessions[identity] = session
         return self._sessions[identity]
@@ -198,25 +255,27 @@ class Aws:
             try:
                 return fetcher.fetch_credentials()
             except ClientError as error:
-                raise _not_assumed(error, account, role, self._base_region) from error
+                raise not_assumed(error, account, role, self._base_region) from error
 
         return fetch
 
     def _sts(self, service: str, **keys: Any) -> Any:
         with self._lock:
-            return self._base.create_client(
+            client = self._base.create_client(
                 service,
                 self._base_region,
                 config=self._config(once=False),
                 endpoint_url=self._endpoint_url,
                 **keys,
             )
+        self._guards.watch(client, "", self._base_region)
+        return client
 
     def _config(self, once: bool) -> Config:
         # `standard`, not `adaptive`: the latter sleeps inside the thread that called.
         return Config(
-            connect_timeout=5,
-            read_timeout=self._read_timeout,
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=self._read_timeout or (ONCE_SECONDS if once else READ_SECONDS),
             max_pool_connections=32,
             retries={"mode": "standard", "total_max_attempts": 1 if once else 3},
             user_agent_extra="leeward",
@@ -257,11 +316,24 @@ class AwsScope:
         """`aws`, `aws-us-gov`, …"""
         return self._aws.partition(self._region)
 
+    @property
+    def views(self) -> Views:
+        """Answers of this account and Region that all who reach it by this role share."""
+        return self._aws.views(self._account, self._role, self._region)
+
     def client(self, service: str, *, once: bool = False, region: str | None = None) -> Any:
         """A boto3 client; `once`: one whose calls botocore never repeats."""
         return self._aws.client(
             self._account, self._role, region or self._region, service, once=once
         )
+
+    def each(self, call: Callable[[T], Any], items: Iterable[T]) -> None:
+        """`call` for every item, some at once; the first error is raised."""
+        self._aws.each(self._account, self._region, call, items)
+
+    def now(self) -> float:
+        """The moment, by the clock of `Step.since`."""
+        return self._aws.now()
 
     def at(self, region: str) -> AwsScope:
         """The same account through the same role, in another Region."""
@@ -270,20 +342,6 @@ class AwsScope:
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer for this account and Region if younger than `seconds`."""
         return self._aws.cached((self._account.id, self._region, key), seconds, make)
-
-
-class _AssumedRole(CredentialProvider):
-    """Hands botocore the credentials of one role session."""
-
-    METHOD = "leeward-assume-role"
-    CANONICAL_NAME = None
-
-    def __init__(self, fetch: Callable[[], Any]) -> None:
-        super().__init__()
-        self._fetch = fetch
-
-    def load(self) -> DeferredRefreshableCredentials:
-        return DeferredRefreshableCredentials(self._fetch, self.METHOD)
 
 
 def _identity(account: Account, role: str) -> Hashable:
@@ -307,25 +365,3 @@ def _naming(place: str) -> Callable[..., None]:
             parsed["Error"]["Message"] = f"{message} [{place}]".strip()
 
     return name
-
-
-def _not_assumed(error: ClientError, account: Account, role: str, region: str) -> ClientError:
-    """The same error, saying which role of which account, and what to look at."""
-    answer: Any = {**error.response, "Error": dict(error.response.get("Error", {}))}
-    what = (
-        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
-        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in {region}"
-    )
-    if classify(error).kind in {ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT}:
-        answer["Error"]["Message"] = f"{what} for now; it is tried again"
-        return ClientError(answer, error.operation_name)
-    external = (
-        f"demand exactly the external id '{account.external_id}'"
-        if account.external_id
-        else "demand no external id"
-    )
-    rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
-    answer["Error"]["Message"] = (
-        f"{what}. Its trust policy must allow {rights} to the identity named above and {external}"
-    )
-    return ClientError(answer, error.operation_name)

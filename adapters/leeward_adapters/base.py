@@ -24,13 +24,14 @@ undo() sets it as a whole, whatever the target is like now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class Phase(StrEnum):
@@ -135,6 +136,9 @@ class Step:
     """Tags that everything made by this step carries: `leeward:hub`, `leeward:namespace`,
     `leeward:execution`, `leeward:execution-uid`, `leeward:operation`, `leeward:phase`,
     `leeward:task` (the token)."""
+    since: float | None = None
+    """Moment of the scope's clock: shared answers (`Scope.views`) of calls that began before it
+    are too old. None: all that are there are."""
 
     @property
     def drill(self) -> bool:
@@ -171,6 +175,8 @@ class Observed:
     None: no limit known."""
     capacity_reason: str = ""
     """What the limit is, for people."""
+    pace: float = 1.0
+    """After how many of the usual intervals there may be news; 2 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +240,28 @@ class Earlier:
     """Ids of the resources that it is about."""
 
 
+class SharedAnswers(Protocol):
+    """What AWS said lately to anybody who reaches an account and Region by one role.
+
+    `since`: moment (`Scope.now`) before which a call is too old; None: now. No answer is used that
+    is older than the newest call that changed something there.
+    """
+
+    def ask(self, key: Hashable, since: float | None, call: Callable[[], T]) -> T:
+        """`call()`, or its answer to a call that began at `since` or later; `key` names it."""
+        ...
+
+    def look_up(
+        self,
+        key: Hashable,
+        ids: Iterable[Hashable],
+        since: float | None,
+        call: Callable[[Sequence[Any]], Mapping[Any, V]],
+    ) -> dict[Any, V]:
+        """The same for each of some ids; `call` asks AWS for some of them, also for others'."""
+        ...
+
+
 class Scope(Protocol):
     """One account in one Region, through one role."""
 
@@ -252,11 +280,31 @@ class Scope(Protocol):
         """`aws`, `aws-us-gov`, …"""
         ...
 
+    @property
+    def views(self) -> SharedAnswers:
+        """Answers that everybody who reaches the account and Region by this role shares.
+
+        For what many tasks ask while they wait. What an action must not be built on unless it is
+        seen right before (a launch template's default) is asked of the client.
+        """
+        ...
+
     def client(self, service: str, *, once: bool = False, region: str | None = None) -> Any:
         """A boto3 client, cached and safe to share between threads.
 
         `once=True` gives one whose calls are never repeated by botocore: for actions that are
         not repeatable. `region` asks for another Region than the scope's.
+        """
+        ...
+
+    def now(self) -> float:
+        """The moment, by the clock of `Step.since`."""
+        ...
+
+    def each(self, call: Callable[[T], Any], items: Iterable[T]) -> None:
+        """`call` for every item, some at once, as many as are right for the account and Region.
+
+        After an error no more are begun; the first one, in the order of the items, is raised.
         """
         ...
 

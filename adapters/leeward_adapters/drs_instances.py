@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from leeward_adapters import drs_jobs, drs_templates, ec2
@@ -18,7 +20,10 @@ from leeward_adapters.base import (
 )
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
+from leeward_adapters.ec2_instances import pace
+from leeward_adapters.views import loosely
 
+SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
 TERMINATE: Final = "terminate"
 IRREVERSIBLE: Final = (
     "drill instances that were ended are gone, as they were meant to be; run the Test again if "
@@ -27,9 +32,14 @@ IRREVERSIBLE: Final = (
 _NOT_REPLICATED: Final = frozenset(
     {"NOT_STARTED", "STOPPED", "DISCONNECTED", "REPLICATION_STATE_NOT_AVAILABLE"}
 )
+_NAMED: Final = 200
+"""Source servers that one question names."""
 _PAGE: Final = 1000
 """The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
+_KNOWN: Final = 10.0
+"""How many times as old as the rest the answer may be that says which instance of a server is to be
+started, as long as EC2 shows that instance alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +69,36 @@ class RecoveryInstance:
 def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstance]]:
     """Recovery instances by source server (DescribeRecoveryInstances)."""
     found: dict[str, list[RecoveryInstance]] = {server: [] for server in servers}
-    paginator = drs.get_paginator("describe_recovery_instances")
-    for start in range(0, len(servers), 100):
-        filters = {"sourceServerIDs": list(servers[start : start + 100])}
-        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
-            for raw in page.get("items", []):
-                server = raw.get("sourceServerID", "")
-                found.setdefault(server, []).append(parse(raw))
+    if not servers:
+        return found
+    # More than one question can name are found faster among all.
+    filters = {"sourceServerIDs": list(servers)} if len(servers) <= _NAMED else {}
+    pages = drs.get_paginator("describe_recovery_instances").paginate(
+        filters=filters, PaginationConfig={"PageSize": _PAGE}
+    )
+    for page in pages:
+        for raw in page.get("items", []):
+            instance = parse(raw)
+            if instance.server in found:
+                found[instance.server].append(instance)
     return found
+
+
+def shared(
+    scope: Scope, servers: Sequence[str], as_of: float | None
+) -> dict[str, list[RecoveryInstance]]:
+    """Like `describe`, asked once for all who wait; what is no source server's id has none.
+
+    Args:
+        scope: account and recovery Region.
+        servers: ids of source servers.
+        as_of: how new the answer must be, see `Step.since`.
+    """
+    # One malformed id would fail the question of all.
+    valid = [s for s in servers if SERVER_ID.fullmatch(s)]
+    ask = partial(describe, scope.client("drs"))
+    found = scope.views.look_up("drs-instances", valid, as_of, ask)
+    return {server: found.get(server, []) for server in servers}
 
 
 def parse(raw: Mapping[str, Any]) -> RecoveryInstance:
@@ -89,15 +121,16 @@ def production(instances: Sequence[RecoveryInstance]) -> RecoveryInstance | None
     return next((i for i in instances if i.live and not i.drill), None)
 
 
-def launched_by_run(scope: Scope, step: Step) -> dict[str, list[RecoveryInstance]]:
+def launched_by_run(
+    scope: Scope, step: Step, as_of: float | None = None
+) -> dict[str, list[RecoveryInstance]]:
     """Live drill instances that jobs of this execution launched, by source server."""
-    drs = scope.client("drs")
-    found = describe(drs, [t.id for t in step.targets])
+    found = shared(scope, [t.id for t in step.targets], as_of)
     drills = [i for group in found.values() for i in group if i.live and i.drill]
     uid = step.tags.get(drs_jobs.EXECUTION_UID_TAG)
     ours = {
         part.job
-        for part in drs_jobs.with_ids(drs, (i.job for i in drills if i.job))
+        for part in drs_jobs.shared_with_ids(scope, (i.job for i in drills if i.job), as_of)
         if uid and part.tags.get(drs_jobs.EXECUTION_UID_TAG) == uid
     }
     mine: dict[str, list[RecoveryInstance]] = {t.id: [] for t in step.targets}
@@ -112,25 +145,41 @@ def launched_by_run(scope: Scope, step: Step) -> dict[str, list[RecoveryInstance
 
 def observe_activate(scope: Scope, step: Step) -> Observed:
     """State and status checks of each server's recovery instance."""
-    chosen = _chosen(scope, step)
-    machines = ec2.describe_checked(scope.client("ec2"), (i.id for i in chosen.values()))
-    return Observed(
-        {t.id: _activation(scope, step, t, chosen.get(t.id), machines) for t in step.targets}
-    )
+    chosen, machines = _machines(scope, step)
+    seen = {t.id: _activation(scope, step, t, chosen.get(t.id), machines) for t in step.targets}
+    return Observed(seen, pace=pace(machines.values()))
 
 
 def start(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
-    """Start the recovery instances of the batch's servers."""
-    chosen = _chosen(scope, step)
+    """Start the recovery instances of the batch's servers, as observe() saw them."""
+    chosen = _chosen(scope, step, loosely(scope.now(), step.since, _KNOWN))
     ec2.start(scope, [chosen[t.id].id for t in batch if t.id in chosen])
     return ""
 
 
-def _chosen(scope: Scope, step: Step) -> dict[str, RecoveryInstance]:
+def _machines(
+    scope: Scope, step: Step
+) -> tuple[dict[str, RecoveryInstance], Mapping[str, ec2.Instance]]:
+    """The instance of each server, and what EC2 says of it.
+
+    Which instance it is changes only when a server is launched again, and that ends the old one:
+    so DRS is asked again once EC2 does not show it alive.
+    """
+    for as_of in (loosely(scope.now(), step.since, _KNOWN), step.since):
+        chosen = _chosen(scope, step, as_of)
+        machines = ec2.observed(scope, step, [i.id for i in chosen.values()])
+        alive = (i.id in machines and machines[i.id].alive for i in chosen.values())
+        if len(chosen) == len(step.targets) and all(alive):
+            break
+    return chosen, machines
+
+
+def _chosen(scope: Scope, step: Step, as_of: float | None) -> dict[str, RecoveryInstance]:
     """The instance of each server that this operation activates."""
     if step.drill:
-        return {s: group[0] for s, group in launched_by_run(scope, step).items() if group}
-    found = describe(scope.client("drs"), [t.id for t in step.targets])
+        mine = launched_by_run(scope, step, as_of)
+        return {s: group[0] for s, group in mine.items() if group}
+    found = shared(scope, [t.id for t in step.targets], as_of)
     live = {server: production(group) for server, group in found.items()}
     return {server: instance for server, instance in live.items() if instance is not None}
 
@@ -172,9 +221,9 @@ def observe_cleanup(scope: Scope, step: Step) -> Observed:
             message="only what a Test launched is cleaned up; a recovered server stays",
         )
         return Observed({t.id: refused for t in step.targets})
-    drs = scope.client("drs")
-    mine = launched_by_run(scope, step)
-    jobs = drs_jobs.newest(drs_jobs.since(drs, step.started - drs_jobs.LONGEST_JOB))
+    mine = launched_by_run(scope, step, step.since)
+    begin = step.started - drs_jobs.LONGEST_JOB
+    jobs = drs_jobs.newest(drs_jobs.shared_since(scope, begin, step.since))
     drilled = drs_templates.drill_defaults(scope.client("ec2"))
     return Observed(
         {

@@ -30,6 +30,8 @@ LONGEST_JOB: Final = timedelta(days=1)
 BATCH: Final = 100
 """Servers of one job (DRS service quota L-B827C881, not adjustable)."""
 _ENDED: Final = frozenset({"FAILED", "TERMINATED"})
+_PAGE: Final = 100
+"""Jobs on a page, if DRS gives so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,36 @@ def since(drs: Any, moment: datetime) -> list[Part]:
     return _parts(drs, {"fromDate": text})
 
 
+def shared_since(scope: Scope, moment: datetime, as_of: float | None) -> list[Part]:
+    """Like `since`, asked once for all tasks that began together; some older jobs may be among it.
+
+    Args:
+        scope: account and recovery Region.
+        moment: AWS's time.
+        as_of: how new the answer must be, see `Step.since`.
+    """
+    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    begin = hour + timedelta(minutes=moment.minute - moment.minute % 10)
+    drs = scope.client("drs")
+    return scope.views.ask(("drs-jobs-since", begin), as_of, lambda: since(drs, begin))
+
+
 def with_ids(drs: Any, ids: Iterable[str]) -> list[Part]:
     """Parts of the jobs with those ids."""
     wanted = sorted(set(ids))
     return _parts(drs, {"jobIDs": wanted}) if wanted else []
+
+
+def shared_with_ids(scope: Scope, ids: Iterable[str], as_of: float | None) -> list[Part]:
+    """Like `with_ids`, asked once for all who want them."""
+    drs = scope.client("drs")
+
+    def ask(some: Sequence[str]) -> Mapping[str, list[Part]]:
+        found = with_ids(drs, some)
+        return {job: [p for p in found if p.job == job] for job in some}
+
+    answers = scope.views.look_up("drs-jobs", ids, as_of, ask)
+    return [part for parts in answers.values() for part in parts]
 
 
 def newest(parts: Iterable[Part]) -> dict[str, Part]:
@@ -172,7 +200,9 @@ def describe(part: Part, step: Step) -> str:
 
 def _jobs(drs: Any, filters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Jobs as DRS describes them, newest first."""
-    pages = drs.get_paginator("describe_jobs").paginate(filters=filters)
+    pages = drs.get_paginator("describe_jobs").paginate(
+        filters=filters, PaginationConfig={"PageSize": _PAGE}
+    )
     jobs = [job for page in pages for job in page.get("items", [])]
     return sorted(jobs, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leeward_adapters import (
@@ -20,8 +20,15 @@ from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_jobs import CALL_TAG, Part
 from leeward_adapters.drs_templates import PREPARE, Network
 from leeward_adapters.ec2 import place
+from leeward_adapters.views import loosely
 
 LAUNCH: Final = "launch"
+_PROOFS: Final = 10.0
+"""How many times as old as the rest the list of instances may be by which launches are proved,
+while other launches of the step go on."""
+_CLOSE: Final = 0.4
+_FAR: Final = 2.0
+"""Paces, see `Observed.pace`."""
 IRREVERSIBLE: Final = (
     "what DRS launched stays. A Failover's recovery instances may hold the only good copy, and "
     "serve nobody while they are stopped; when they are surely not needed, end them by "
@@ -81,24 +88,33 @@ def verify(scope: Scope, step: Step) -> Observed:
     done = [s for s, seen in observed.targets.items() if seen.state is State.DONE]
     if not done:
         return observed
-    found = drs_instances.describe(scope.client("drs"), done)
+    as_of = _proof_as_of(scope, step, observed)
+    found = drs_instances.shared(scope, [t.id for t in step.targets], as_of)
     chosen = {s: _proof(step, found[s], ours.get(s)) for s in done}
     network = Network.of(step) if step.drill else None
     settings = {} if network else {t.id: t.settings for t in step.targets if t.id in ours}
     ids = [i.id for s, i in chosen.items() if i is not None and (network or settings.get(s))]
-    machines = ec2.describe(scope.client("ec2"), ids) if ids else {}
+    machines = ec2.described(scope, ids, as_of, checks=False) if ids else {}
     proved = {s: _proved(scope, observed.targets[s], chosen[s], network, machines) for s in done}
     proved = {s: _as_set(scope, p, settings.get(s, {}), machines) for s, p in proved.items()}
     if step.drill:
         # No drill launches over what was recovered for real, so that came after it.
         real = {s: drs_instances.production(found[s]) for s in done if chosen[s] is None}
         proved |= {s: _replaced(scope, s, i) for s, i in real.items() if i is not None}
-    return Observed({**observed.targets, **proved}, observed.capacity, observed.capacity_reason)
+    return replace(observed, targets={**observed.targets, **proved})
+
+
+def _proof_as_of(scope: Scope, step: Step, observed: Observed) -> float | None:
+    """How new the list of instances must be: nothing waits for the proof of one while others of
+    the step are still on their way."""
+    if all(seen.state is not State.RUNNING for seen in observed.targets.values()):
+        return step.since
+    return loosely(scope.now(), step.since, _PROOFS)
 
 
 def _never(scope: Scope, step: Step, target: Target) -> Seen | None:
     """Why the step cannot be done for the target at all."""
-    if not drs_servers.SERVER_ID.fullmatch(target.id):
+    if not drs_instances.SERVER_ID.fullmatch(target.id):
         refusal = drs_servers.refusal(scope, target.id, None)
         assert refusal is not None
         return Seen(State.REFUSED, reason=refusal.reason, message=refusal.message)
@@ -126,13 +142,15 @@ def _look(scope: Scope, step: Step) -> tuple[Observed, Mapping[str, Part]]:
         else:
             seen[target.id] = _without_job(scope, step, target, view)
     room = view.capacity
-    observed = Observed(seen, room.servers if room else None, room.reason if room else "")
-    return observed, view.ours
+    return Observed(
+        seen, room.servers if room else None, room.reason if room else "", _pace(view)
+    ), view.ours
 
 
 def _view(scope: Scope, step: Step, servers: Sequence[str]) -> _View:
-    drs = scope.client("drs")
-    parts = drs_jobs.since(drs, step.started - drs_jobs.CLOCK_SKEW)
+    asked = all(s in step.calls and step.calls[s].action == LAUNCH for s in servers)
+    back = drs_jobs.CLOCK_SKEW if asked else drs_jobs.LONGEST_JOB
+    parts = drs_jobs.shared_since(scope, step.started - back, step.since)
     mine = drs_jobs.newest(part for part in parts if part.of(step.token))
     view = _View()
     view.ours = {
@@ -147,16 +165,28 @@ def _view(scope: Scope, step: Step, servers: Sequence[str]) -> _View:
     rest = [s for s in servers if s not in view.ours or s in unsure]
     if not rest:
         return view
-    view.instances = drs_instances.describe(drs, rest)
+    view.instances = drs_instances.shared(scope, rest, step.since)
     lost = {s for s in unsure if not any(i.live for i in view.instances[s])}
     view.ours = {s: p for s, p in view.ours.items() if s not in lost}
     rest = [s for s in rest if s not in view.ours]
     if rest:
-        view.servers = drs_servers.describe(drs, rest)
-        recent = drs_jobs.since(drs, step.started - drs_jobs.LONGEST_JOB)
+        view.servers = drs_servers.shared(scope, rest, step.since)
+        begin = step.started - drs_jobs.LONGEST_JOB
+        recent = drs_jobs.shared_since(scope, begin, step.since) if asked else parts
         view.busy = drs_jobs.newest(part for part in recent if part.active)
         view.capacity = drs_jobs.capacity(scope, recent)
     return view
+
+
+def _pace(view: _View) -> float:
+    """DRS shows a launch as pending until minutes before its end; the servers of a job end near
+    each other."""
+    running = [p for p in view.ours.values() if p.status in {"PENDING", "IN_PROGRESS"}]
+    if not running:
+        return 1.0
+    if any(p.status == "LAUNCHED" for p in view.ours.values()):
+        return _CLOSE
+    return _FAR if all(p.status == "PENDING" for p in running) else 1.0
 
 
 def _drilled(scope: Scope, step: Step, view: _View) -> frozenset[str]:

@@ -179,9 +179,10 @@ def _addresses(scope: Scope, launches: Sequence[_Launch]) -> Iterator[Finding]:
         if subnet is None or subnet.free >= needed:
             continue
         message = (
-            f"{needed} servers would be launched into subnet {subnet_id} in {place(scope)}, which "
-            f"has {subnet.free} free addresses (AWS keeps five of each subnet): free some, or "
-            "spread the servers over other subnets in their launch templates"
+            f"{needed} server{'' if needed == 1 else 's'} would be launched into subnet "
+            f"{subnet_id} in {place(scope)}, which has {subnet.free} free addresses "
+            "(AWS keeps five of each subnet): free some, or spread the servers over other subnets "
+            "in their launch templates"
         )
         yield Finding("Blocking", "SubnetFull", message)
 

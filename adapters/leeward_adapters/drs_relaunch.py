@@ -49,7 +49,7 @@ def verify(scope: Scope, step: Step) -> Observed:
     """The proof: a live recovery instance of the relaunch's job, which is not the old one."""
     observed, ours = _anew(scope, step)
     done = [s for s, seen in observed.targets.items() if seen.state is State.DONE]
-    found = drs_instances.describe(scope.client("drs"), done) if done else {}
+    found = drs_instances.shared(scope, done, step.since) if done else {}
     new = {s: next((i for i in found[s] if i.job == ours[s].job), None) for s in done}
     proved = {s: _proved(scope, step, s, new[s]) for s in done}
     anew = replace(observed, targets={**observed.targets, **proved})
@@ -100,22 +100,23 @@ def snapshot(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> st
 def relaunch(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
     """Set the servers to launch stopped, then one StartRecovery; answers the job's id."""
     drs_templates.prepare(scope, step, call, batch)
+    drs_templates.ensure(scope, step, call, batch)
     return drs_launch.start_recovery(scope, step, call, batch)
 
 
 def _look(scope: Scope, step: Step) -> _View:
-    drs = scope.client("drs")
     wanted = sorted(step.relaunch)
     calls = [call.at for s in wanted if (call := step.calls.get(s)) is not None]
-    parts = drs_jobs.since(drs, min([step.started, *calls]) - drs_jobs.LONGEST_JOB)
-    live = drs_instances.describe(drs, wanted)
+    begin = min([step.started, *calls]) - drs_jobs.LONGEST_JOB
+    parts = drs_jobs.shared_since(scope, begin, step.since)
+    live = drs_instances.shared(scope, wanted, step.since)
     old = {s: i for s in wanted if (i := drs_instances.production(live[s])) is not None}
     return _View(
         ours=drs_jobs.newest(
             p for p in parts if p.of(step.token) and drs_jobs.answers(p, step.calls.get(p.server))
         ),
         busy=drs_jobs.newest(p for p in parts if p.active),
-        servers=drs_servers.describe(drs, wanted),
+        servers=drs_servers.shared(scope, wanted, step.since),
         old=old,
         machines=ec2.describe(scope.client("ec2"), (i.id for i in old.values())),
         capacity=drs_jobs.capacity(scope, parts),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,16 +11,21 @@ from botocore.exceptions import ClientError
 
 from leeward_adapters import drs_instances, drs_jobs, drs_placement
 from leeward_adapters.base import Finding, Scope, Target
+from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 
-SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
+_NAMED: Final = 200
+"""Source servers that one question can name (DescribeSourceServersRequestFilters)."""
 _PAGE: Final = 1000
 """The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
 _BEHIND: Final = frozenset({"STALLED", "PAUSED", "RESCAN", "BACKLOG"})
+
+
+_JUDGED: Final = ("sourceServerID", "dataReplicationInfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,36 @@ class Refusal:
 
 def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """The source servers that exist, by id (DescribeSourceServers)."""
-    found: dict[str, Mapping[str, Any]] = {}
-    paginator = drs.get_paginator("describe_source_servers")
-    for start in range(0, len(ids), 200):
-        filters = {"sourceServerIDs": list(ids[start : start + 200])}
-        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
-            found.update((server["sourceServerID"], server) for server in page.get("items", []))
-    return found
+    if not ids:
+        return {}
+    # More than one question can name are found faster among all.
+    filters = {"sourceServerIDs": list(ids)} if len(ids) <= _NAMED else {}
+    pages = drs.get_paginator("describe_source_servers").paginate(
+        filters=filters, PaginationConfig={"PageSize": _PAGE}
+    )
+    wanted = set(ids)
+    found = (server for page in pages for server in page.get("items", []))
+    return {s["sourceServerID"]: s for s in found if s["sourceServerID"] in wanted}
+
+
+def shared(scope: Scope, ids: Sequence[str], as_of: float | None) -> dict[str, Mapping[str, Any]]:
+    """What `refusal` looks at of source servers, asked once for all who wait.
+
+    Args:
+        scope: account and recovery Region.
+        ids: of source servers.
+        as_of: how new the answer must be, see `Step.since`.
+    """
+    drs = scope.client("drs")
+
+    def ask(some: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        # A thousand whole ones would fill megabytes.
+        return {
+            server: {key: raw[key] for key in _JUDGED if key in raw}
+            for server, raw in describe(drs, some).items()
+        }
+
+    return scope.views.look_up("drs-servers", ids, as_of, ask)
 
 
 def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> Refusal | None:
@@ -88,6 +115,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     ids = [t.id for t in targets if SERVER_ID.fullmatch(t.id)]
     try:
         servers = describe(drs, ids)
+        recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") != "UninitializedAccountException":
             raise
@@ -99,7 +127,6 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
                 f"--region {scope.region}` in that account, then let its servers replicate",
             )
         ]
-    recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)
     jobs = drs_jobs.newest(part for part in recent if part.active)
     instances = drs_instances.describe(drs, ids)
     found: list[Finding] = []

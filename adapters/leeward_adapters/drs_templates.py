@@ -20,6 +20,9 @@ from leeward_adapters.base import Scope, Seen, State, Step, Target
 
 PREPARE: Final = "prepare"
 RESTORE: Final = "restore"
+_REMEMBERED: Final = 120.0
+"""Seconds for which a setting that this task made is not made again, so that a batch that AWS
+refused is soon through when it is asked for again, whole or in halves."""
 
 _DRILL: Final = re.compile(
     r"leeward-drill server=(?P<server>s-\w+) source=(?P<source>\d+) "
@@ -161,22 +164,30 @@ def prepare(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str
     """Let the servers launch stopped, and into the network of this operation.
 
     Every value is set, not switched, so it may be repeated. The answer says that all was done.
+    A template that a drill left behind is put back by `ensure`, right before the launch.
     """
     if step.drill:
         network = Network.of(step)
         assert network is not None  # observe() refuses a Test without one
-        for target in batch:
-            _prepare_drill(scope, step, call, target, network)
+        scope.each(lambda t: _prepare_drill(scope, step, call, t, network), batch)
     else:
-        drs = scope.client("drs")
-        for target in batch:
-            if not target.settings:
-                drs.update_launch_configuration(
-                    sourceServerID=target.id, launchDisposition="STOPPED"
-                )
-        _leave_drill(scope, batch)
-        drs_settings.apply(scope, step, call, batch)
+        own = [t for t in batch if t.settings]
+        scope.each(lambda t: _launch_stopped(scope, step, t.id), [t for t in batch if t not in own])
+        if own:
+            _leave_drill(scope, own)
+            drs_settings.apply(scope, step, call, own)
     return f"{len(batch)} prepared"
+
+
+def _launch_stopped(scope: Scope, step: Step, server: str) -> None:
+    """Not again for a server whose batch was refused because of another one."""
+
+    def update() -> bool:
+        drs = scope.client("drs")
+        drs.update_launch_configuration(sourceServerID=server, launchDisposition="STOPPED")
+        return True
+
+    scope.cached(("drs-launches-stopped", step.token, server), _REMEMBERED, update)
 
 
 def ensure(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None:
@@ -187,39 +198,43 @@ def ensure(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None
         return
     network = Network.of(step)
     found = drill_defaults(scope.client("ec2"))
-    for target in batch:
-        drill = found.get(target.id)
-        if network is not None and (drill is None or drill.network != network):
-            _prepare_drill(scope, step, call, target, network)
+    if network is not None:
+        wrong = [t for t in batch if t.id not in found or found[t.id].network != network]
+        scope.each(lambda t: _prepare_drill(scope, step, call, t, network), wrong)
 
 
 def restore(scope: Scope, batch: Sequence[Target]) -> str:
     """Put launch configurations and default versions back to what they were before the drill."""
     drs, ec2 = scope.client("drs"), scope.client("ec2")
-    found = drill_defaults(ec2)
-    for target in batch:
-        drill = found.get(target.id)
-        if drill is None:
-            continue
+
+    def one(drill: DrillVersion) -> None:
         # The version is last: while it is the default, this can be done again.
         drs.update_launch_configuration(
-            sourceServerID=target.id,
+            sourceServerID=drill.server,
             launchDisposition=drill.disposition,
             **drill.configuration,
         )
         launch_templates.set_default(ec2, drill.template, drill.source)
+
+    scope.each(one, _drills_of(scope, batch))
     return f"{len(batch)} restored"
 
 
 def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
     """Put back what a drill left, but for launchDisposition: a real launch has its own."""
     drs, ec2 = scope.client("drs"), scope.client("ec2")
-    found = drill_defaults(ec2)
-    for target in batch:
-        drill = found.get(target.id)
-        if drill is not None:
-            drs.update_launch_configuration(sourceServerID=target.id, **drill.configuration)
-            launch_templates.set_default(ec2, drill.template, drill.source)
+
+    def one(drill: DrillVersion) -> None:
+        drs.update_launch_configuration(sourceServerID=drill.server, **drill.configuration)
+        launch_templates.set_default(ec2, drill.template, drill.source)
+
+    scope.each(one, _drills_of(scope, batch))
+
+
+def _drills_of(scope: Scope, batch: Sequence[Target]) -> list[DrillVersion]:
+    """The drill versions that are the default for servers of the batch now."""
+    found = drill_defaults(scope.client("ec2"))
+    return [found[t.id] for t in batch if t.id in found]
 
 
 def _prepare_drill(scope: Scope, step: Step, call: str, target: Target, network: Network) -> None:

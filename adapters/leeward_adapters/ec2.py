@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final
 
 from leeward_adapters.base import (
     ActionTraits,
@@ -21,6 +19,16 @@ from leeward_adapters.base import (
     Step,
     Target,
 )
+from leeward_adapters.ec2_instances import (
+    CHECKS,
+    Instance,
+    describe,
+    described,
+    pace,
+    watched,
+)
+
+__all__ = ["START", "STOP", "Ec2", "Instance", "activation", "describe", "described", "fencing"]
 
 START: Final = "start"
 STOP: Final = "stop"
@@ -30,58 +38,11 @@ _STOPPED_ON_PURPOSE: Final = frozenset(
     {"Client.UserInitiatedShutdown", "Client.InstanceInitiatedShutdown", ""}
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """What EC2 says of an instance."""
-
-    id: str
-    state: str
-    """`pending`, `running`, `stopping`, `stopped`, `shutting-down`, `terminated`."""
-    subnet: str = ""
-    type: str = ""
-    address: str = ""
-    """Primary private IPv4 address."""
-    reason_code: str = ""
-    reason: str = ""
-    checks: tuple[str, ...] = ()
-    """Results of system and instance status check, of a running instance: `ok`,
-    `initializing`, `impaired`, `insufficient-data`, `not-applicable`."""
-    launched: datetime | None = None
-    """When it was last started, by EC2's clock."""
-    volumes: tuple[str, ...] = ()
-    """Ids of its EBS volumes."""
-
-
-def describe(ec2: Any, ids: Iterable[str]) -> dict[str, Instance]:
-    """The instances that exist, by id (DescribeInstances; by filter, since one unknown id among
-    `InstanceIds` would fail the whole call)."""
-    wanted = sorted(set(ids))
-    found: dict[str, Instance] = {}
-    for chunk in _chunks(wanted, 200):
-        pages = ec2.get_paginator("describe_instances").paginate(
-            Filters=[{"Name": "instance-id", "Values": chunk}]
-        )
-        for page in pages:
-            for reservation in page["Reservations"]:
-                for raw in reservation["Instances"]:
-                    found[raw["InstanceId"]] = _instance(raw)
-    return found
-
-
-def describe_checked(ec2: Any, ids: Iterable[str]) -> dict[str, Instance]:
-    """Like `describe`, with the status checks of those that run (DescribeInstanceStatus)."""
-    found = describe(ec2, ids)
-    running = [instance.id for instance in found.values() if instance.state == "running"]
-    for chunk in _chunks(running, 100):
-        for raw in ec2.describe_instance_status(InstanceIds=chunk)["InstanceStatuses"]:
-            instance = found[raw["InstanceId"]]
-            checks = tuple(raw.get(k, {}).get("Status", "") for k in _CHECKS)
-            found[instance.id] = replace(instance, checks=checks)
-    return found
-
-
-_CHECKS: Final = ("SystemStatus", "InstanceStatus")
+_STARTING: Final = frozenset({"pending", "running", "stopping", "shutting-down"})
+"""States of which nothing else is to be known where instances are started: of a stopped one the
+reason is."""
+_FENCING: Final = frozenset({"pending", "stopping", "stopped", "shutting-down", "terminated"})
+"""The same where they are stopped: of one that runs it is to be known since when."""
 
 
 def activation(instance: Instance, call: Call | None, where: str) -> Seen:
@@ -150,6 +111,15 @@ def stop(scope: Scope, ids: Sequence[str]) -> None:
         scope.client("ec2").stop_instances(InstanceIds=list(ids))
 
 
+def observed(scope: Scope, step: Step, ids: Sequence[str]) -> dict[str, Instance]:
+    """The instances of a step that starts or stops them, by the cheapest question that tells."""
+    stopping = step.phase is Phase.FENCE
+    if not any(call.action in {START, STOP} for call in step.calls.values()):
+        return described(scope, ids, step.since, checks=not stopping)
+    enough = _FENCING if stopping else _STARTING
+    return watched(scope, ids, step.since, enough=enough)
+
+
 def were_stopped(pre_states: Mapping[str, str], batch: Sequence[Target]) -> list[str]:
     """Ids of the batch's instances that were stopped before the step first acted."""
     return _were("stopped", pre_states, batch)
@@ -203,12 +173,12 @@ class Ec2:
                 "leave it out",
             )
             return Observed({t.id: seen for t in step.targets})
-        ec2, ids = scope.client("ec2"), [t.id for t in step.targets]
+        ids = [t.id for t in step.targets]
+        found = observed(scope, step, ids)
         if step.phase is Phase.FENCE:
-            found = describe(ec2, ids)
             return Observed({t: _fenced(t, found.get(t), scope, step) for t in ids})
-        found = describe_checked(ec2, ids)
-        return Observed({t: _activated(t, found.get(t), scope, step) for t in ids})
+        shown = {t: _activated(t, found.get(t), scope, step) for t in ids}
+        return Observed(shown, pace=pace(found.values()))
 
     def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
         """Start or stop the instances."""
@@ -251,28 +221,9 @@ def _missing(instance_id: str, scope: Scope) -> str:
     )
 
 
-def _instance(raw: Mapping[str, Any]) -> Instance:
-    reason = raw.get("StateReason", {})
-    return Instance(
-        id=raw["InstanceId"],
-        state=raw["State"]["Name"],
-        subnet=raw.get("SubnetId", ""),
-        type=raw.get("InstanceType", ""),
-        address=raw.get("PrivateIpAddress", ""),
-        reason_code=reason.get("Code", ""),
-        reason=reason.get("Message", ""),
-        launched=raw.get("LaunchTime"),
-        volumes=tuple(
-            mapping["Ebs"]["VolumeId"]
-            for mapping in raw.get("BlockDeviceMappings", [])
-            if "Ebs" in mapping
-        ),
-    )
-
-
 def _checked(instance: Instance, where: str) -> Seen:
     if "impaired" in instance.checks:
-        failed = [k for k, c in zip(_CHECKS, instance.checks, strict=False) if c == "impaired"]
+        failed = [k for k, c in zip(CHECKS, instance.checks, strict=False) if c == "impaired"]
         return Seen(
             State.FAILED,
             reason="StatusChecksImpaired",
@@ -280,7 +231,7 @@ def _checked(instance: Instance, where: str) -> Seen:
             "read its console output (ec2 get-console-output), mend or stop it, then retry",
             reference=instance.id,
         )
-    if instance.checks and all(check == "ok" for check in instance.checks):
+    if instance.passed:
         return Seen(State.DONE, message=f"instance {instance.id} runs", reference=instance.id)
     checks = ", ".join(c or "unknown" for c in instance.checks) or "not begun"
     return Seen(
@@ -333,7 +284,3 @@ def _running(instance: Instance, call: Call | None, where: str) -> Seen:
         reference=instance.id,
         pre_state=json.dumps({"instanceId": instance.id, "state": instance.state}),
     )
-
-
-def _chunks(items: Sequence[str], size: int) -> list[list[str]]:
-    return [list(items[i : i + size]) for i in range(0, len(items), size)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -20,6 +20,7 @@ from botocore.exceptions import (
 )
 
 from leeward_adapters.base import ErrorClass, IrreversibleError
+from leeward_adapters.breaker import CircuitOpenError, NotSentError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Fault:
     code: str
     message: str
     retry_after: float | None = None
-    """Seconds that AWS asked for."""
+    """Seconds that AWS asked for, or that calls are held back for."""
+    request_id: str = ""
+    """AWS's id of the request, where it answered."""
 
 
 THROTTLES: Final = frozenset(
@@ -90,6 +93,9 @@ def classify(error: Exception) -> Fault:
         return Fault(ErrorClass.FINAL, "ParamValidationError", str(error))
     if isinstance(error, NoCredentialsError | CredentialRetrievalError):
         return Fault(ErrorClass.DENIED, type(error).__name__, str(error))
+    if isinstance(error, NotSentError):
+        code = "CircuitOpen" if isinstance(error, CircuitOpenError) else "RateLimited"
+        return Fault(ErrorClass.TRANSIENT, code, str(error), error.kwargs["seconds"])
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return Fault(ErrorClass.TRANSIENT, type(error).__name__, str(error))
     if isinstance(error, IrreversibleError):
@@ -100,22 +106,31 @@ def classify(error: Exception) -> Fault:
 
 
 def _of_client_error(error: ClientError) -> Fault:
-    answer = error.response
+    answer: Any = error.response
+    metadata = answer.get("ResponseMetadata", {})
+    status, hint = metadata.get("HTTPStatusCode", 0), metadata.get("HTTPHeaders", {})
     code = answer.get("Error", {}).get("Code", "Unknown")
-    message = answer.get("Error", {}).get("Message", "")
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    hint = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after")
-    after = float(hint) if hint and hint.replace(".", "", 1).isdigit() else None
-    if code in THROTTLES or status == 429:
-        return Fault(ErrorClass.TRANSIENT, code, message, after)
-    if code in EXPIRED:
-        return Fault(ErrorClass.TRANSIENT, code, message)
+    kind = _kind(code, status)
+    after = hint.get("retry-after", "") if kind in _HINTED else ""
+    return Fault(
+        kind,
+        code,
+        answer.get("Error", {}).get("Message", ""),
+        float(after) if after.replace(".", "", 1).isdigit() else None,
+        metadata.get("RequestId") or "",
+    )
+
+
+_HINTED: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT})
+
+
+def _kind(code: str, status: int) -> ErrorClass:
+    if code in THROTTLES or status == 429 or code in EXPIRED:
+        return ErrorClass.TRANSIENT
     if QUOTAS.fullmatch(code):
-        return Fault(ErrorClass.QUOTA, code, message)
+        return ErrorClass.QUOTA
     if CONFLICTS.fullmatch(code):
-        return Fault(ErrorClass.CONFLICT, code, message)
+        return ErrorClass.CONFLICT
     if code in DENIALS:
-        return Fault(ErrorClass.DENIED, code, message)
-    if status >= 500 or status == 0:
-        return Fault(ErrorClass.IN_DOUBT, code, message, after)
-    return Fault(ErrorClass.FINAL, code, message)
+        return ErrorClass.DENIED
+    return ErrorClass.IN_DOUBT if status >= 500 or status == 0 else ErrorClass.FINAL

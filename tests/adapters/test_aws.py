@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from leeward_adapters import aws as access
 from leeward_adapters.aws import Aws
 from leeward_adapters.base import ErrorClass
 from leeward_adapters.errors import classify
@@ -143,6 +144,42 @@ def test_threads_share_clients_and_one_session_per_role(sandbox: Any) -> None:
 
     assert len({id(client) for client in clients}) == 4
     assert len(sandbox.calls("AssumeRole")) == 1
+
+
+def test_only_the_clients_used_last_are_kept(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "CLIENTS", 2)
+    scope = sandbox.scope()
+    drs, ec2 = scope.client("drs"), scope.client("ec2")
+    assert scope.client("drs") is drs
+
+    scope.client("sns")
+
+    assert scope.client("drs") is drs
+    assert scope.client("ec2") is not ec2
+    assert len(sandbox.calls("AssumeRole")) == 0
+
+
+def test_another_role_sees_shared_answers_of_its_own(sandbox: Any) -> None:
+    """A tenant is not told what only another one's role may see."""
+    reader, other = sandbox.aws.scope(sandbox.reached(), "us-east-2"), sandbox.scope()
+    said = iter(["to one", "to the other"])
+
+    assert reader.views.ask("jobs", 0.0, lambda: next(said)) == "to one"
+    assert other.views.ask("jobs", 0.0, lambda: next(said)) == "to the other"
+    assert reader.views.ask("jobs", 0.0, lambda: next(said)) == "to one"
+
+
+def test_requests_that_change_something_are_noted_with_their_ids(sandbox: Any) -> None:
+    drs, server = sandbox.client("drs"), sandbox.servers()[0]
+    with sandbox.aws.recording() as noted:
+        drs.describe_jobs(filters={})
+        assert noted == []
+        answer = drs.update_launch_configuration(sourceServerID=server, copyPrivateIp=False)
+        sandbox.scope().each(lambda s: sandbox.launch_by_hand([s]), [server])
+    drs.update_launch_configuration(sourceServerID=server, copyPrivateIp=True)
+
+    assert noted[0] == answer["ResponseMetadata"]["RequestId"]
+    assert len(noted) == 2
 
 
 def test_another_external_id_is_another_session(sandbox: Any) -> None:

@@ -94,3 +94,11 @@ def test_running_jobs_and_existing_instances_are_warned_of(
         third: ("Warning", "ServerInJob"),
     }
     assert job in found[third].message
+
+
+def test_an_account_without_drs_is_one_finding_for_instances_that_nothing_protects(
+    sandbox: Any, make_task: Any
+) -> None:
+    sandbox.change([], initialized=False)
+    (finding,) = _findings(sandbox, make_task, ["i-0123456789abcdef0"])
+    assert finding.reason == "DrsUninitialized"

@@ -54,6 +54,10 @@ def test_every_resource_of_the_plan_is_listed_those_in_trouble_first(
         "region": "us-east-1",
         "name": "web-1",
         "id": "s-web-1",
+        "priority": "",
+        "strategy": "",
+        "application": "",
+        "missingSince": "",
         "problems": [],
     }
 

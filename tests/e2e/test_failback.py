@@ -140,6 +140,15 @@ def test_an_estate_fails_over_and_comes_back_and_is_protected_again(lab: Any) ->
     assert set(states(lab, AWAY, {*away.values()}).values()) == {"stopped"}
     lab.until_condition("rp", lab.application, "Protected")
 
+    # The next disaster finds what the last one left, and launches anew.
+    lab.until_condition("drx", lab.start(suffix="2"), "Succeeded")
+    location(lab, "Recovery")
+    assert set(states(lab, HOME, {*mine}).values()) == {"stopped"}
+    again = recovered(lab)
+    assert not {*again.values()} & {*away.values()}
+    assert set(states(lab, AWAY, {*again.values()}).values()) == {"running"}
+    assert set(states(lab, AWAY, {*away.values()}).values()) == {"stopped"}
+
 
 def test_a_chain_goes_on_by_itself_to_the_gate_of_each_and_nothing_is_retired_unasked(
     lab: Any,

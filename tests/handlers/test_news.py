@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from leeward.handlers.wakeups import News, asked_of_accounts, wanted
+from leeward.handlers.wakeups import News, asked_of_accounts, asked_of_plans
 
 
 def event(kind: str | None, generation: int = 1, uid: str = "u-1", **status: Any) -> Any:
@@ -13,9 +13,10 @@ def event(kind: str | None, generation: int = 1, uid: str = "u-1", **status: Any
 
 
 def test_what_the_operator_writes_of_an_account_is_no_news_to_its_plans() -> None:
-    news = News(wanted)
+    news = News(asked_of_plans)
     assert news.has(event(None))
     assert not news.has(event("MODIFIED", message="both roles were assumed"))
+    assert news.has(event("MODIFIED", conditions=[{"type": "Ready", "status": "False"}]))
     assert news.has(event("MODIFIED", generation=2))
     assert news.has(event("ADDED", generation=2, uid="u-2"))
 
@@ -29,7 +30,7 @@ def test_other_technologies_of_a_plan_are_news_to_its_accounts() -> None:
 
 
 def test_what_goes_is_news_and_so_is_what_comes_again() -> None:
-    news = News(wanted)
+    news = News(asked_of_plans)
     news.has(event(None))
     assert news.has(event("DELETED"))
     assert news.has(event("ADDED"))

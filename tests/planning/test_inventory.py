@@ -292,3 +292,38 @@ def test_where_two_inventories_hold_a_resource_the_current_one_wins(build: Build
 def test_chunks_keep_the_order_and_the_last_is_smaller() -> None:
     assert chunks([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
     assert chunks([], 2) == []
+
+
+# --- shared services ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("applications", "tags", "verdict"),
+    [
+        (["orders", "billing"], {"dr:shared-by": "orders,billing"}, "Selected"),
+        (["orders"], {"dr:shared-by": "orders,billing"}, "SharedElsewhere"),
+        (["stock"], {"dr:shared-by": "orders,billing"}, None),
+        ([], {"dr:shared-by": "orders,billing"}, None),  # of which customer is not known
+        ([], {"dr:shared-by": "orders", "Customer": "acme"}, "Selected"),
+        (["orders"], {"dr:shared-by": "orders", "Customer": "else"}, None),
+        (["orders"], {"Application": "orders", "dr:shared-by": "billing"}, None),
+        (
+            ["orders"],
+            {"Customer": "acme", "Application": "orders", "dr:shared-by": "billing"},
+            "SharedElsewhere",
+        ),
+        (["orders"], {"dr:shared-by": "orders", "Environment": "Staging"}, None),
+        (
+            ["orders"],
+            {"dr:shared-by": "orders,billing", "dr:failover-mode": "active-active"},
+            "ActiveActive",
+        ),
+    ],
+)
+def test_a_shared_service_moves_with_all_its_applications_or_stays(
+    build: Build, applications: list[str], tags: dict[str, str], verdict: str | None
+) -> None:
+    given = {**build.tags, "Customer": "shared", "Application": "directory", **tags}
+    plan = build.plan(applications=applications)
+    resources = sort_out(plan.spec, [build.found("drs", S1, tags=given)], ADAPTERS)
+    assert outcome(resources) == ({S1: verdict} if verdict else {})

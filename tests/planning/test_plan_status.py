@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import pytest
 from leeward.api import conditions
 from leeward.api.common import Condition
 from leeward.api.plan_record import RecoveryPlanStatus
+from leeward.planning.inventory import PART, by_account, chunks
 from leeward.planning.plan_status import assess
 from leeward.planning.rules import problems_of
 
@@ -435,6 +437,65 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
     ]
     assert status.discovered_at == "2026-03-01T01:58:00Z"
     assert "second (AccessDenied)" not in (status.summary or "")
+
+
+def test_what_vanished_is_counted_and_degrades_the_plan(build: Build) -> None:
+    gone = {"number": 2, "missingSince": "2026-03-01T01:00:00Z"}
+    status = status_of(build, servers=[{}, gone])
+    assert status.accounts[0].missing == 1
+    assert said(status)["Discovered"] == "False InventoryShrank"
+    assert said(status)["Ready"] == "True Degraded"
+    assert "1 vanished" in (status.summary or "")
+
+
+def test_groups_count_what_is_recovered_in_the_order_of_the_plan(build: Build) -> None:
+    servers = [
+        {"number": 1, "wave": "app", "tags": {**build.tags, "Application": "shop"}},
+        {"number": 2, "tags": {**build.tags, "dr:priority": "low", "Application": "shop"}},
+        {"number": 3, "verdict": "Excluded"},
+    ]
+    groups = status_of(build, servers=servers).groups
+    assert [(g.by, g.name, g.count) for g in groups] == [
+        ("Wave", "data", 1),
+        ("Wave", "app", 1),
+        ("Priority", "critical", 1),
+        ("Priority", "low", 1),
+        ("Strategy", "drs", 2),
+        ("Application", "shop", 2),
+    ]
+
+
+def test_the_smallest_of_many_applications_are_counted_together(build: Build) -> None:
+    servers = [
+        {"number": n, "tags": {**build.tags, "Application": f"app-{n:03}"}} for n in range(130)
+    ]
+    groups = [g for g in status_of(build, servers=servers).groups if g.by == "Application"]
+    assert (len(groups), groups[-1].name, groups[-1].count) == (100, "others", 31)
+
+
+def test_ten_thousand_resources_are_sorted_out_and_their_status_stays_small(build: Build) -> None:
+    plan = build.plan()
+    found = [
+        build.found(
+            "drs",
+            f"s-{n:017d}",
+            name=f"server-{n}",
+            tags={**build.tags, "dr:wave": "1x" if n % 3 else "1", "Application": f"a{n % 500}"},
+            attributes={"replicationState": "STALLED", "lag": "PT1H"},
+        )
+        for n in range(10_000)
+    ]
+    resources = by_account(plan.spec, found, ADAPTERS)["prod"]
+    inventories = [
+        build.inventory(*[r.to_api() for r in part], part=number)
+        for number, part in enumerate(chunks(resources, PART))
+    ]
+    status = status_of(build, inventories=inventories)
+    assert len(inventories) == 20
+    assert max(len(i.model_dump_json()) for i in inventories) < 1_000_000
+    assert status.compliance is not None
+    assert status.compliance.problems[0].count == 6666
+    assert len(json.dumps(status.to_api())) < 60_000
 
 
 def test_the_inventory_digest_follows_membership_and_not_lag(build: Build) -> None:

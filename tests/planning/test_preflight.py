@@ -401,6 +401,24 @@ def test_many_servers_make_one_finding(build: Build) -> None:
     assert finding.endswith("and 247 more")
 
 
+GONE = {"missingSince": "2026-03-01T01:00:00Z"}
+
+
+@pytest.mark.parametrize("execution", [{"operation": "Test"}, {"mode": "Planned"}])
+def test_what_vanished_refuses_a_run_that_would_leave_it_behind(
+    build: Build, execution: Given
+) -> None:
+    result = judge(build, servers=[{}, {"number": 2, **GONE}], execution=execution)
+    assert reasons(result) == ["InventoryShrank"]
+    assert "vanished at 2026-03-01T01:00:00Z" in result.refusals[0].message
+
+
+def test_an_unplanned_run_works_on_what_vanished_and_says_so(build: Build) -> None:
+    result = judge(build, servers=[GONE], execution={"mode": "Unplanned"})
+    assert result.refusals == ()
+    assert noted(result) == ["InventoryShrank"]
+
+
 # --- what the plan depends on --------------------------------------------------------------------
 
 DEPENDENCY = {"name": "directory", "type": "ActiveDirectory", "target": "corp.example.com"}

@@ -100,3 +100,48 @@ def test_every_problem_fits_into_an_inventory_line() -> None:
     verdict = taxonomy.judge(changed(dr_wave="6", dr_priority="x" * 20, dr_rto_target="soon"))
     assert all(len(problem.line()) <= 256 for problem in verdict.problems)
     assert len(verdict.problems) == 3
+
+
+# --- shared services, and values of our users' own ----------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["orders,billing", "orders+billing", "orders, billing"])
+def test_a_shared_service_names_its_applications(value: str) -> None:
+    verdict = taxonomy.judge({**changed(), "dr:shared-by": value})
+    assert (verdict.problems, verdict.shared_by) == ((), ("orders", "billing"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "reason"),
+    [
+        ("dr:shared-by", "orders,,billing", "InvalidSharedBy"),
+        ("dr:shared-by", "", "InvalidSharedBy"),
+        ("dr:failover-mode", "both", "InvalidFailoverMode"),
+    ],
+)
+def test_a_wrong_tag_of_a_shared_service_is_named(tag: str, value: str, reason: str) -> None:
+    verdict = taxonomy.judge({**changed(), tag: value})
+    assert [p.reason for p in verdict.problems] == [reason]
+    assert verdict.shared_by == ()
+
+
+def test_what_serves_from_both_regions_needs_no_place_in_the_order() -> None:
+    tags = changed(dr_wave=None, dr_priority=None, dr_recovery_strategy=None)
+    verdict = taxonomy.judge({**tags, "dr:failover-mode": "active-active"})
+    assert (verdict.problems, verdict.active_active) == ((), True)
+
+
+def test_the_operators_settings_add_values() -> None:
+    words = taxonomy.Words((*taxonomy.PRIORITIES, "bronze"), (*taxonomy.STRATEGIES, "oracle"))
+    tags = changed(dr_priority="bronze", dr_recovery_strategy="oracle")
+    assert taxonomy.judge(tags, words=words).problems == ()
+    reasons = [p.reason for p in taxonomy.judge(tags).problems]
+    assert reasons == ["InvalidPriority", "InvalidRecoveryStrategy"]
+    (wrong,) = taxonomy.judge(changed(dr_priority="gold"), words=words).problems
+    assert "low, bronze" in wrong.remedy
+
+
+def test_every_remedy_can_be_told() -> None:
+    for reason in taxonomy.REMEDIES:
+        assert taxonomy.TAXONOMY.remedy(reason)
+    assert taxonomy.TAXONOMY.remedy("Unheard") == ""

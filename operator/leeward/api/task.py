@@ -171,6 +171,9 @@ class Intent(Model):
     """AWS's error code."""
     error_class: Annotated[str, Field(max_length=32)] = ""
     """For Refused: what the code means (Transient, Quota, Conflict, Denied, Final)."""
+    request_id: Line = ""
+    """AWS's id of the request that it refused, or of the last one of the batch, as in
+    CloudTrail."""
 
 
 class PreState(Model):

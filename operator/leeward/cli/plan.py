@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import uuid
 
 import click
 
+from leeward.api.common import PREFIX
 from leeward.cli import plan_readiness, plan_view
 from leeward.cli.app import colored, connected, global_options
 from leeward.cli.get import show_once
@@ -13,6 +15,8 @@ from leeward.cli.kinds import INVENTORY, PLAN
 from leeward.cli.outcome import Exit
 
 _LABEL_MAX = 63
+_REFRESH = f"{PREFIX}refresh"
+"""The operator looks at a plan when its value changes."""
 
 
 @click.group()
@@ -28,6 +32,16 @@ def status(name: str) -> None:
     """Show the plan: whether it could be recovered now, and what stands in the way."""
     with connected() as api:
         show_once(api, PLAN, name)
+
+
+@plan.command()
+@click.argument("name")
+@global_options
+def refresh(name: str) -> None:
+    """Have the plan looked at now, with everything asked of AWS again."""
+    with connected() as api:
+        api.annotate(PLAN.path(api.namespace, name), {_REFRESH: str(uuid.uuid4())})
+    click.echo(f"plan {name} is looked at; see: kubectl leeward plan status {name}")
 
 
 @plan.command()

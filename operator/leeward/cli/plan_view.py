@@ -29,7 +29,16 @@ _FIELDS: Final = (
     "region",
     "name",
     "id",
+    "priority",
+    "strategy",
+    "application",
+    "missingSince",
     "problems",
+)
+_TAGS: Final = (
+    ("priority", "dr:priority"),
+    ("strategy", "dr:recovery-strategy"),
+    ("application", "Application"),
 )
 
 
@@ -174,6 +183,8 @@ def compliance_rows(plan: str, inventories: Iterable[Object]) -> list[dict[str, 
             "region": resource["region"],
             "name": resource.get("name") or "",
             "id": resource["id"],
+            **{field: (resource.get("tags") or {}).get(tag, "") for field, tag in _TAGS},
+            "missingSince": resource.get("missingSince") or "",
             "problems": list(resource.get("problems") or []),
         }
         for part in inventories
@@ -224,6 +235,8 @@ def compliance_table(rows: Sequence[Mapping[str, Any]], silent: Sequence[str]) -
     troubled = sum(1 for row in rows if row["problems"])
     counts = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.most_common())
     text += ["", f"{len(rows):,} resources: {counts or 'none'}; {troubled:,} with tag problems"]
+    if missing := sum(1 for row in rows if row["missingSince"]):
+        text.append(f"⚠ {missing:,} are no longer shown by AWS, though nobody deleted them")
     text += [f"⚠ {clean(line)}" for line in silent]
     return "\n".join(line.rstrip() for line in text)
 

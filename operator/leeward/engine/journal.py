@@ -141,6 +141,7 @@ def answer_of(fault: Fault, repeatable: bool) -> dict[str, str]:
         "error_class": (ErrorClass.TRANSIENT if lost else fault.kind).value,
         "code": fault.code[:256],
         "message": fault.message[:1024],
+        "request_id": fault.request_id[:256],
     }
 
 

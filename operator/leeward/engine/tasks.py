@@ -52,6 +52,11 @@ from leeward_adapters.errors import Fault, classify
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
 _BLOCKS = {"drill_network", *BLOCKS.values()}
+_ENDED = frozenset({"Complete", "Skipped", "Failed", "Abandoned"})
+_IN_DOUBT = frozenset({"Pending", "InDoubt"})
+_SHARED = 0.8
+"""What part of the interval between two looks an answer may be old: less than all of it, so that
+each look brings news, and enough for tasks that look a little apart to share an answer."""
 _AT_LEAST_SAID = 2.0
 """Seconds of the first look at AWS after which a task that begins is written without its result."""
 _UNPROVED = Seen(State.RUNNING, message="done as AWS shows it; the proof is still missing")
@@ -76,6 +81,8 @@ class TaskRunner:
 
     def __init__(self, context: Context) -> None:
         self._c = context
+        self._intervals: dict[str, float] = {}
+        """By uid of a task that this process has looked at: seconds between its looks."""
 
     async def run(
         self,
@@ -108,10 +115,31 @@ class TaskRunner:
         step = self._step(run.model, task.model, actions, stopping=stopping)
         turn = _Turn(run, task, adapter, actions, scope, step, holding, stopping)
         try:
-            turn, looking = await self._looking(turn)
-            return await self._pass(turn, looking)
+            turn, looking = await self._looking(_as_of(turn, self._since(turn.task.model)))
+            after, delay = await self._pass(turn, looking)
         except _AWS_ERRORS as error:
-            return await self._unseen(turn, classify(error))
+            after, delay = await self._unseen(turn, classify(error))
+        self._note(after, delay)
+        return after, delay
+
+    def _note(self, task: Held[DRTask], delay: timedelta) -> None:
+        uid, poll = task.model.metadata.uid, self._c.settings.poll_interval
+        if task.model.status.state in _ENDED:
+            self._intervals.pop(uid, None)
+        else:
+            self._intervals[uid] = delay.total_seconds() or self._intervals.get(uid, poll)
+
+    def _since(self, task: DRTask) -> float:
+        """From when on what AWS said to anybody is new enough for a look at the task.
+
+        What was asked for and not answered, or by another process, is looked for afresh, and so
+        is what a person has just asked for.
+        """
+        now, interval = self._c.aws.now(), self._intervals.get(task.metadata.uid)
+        doubt = any(i.outcome in _IN_DOUBT for i in task.status.journal)
+        if interval is None or doubt or any(r.request for r in task.status.resources):
+            return now
+        return now - _SHARED * interval
 
     def _begun(self, task: Held[DRTask], left_out: Sequence[TaskResourceStatus]) -> Held[DRTask]:
         """The task as it begins. That is written together with what comes of the first look."""
@@ -146,8 +174,8 @@ class TaskRunner:
     ) -> tuple[Held[DRTask], timedelta]:
         """Look, decide, and carry the decision out.
 
-        What is not repeatable counts against quotas: it is looked at once more where no other task
-        of the account and Region acts between the look and the act.
+        What is not repeatable counts against quotas: it is looked at once more, afresh, where no
+        other task of the account and Region acts between the look and the act.
         """
         observed = await looking
         decision = decide(self._given(turn, observed))
@@ -155,6 +183,7 @@ class TaskRunner:
             return await self._carried_out(turn, observed, decision)
         spec = turn.task.model.spec
         async with self._c.pool.queue(spec.account_id, spec.region):
+            turn = _as_of(turn, self._c.aws.now())
             observed = await self._observe(turn)
             return await self._carried_out(turn, observed, decide(self._given(turn, observed)))
 
@@ -225,7 +254,7 @@ class TaskRunner:
             target: proved.targets.get(target, _UNPROVED) if seen.state is State.DONE else seen
             for target, seen in observed.targets.items()
         }
-        return Observed(merged, observed.capacity, observed.capacity_reason)
+        return replace(observed, targets=merged)
 
     def _step(
         self,
@@ -292,7 +321,7 @@ class TaskRunner:
         batch = [targets[r] for r in intent.resources]
         self._c.lease.assert_valid()
         try:
-            reference = await self._send(turn, intent, batch)
+            answer = await self._send(turn, intent, batch)
         except (*_AWS_ERRORS, IrreversibleError) as error:
             fault = classify(error)
             log.warning(
@@ -300,15 +329,24 @@ class TaskRunner:
                 task.model.metadata.name, intent.action, len(batch), fault.code, fault.message,
             )  # fmt: skip
             answer = journal.answer_of(fault, turn.actions[intent.action].repeatable)
-        else:
-            answer = {"outcome": "Sent", "reference": reference[:256]}
         return await journal.write_answer(self._c, task, intent, answer)
 
-    async def _send(self, turn: _Turn, intent: Intent, batch: Sequence[Target]) -> str:
-        adapter, run = turn.adapter, self._c.pool.run
-        if intent.action == UNDO:
-            return await run(adapter.undo, turn.scope, turn.step, intent.id, batch)
-        return await run(adapter.act, turn.scope, turn.step, intent.action, intent.id, batch)
+    async def _send(self, turn: _Turn, intent: Intent, batch: Sequence[Target]) -> dict[str, str]:
+        """Ask AWS for the batch; its answer, for the journal."""
+        adapter, scope, step = turn.adapter, turn.scope, turn.step
+
+        def ask() -> tuple[str, list[str]]:
+            with self._c.aws.recording() as requests:
+                if intent.action == UNDO:
+                    return adapter.undo(scope, step, intent.id, batch), requests
+                return adapter.act(scope, step, intent.action, intent.id, batch), requests
+
+        reference, requests = await self._c.pool.run(ask)
+        return {
+            "outcome": "Sent",
+            "reference": reference[:256],
+            "request_id": requests[-1][:256] if requests else "",
+        }
 
     async def _record(
         self, task: Held[DRTask], decision: StepDecision, unseen_since: str | None = None
@@ -335,6 +373,10 @@ class TaskRunner:
             known.get(r.id) or failed(r.id, reason, message) for r in task.model.spec.resources
         )
         return await self._record(task, StepDecision(resources, "Failed", message[:1024]))
+
+
+def _as_of(turn: _Turn, since: float) -> _Turn:
+    return replace(turn, step=replace(turn.step, since=since))
 
 
 def _pre_states(status: DRTaskStatus) -> dict[str, str]:

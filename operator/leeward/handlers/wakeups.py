@@ -17,6 +17,7 @@ import kopf
 
 from leeward.api.account import TargetAccount
 from leeward.api.common import GROUP, VERSION
+from leeward.api.conditions import Type
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
@@ -75,7 +76,7 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     """The handlers."""
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
-    plans, accounts = News(asked_of_accounts), News(wanted)
+    plans, accounts = News(asked_of_accounts), News(asked_of_plans)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -131,15 +132,21 @@ class News:
         return not known
 
 
-def wanted(body: Any) -> object:
-    """What is new when people want an object otherwise."""
-    return body["metadata"].get("generation")
+def asked_of_plans(body: Any) -> object:
+    """What is new when an account is wanted otherwise, or can be used otherwise than before."""
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    ready = [c.get("status") for c in conditions if c.get("type") == Type.READY]
+    return _generation(body), ready
 
 
 def asked_of_accounts(body: Any) -> object:
     """What is new when a plan is wanted otherwise, or other technologies were found for it."""
     accounts = (body.get("status") or {}).get("accounts") or ()
-    return wanted(body), [(a.get("name"), a.get("technologies")) for a in accounts]
+    return _generation(body), [(a.get("name"), a.get("technologies")) for a in accounts]
+
+
+def _generation(body: Any) -> object:
+    return body["metadata"].get("generation")
 
 
 def _has_command(body: Any) -> bool:

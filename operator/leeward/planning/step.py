@@ -91,7 +91,7 @@ def _resource(
         return requests.marked_done(was, seen)
     if seen is None:
         if not given.stopping or any(rid in i.resources for i in given.status.journal):
-            tally.waits.append(given.rules.poll)
+            tally.waits.append(given.poll)
         after = TaskResourceStatus(id=rid, state="InProgress", message=_NO_ANSWER)
     elif was is not None and was.request == "Undo":
         after = requests.undone(given, was, seen, tally)
@@ -114,7 +114,7 @@ def _seen(
         case State.RUNNING:
             # Synchronising takes hours and goes on without us: a cancelled run does not wait.
             if not (given.stopping and given.spec.recovery_phase == "Replicate"):
-                tally.waits.append(given.rules.poll)
+                tally.waits.append(given.poll)
             return _status(rid, "InProgress", seen)
         case State.NEEDED:
             return step_sent.needed(given, rid, seen, was, tally)
@@ -143,7 +143,7 @@ def _batch(given: StepInput, tally: Tally) -> Batch | None:
             limit = min(limit, given.observed.capacity)
         if limit > 0:
             return Batch(action, _first(wanted, limit, tally.parts))
-        tally.waits.append(given.rules.poll)
+        tally.waits.append(given.poll)
     return None
 
 
@@ -193,7 +193,7 @@ def _decision(
     idle = batch is None and not tally.waits
     if given.stopping and idle:
         return StepDecision(after, "Abandoned", "the run was cancelled", None, absent)
-    delay = min([*tally.waits, given.rules.poll])
+    delay = min([*tally.waits, given.poll])
     return StepDecision(
         after, "InProgress", _progress(given, after, batch), batch, absent,
         timedelta(0) if batch else max(delay, timedelta(milliseconds=50)),

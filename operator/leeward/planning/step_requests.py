@@ -67,7 +67,7 @@ def undone(
         )  # fmt: skip
     if last is not None and last.outcome == "Sent":
         if seen.state is State.RUNNING:
-            tally.waits.append(given.rules.poll)
+            tally.waits.append(given.poll)
             return TaskResourceStatus(
                 id=was.id, state="InProgress", message=seen.message[:1024],
                 reference=seen.reference[:256],

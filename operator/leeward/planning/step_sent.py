@@ -129,7 +129,7 @@ def _may_turn_up(given: StepInput, rid: str, action: str, tally: Tally) -> timed
         return rest
     if last.outcome == "Sent":
         # AWS said yes. That nothing shows is AWS's delay, not permission to ask twice.
-        return given.rules.poll
+        return given.poll
     tally.missing.setdefault(last.id, set()).add(rid)
     return timedelta(0)
 

@@ -73,6 +73,11 @@ class StepInput:
     held: timedelta = timedelta(0)
     """How long the run was paused since the task began; that does not count as the task's time."""
 
+    @property
+    def poll(self) -> timedelta:
+        """When AWS may have news of what it is doing for the task."""
+        return self.rules.poll * self.observed.pace
+
 
 @dataclass(slots=True)
 class Tally:

@@ -1,0 +1,161 @@
+"""What happens at each call of every client: who may send it, and what is noted of it.
+
+botocore tells its event handlers of each call, and of each attempt to send it. Here that feeds the
+circuit breakers, the rate limits, the moments of change that the shared answers depend on, and the
+ids of requests that change something.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
+)
+from botocore.exceptions import (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+)
+
+from leeward_adapters.breaker import Breaker, Bucket, NotSentError, RateLimitError
+from leeward_adapters.errors import THROTTLES
+from leeward_adapters.views import Clock
+
+PATIENCE: Final = 5.0
+"""Seconds that a call waits for its turn at most."""
+_READS: Final = ("Describe", "Get", "List", "Search", "AssumeRole")
+_UNSEEN: Final = frozenset(
+    {"UpdateLaunchConfiguration", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate"}
+)
+"""Operations that change nothing of what is shared: launch settings are always asked for anew."""
+
+
+def reads(operation: str) -> bool:
+    """Whether an operation of AWS changes nothing, by its name."""
+    return operation.startswith(_READS)
+
+
+class Guards:
+    """The state that calls share, of one process.
+
+    Args:
+        clock: the clock of all moments.
+        sleep: waits some seconds, for a call's turn.
+    """
+
+    def __init__(self, clock: Clock, sleep: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        # Nothing that answers at an endpoint's address concerns all accounts; an account that
+        # gets no answer concerns itself.
+        self._endpoints = _Made(lambda: Breaker(clock))
+        self._breakers = _Made(lambda: Breaker(clock))
+        self._buckets = _Made(lambda: Bucket(clock))
+        self._changed: dict[tuple[str, str], float] = {}
+        self._ids = threading.local()
+
+    def changed(self, account: str, region: str) -> float:
+        """When something was last changed in the account and Region by this process."""
+        return self._changed.get((account, region), float("-inf"))
+
+    @contextmanager
+    def recording(self, into: list[str] | None = None) -> Iterator[list[str]]:
+        """The ids of requests of this thread that change something, as AWS answers them.
+
+        `into`: the list of another thread that this one works for.
+        """
+        before, noted = self.noted, [] if into is None else into
+        self._ids.noted = noted
+        try:
+            yield noted
+        finally:
+            self._ids.noted = before
+
+    @property
+    def noted(self) -> list[str] | None:
+        """What this thread's requests are noted in."""
+        return getattr(self._ids, "noted", None)
+
+    def watch(self, client: Any, account: str, region: str) -> None:
+        """Have all calls of a client pass here."""
+        service = client.meta.service_model.service_name
+        place = (account, region, service)
+        events = client.meta.events
+        events.register("before-send", partial(self._sent, place))
+        events.register("response-received", partial(self._received, place))
+        if service == "sts":
+            return
+        mark = partial(self._mark, (account, region))
+        for moment in ("before-call", "after-call", "after-call-error"):
+            events.register(moment, mark)
+        events.register("after-call", self._note)
+
+    def _sent(self, place: tuple[str, str, str], event_name: str, **_: Any) -> None:
+        region, service = place[1:]
+        reading = reads(_operation(event_name))
+        for breaker in self._breakers_of(place):
+            breaker.admit(service, region, reads=reading)
+        wait = self._buckets[place].wait(PATIENCE)
+        if wait > PATIENCE:
+            raise RateLimitError(service=service, region=region, seconds=wait)
+        if wait > 0:
+            self._sleep(wait)
+
+    def _received(
+        self, place: tuple[str, str, str], parsed_response: Any, exception: Any, **_: Any
+    ) -> None:
+        if isinstance(exception, NotSentError):
+            return
+        endpoint, account = self._breakers_of(place)
+        if isinstance(exception, (NoConnectionError, HTTPClientError)):
+            cause = type(exception).__name__
+            account.failed(cause)
+            if isinstance(exception, _NO_WAY):
+                endpoint.failed(cause)
+            return
+        for breaker in (endpoint, account):
+            breaker.answered()
+        code = (parsed_response or {}).get("Error", {}).get("Code")
+        bucket = self._buckets[place]
+        if code in THROTTLES:
+            bucket.throttled()
+        else:
+            bucket.accepted()
+
+    def _breakers_of(self, place: tuple[str, str, str]) -> tuple[Breaker, Breaker]:
+        return self._endpoints[place[1:]], self._breakers[place]
+
+    def _mark(self, place: tuple[str, str], event_name: str, **_: Any) -> None:
+        operation = _operation(event_name)
+        if not reads(operation) and operation not in _UNSEEN:
+            self._changed[place] = self._clock()
+
+    def _note(self, event_name: str, parsed: Any, **_: Any) -> None:
+        if self.noted is not None and not reads(_operation(event_name)):
+            self.noted.append(str(parsed.get("ResponseMetadata", {}).get("RequestId", "")))
+
+
+_NO_WAY: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
+
+
+class _Made(defaultdict[Any, Any]):
+    """Makes what is missing, once, whichever threads ask."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        super().__init__(make)
+        self._lock = threading.Lock()
+
+    def __missing__(self, key: Any) -> Any:
+        with self._lock:
+            return self[key] if key in self else super().__missing__(key)
+
+
+def _operation(event_name: str) -> str:
+    return event_name.rpartition(".")[2]

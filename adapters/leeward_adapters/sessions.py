@@ -1,0 +1,52 @@
+"""Sessions of assumed roles, and what to do when a role cannot be assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from botocore.credentials import CredentialProvider, DeferredRefreshableCredentials
+from botocore.exceptions import ClientError
+
+from leeward_adapters.base import ErrorClass
+from leeward_adapters.errors import classify
+
+if TYPE_CHECKING:
+    from leeward_adapters.aws import Account
+
+
+class AssumedRole(CredentialProvider):
+    """Hands botocore the credentials of one role session."""
+
+    METHOD = "leeward-assume-role"
+    CANONICAL_NAME = None
+
+    def __init__(self, fetch: Callable[[], Any]) -> None:
+        super().__init__()
+        self._fetch = fetch
+
+    def load(self) -> DeferredRefreshableCredentials:
+        """Credentials that are fetched at their first use and renewed in time."""
+        return DeferredRefreshableCredentials(self._fetch, self.METHOD)
+
+
+def not_assumed(error: ClientError, account: Account, role: str, region: str) -> ClientError:
+    """The same error, saying which role of which account, and what to look at."""
+    answer: Any = {**error.response, "Error": dict(error.response.get("Error", {}))}
+    what = (
+        f"{answer['Error'].get('Message', '')}. Role {role} of account {account.id}"
+        f"{f' ({account.name})' if account.name else ''} cannot be assumed through STS in {region}"
+    )
+    if classify(error).kind in {ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT}:
+        answer["Error"]["Message"] = f"{what} for now; it is tried again"
+        return ClientError(answer, error.operation_name)
+    external = (
+        f"demand exactly the external id '{account.external_id}'"
+        if account.external_id
+        else "demand no external id"
+    )
+    rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
+    answer["Error"]["Message"] = (
+        f"{what}. Its trust policy must allow {rights} to the identity named above and {external}"
+    )
+    return ClientError(answer, error.operation_name)

@@ -1,0 +1,207 @@
+"""A Region that is silent holds no threads, and a service that is too busy is asked more slowly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from leeward_adapters import breaker as limits
+from leeward_adapters.aws import Aws
+from leeward_adapters.base import ErrorClass
+from leeward_adapters.breaker import Breaker, Bucket, CircuitOpenError, RateLimitError
+from leeward_adapters.errors import classify
+
+
+class Clock:
+    """A clock that moves when it is told, or slept by."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def _admits(breaker: Breaker, *, reads: bool = True) -> bool:
+    try:
+        breaker.admit("drs", "us-east-1", reads=reads)
+    except CircuitOpenError:
+        return False
+    return True
+
+
+def _opened(clock: Clock) -> Breaker:
+    breaker = Breaker(clock)
+    for _ in range(limits.FAILURES):
+        assert _admits(breaker)
+        breaker.failed("ConnectTimeoutError")
+    return breaker
+
+
+def test_a_circuit_opens_after_some_failures_in_a_row(clock: Clock) -> None:
+    assert not _admits(_opened(clock))
+
+
+def test_an_answer_in_between_starts_the_count_anew(clock: Clock) -> None:
+    breaker = Breaker(clock)
+    for _ in range(limits.FAILURES - 1):
+        breaker.failed("ReadTimeoutError")
+    breaker.answered()
+    breaker.failed("ReadTimeoutError")
+
+    assert _admits(breaker)
+
+
+def test_after_a_pause_one_reading_call_tries_whether_it_is_back(clock: Clock) -> None:
+    breaker = _opened(clock)
+    clock.now += limits.FIRST_PAUSE
+
+    assert not _admits(breaker, reads=False)
+    assert _admits(breaker)
+    assert not _admits(breaker)
+    breaker.answered()
+
+    assert _admits(breaker)
+    assert _admits(breaker, reads=False)
+
+
+def test_the_pause_doubles_with_each_try_that_fails(clock: Clock) -> None:
+    breaker, pause = _opened(clock), limits.FIRST_PAUSE
+    for _ in range(6):
+        clock.now += pause
+        assert _admits(breaker)
+        breaker.failed("ConnectTimeoutError")
+        pause = min(2 * pause, limits.LONGEST_PAUSE)
+        clock.now += pause - 0.1
+        assert not _admits(breaker)
+        clock.now += 0.1 - pause
+    assert pause == limits.LONGEST_PAUSE
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause(clock: Clock) -> None:
+    breaker = _opened(clock)
+    for _ in range(5):
+        breaker.failed("ReadTimeoutError")
+    clock.now += limits.FIRST_PAUSE
+
+    assert _admits(breaker)
+
+
+def test_a_try_that_was_never_answered_does_not_keep_the_circuit_open_for_good(
+    clock: Clock,
+) -> None:
+    breaker = _opened(clock)
+    clock.now += limits.FIRST_PAUSE
+    assert _admits(breaker)
+    clock.now += limits.FIRST_PAUSE
+
+    assert _admits(breaker)
+
+
+def test_calls_beyond_a_burst_wait_for_their_turn(clock: Clock) -> None:
+    bucket = Bucket(clock)
+    waits = [bucket.wait(5) for _ in range(int(limits.BURST) + 2)]
+
+    assert waits[: int(limits.BURST)] == [0.0] * int(limits.BURST)
+    assert waits[-2:] == pytest.approx([1 / limits.RATE, 2 / limits.RATE])
+
+
+def test_a_refusal_for_the_rate_halves_it_and_answers_bring_it_back(clock: Clock) -> None:
+    bucket = Bucket(clock)
+    for _ in range(20):
+        bucket.throttled()
+    assert bucket.wait(5) == pytest.approx(1 / limits.SLOWEST)
+
+    for _ in range(int(limits.RATE / limits.RECOVERS)):
+        bucket.accepted()
+    assert bucket.wait(5) == pytest.approx(2 / limits.RATE)
+
+
+def test_a_turn_that_would_come_too_late_is_not_taken(clock: Clock) -> None:
+    bucket = Bucket(clock)
+    for _ in range(20):
+        bucket.throttled()
+    waits = [bucket.wait(2) for _ in range(5)]
+
+    assert waits == pytest.approx([1, 2, 3, 3, 3])
+
+
+@pytest.mark.aws
+def test_an_endpoint_that_no_account_reaches_fails_at_once_for_all(
+    sandbox: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FAILURES", 3)
+    nowhere = Aws("us-east-2", endpoint_url="http://127.0.0.1:9", clock=clock)
+    own = sandbox.reached(read_role_arn="")
+    other = sandbox.reached("111111111111", read_role_arn="")
+
+    with pytest.raises(Exception, match="Could not connect"):
+        nowhere.scope(own, "us-east-1").client("drs").describe_jobs(filters={})
+
+    for account in (own, other):
+        with pytest.raises(CircuitOpenError) as refused:
+            nowhere.scope(account, "us-east-1").client("drs").describe_jobs(filters={})
+        fault = classify(refused.value)
+        assert (fault.kind, fault.code) == (ErrorClass.TRANSIENT, "CircuitOpen")
+        assert fault.retry_after == limits.FIRST_PAUSE
+        assert "drs in us-east-1: the last 3 calls got no answer" in fault.message
+    with pytest.raises(Exception, match="Could not connect"):
+        nowhere.scope(own, "us-east-1").client("ec2").describe_instances()
+
+
+@pytest.mark.aws
+def test_an_account_that_is_silent_holds_up_no_other_and_comes_back(
+    make_sandbox: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FAILURES", 2)
+    sandbox = make_sandbox()
+    aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=clock)
+    mine = aws.scope(sandbox.reached(), "us-east-2", recovery=True)
+    other = aws.scope(sandbox.reached(read_role_arn="", external_id=""), "us-west-2")
+    sandbox.control.add_fault(
+        service="drs", operation="DescribeJobs", region="us-east-2", action="drop", times=2
+    )
+
+    for _ in range(2):
+        with pytest.raises(Exception, match="closed"):
+            mine.client("drs", once=True).describe_jobs(filters={})
+    server = sandbox.servers()[0]
+    last = sandbox.control.last_seq()
+    with pytest.raises(CircuitOpenError):
+        mine.client("drs").describe_jobs(filters={})
+    with pytest.raises(CircuitOpenError):
+        mine.client("drs", once=True).start_recovery(sourceServers=[{"sourceServerID": server}])
+    mine.client("ec2").describe_instances()
+    other.client("ec2").describe_instances()
+    assert {c["service"] for c in sandbox.control.calls(since=last)} == {"ec2"}
+
+    clock.now += limits.FIRST_PAUSE
+    assert mine.client("drs").describe_jobs(filters={})["items"] == []
+
+
+@pytest.mark.aws
+def test_a_refusal_for_the_rate_makes_the_next_calls_wait(sandbox: Any, clock: Clock) -> None:
+    aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=clock, sleep=clock.sleep)
+    drs = aws.scope(sandbox.reached(), "us-east-2", recovery=True).client("drs", once=True)
+    sandbox.control.add_fault(
+        service="drs", action="error", code="ThrottlingException", status=429, times=6
+    )
+    for _ in range(6):
+        with pytest.raises((ClientError, RateLimitError)):
+            drs.describe_jobs(filters={})
+
+    drs.describe_jobs(filters={})
+
+    assert sum(clock.slept) > 1.0
