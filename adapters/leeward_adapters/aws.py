@@ -260,6 +260,10 @@ class AwsScope:
             self._account, self._role, region or self._region, service, once=once
         )
 
+    def at(self, region: str) -> AwsScope:
+        """The same account through the same role, in another Region."""
+        return AwsScope(self._aws, self._account, region, self._role)
+
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer for this account and Region if younger than `seconds`."""
         return self._aws.cached((self._account.id, self._region, key), seconds, make)

@@ -86,6 +86,9 @@ class Target:
     name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What discovery noted for the adapter."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How this resource in particular is to be made (camelCase, as in the API), such as the launch
+    settings of a server. What is absent stays as AWS has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,10 @@ class Scope(Protocol):
         `once=True` gives one whose calls are never repeated by botocore: for actions that are
         not repeatable. `region` asks for another Region than the scope's.
         """
+        ...
+
+    def at(self, region: str) -> Scope:
+        """The same account through the same role, in another Region."""
         ...
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, resource_explorer
+from leeward_adapters import discovery_back, drs_instances, resource_explorer
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
+from leeward_adapters.drs_reverse import REPLACED_TAG
 from leeward_adapters.ec2 import place
 from leeward_adapters.providers import PERMISSIONS as _OF_PROVIDERS
 from leeward_adapters.providers import PROVIDERS, Explored, explore
@@ -52,7 +53,8 @@ class FoundResource:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Of a source server: `originInstanceId`, `originRegion`, `replicationState`, `lag` (ISO 8601
     duration), `lastSeen`, `recoveryInstanceId`, `recoveryInstanceDrill` (`true`, `false`),
-    `error`; each only where known."""
+    `error`, `sourceAddress` (private IPv4 at the source), and those of
+    `discovery_back.attributes`; each only where known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ def discover(
     Whether they belong to a plan is not judged here. An EC2 instance that DRS protects is
     represented by its source server, whose tags are overlaid by the instance's own; one that is
     tagged for DRS without being protected has technology `drs`, its instance id, and the
-    attribute `error`. Instances that DRS or an Auto Scaling group launched are left out.
+    attribute `error`. Instances that DRS or an Auto Scaling group launched are left out, and those
+    that a failback replaced.
 
     Args:
         aws_scope: the account in a Region, through its read role.
@@ -115,12 +118,16 @@ def discover(
     for instance in launched:
         instances.setdefault(instance.server, []).append(instance)
     tags = {_id(r): r.tags for r in explored.resources if r.type == "ec2:instance"}
-    found = [_server(s, regions[-1], tags, instances) for s in servers]
+    notes = list(explored.notes)
+    back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
+    found = [
+        _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
+    ]
     found += _others(explored.resources, found, {i.id for i in launched}, scope)
     return Discovery(
         found=sorted(found, key=lambda one: one.arn),
         problems=[*explored.problems, *problems],
-        notes=list(explored.notes),
+        notes=notes,
         used=explored.used,
         # What did not answer wholly is asked again, whatever its age.
         known=replace(
@@ -186,7 +193,7 @@ def _others(
     scope: Scope,
 ) -> list[FoundResource]:
     """Everything but machines that a source server or an Auto Scaling group stands for, and those
-    that DRS launched.
+    that DRS launched or a failback replaced.
     """
     protected = {server.attributes.get("originInstanceId", "") for server in servers}
     return [
@@ -194,7 +201,11 @@ def _others(
         for r in resources
         if not (
             r.type == "ec2:instance"
-            and (_id(r) in protected | launched or any(k.startswith(_LAUNCHED) for k in r.tags))
+            and (
+                _id(r) in protected | launched
+                or REPLACED_TAG in r.tags
+                or any(k.startswith(_LAUNCHED) for k in r.tags)
+            )
         )
     ]
 
@@ -204,6 +215,7 @@ def _server(
     region: str,
     tags_of: Mapping[str, Mapping[str, str]],
     instances: Mapping[str, Sequence[RecoveryInstance]],
+    back: Mapping[str, str],
 ) -> FoundResource:
     hints = raw.get("sourceProperties", {}).get("identificationHints", {})
     origin = hints.get("awsInstanceID", "")
@@ -215,7 +227,7 @@ def _server(
         region=region,
         name=tags.get("Name") or hints.get("hostname", ""),
         tags=tags,
-        attributes=_attributes(raw, origin, instances.get(raw["sourceServerID"], ())),
+        attributes={**_attributes(raw, origin, instances.get(raw["sourceServerID"], ())), **back},
     )
 
 
@@ -232,13 +244,24 @@ def _attributes(
         "lag": replication.get("lagDuration", ""),
         "lastSeen": raw.get("lifeCycle", {}).get("lastSeenByServiceDateTime", ""),
         "error": replication.get("dataReplicationError", {}).get("error", ""),
+        "sourceAddress": _address(raw),
     }
-    live = [i for i in instances if i.live]
+    live = [i for i in instances if i.live and not i.failed_back]
     # One that is not a drill's matters more.
     for instance in sorted(live, key=lambda one: one.drill)[:1]:
         known["recoveryInstanceId"] = instance.id
         known["recoveryInstanceDrill"] = str(instance.drill).lower()
     return {key: str(value) for key, value in known.items() if value}
+
+
+def _address(raw: Mapping[str, Any]) -> str:
+    """The first IPv4 address of the primary network interface at the source."""
+    interfaces = raw.get("sourceProperties", {}).get("networkInterfaces", [])
+    for interface in sorted(interfaces, key=lambda i: not i.get("isPrimary", False)):
+        for address in interface.get("ips", []):
+            if ":" not in address:
+                return str(address)
+    return ""
 
 
 def _resource(resource: Resource, scope: Scope) -> FoundResource:

@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from leeward_adapters import (
+    drs_failback,
     drs_instances,
     drs_jobs,
     drs_launch,
     drs_placement,
     drs_relaunch,
+    drs_retire,
+    drs_reverse,
     drs_servers,
+    drs_settings,
     drs_templates,
+    drs_way_back,
     ec2,
     ec2_capacity,
     quotas,
@@ -33,6 +38,7 @@ from leeward_adapters.drs_instances import TERMINATE
 from leeward_adapters.drs_jobs import BATCH
 from leeward_adapters.drs_launch import LAUNCH
 from leeward_adapters.drs_relaunch import RELAUNCH, SNAPSHOT
+from leeward_adapters.drs_stale import RELEASE
 from leeward_adapters.drs_templates import PREPARE, RESTORE
 from leeward_adapters.ec2 import START
 
@@ -40,10 +46,14 @@ from leeward_adapters.ec2 import START
 class Drs:
     """Servers that AWS Elastic Disaster Recovery replicates into the recovery Region.
 
-    A target's id is the source server's (`s-…`), in the account and Region of the scope, which
-    is the recovery Region. `Instantiate` launches recovery instances that stay stopped;
-    `Activate` starts them and waits for EC2's status checks; `Cleanup` ends what a Test launched.
+    A target's id is the source server's (`s-…`) in the recovery Region, whatever the operation. The
+    scope's Region is the one that serves when the operation is through: the recovery Region, but
+    the primary in a Failback and in the Cleanup after it.
+    `Instantiate` launches recovery instances that stay stopped; `Activate` starts them and waits
+    for EC2's status checks; `Replicate` has what serves now protected by the other Region;
+    `Cleanup` ends what a Test launched, or retires what a failback left behind.
 
+    * In a Failback the same is done with the reversed source servers, in the primary Region.
     * A recovery instance that is not a drill's is never launched over: a Failover adopts it, a
       Test is refused. Only where a person asks for that server is it replaced, after its volumes
       are in snapshots.
@@ -65,6 +75,9 @@ class Drs:
             relaunch=True,
         ),
         Phase.ACTIVATE: PhaseTraits(inert=False),
+        Phase.REPLICATE: PhaseTraits(
+            inert=False, irreversible=True, instead=drs_reverse.IRREVERSIBLE
+        ),
         Phase.CLEANUP: PhaseTraits(
             inert=False, irreversible=True, instead=drs_instances.IRREVERSIBLE
         ),
@@ -72,6 +85,7 @@ class Drs:
     # In the order in which they are to be done: a template is put back before anything new.
     actions: ClassVar[Mapping[str, ActionTraits]] = {
         RESTORE: ActionTraits(repeatable=True, batch=BATCH, restores=True),
+        RELEASE: ActionTraits(repeatable=True, batch=BATCH),
         PREPARE: ActionTraits(repeatable=True, batch=BATCH),
         LAUNCH: ActionTraits(repeatable=False, batch=BATCH),
         # One server, so that AWS's answer is about the whole batch.
@@ -79,6 +93,13 @@ class Drs:
         RELAUNCH: ActionTraits(repeatable=False, batch=BATCH),
         START: ActionTraits(repeatable=True, batch=BATCH),
         TERMINATE: ActionTraits(repeatable=True, batch=BATCH),
+        drs_reverse.REVERSE: ActionTraits(repeatable=False, batch=drs_reverse.BATCH),
+        drs_retire.KEEP: ActionTraits(repeatable=False, batch=drs_reverse.BATCH),
+        drs_retire.STOP_REPLICATION: ActionTraits(repeatable=True, batch=BATCH),
+        drs_retire.RETIRE: ActionTraits(repeatable=True, batch=BATCH),
+        drs_retire.FORGET: ActionTraits(repeatable=True, batch=BATCH),
+        drs_retire.DISCONNECT: ActionTraits(repeatable=True, batch=BATCH),
+        drs_retire.DELETE: ActionTraits(repeatable=True, batch=BATCH),
     }
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
         "Read": frozenset(
@@ -89,6 +110,7 @@ class Drs:
                 "drs:DescribeRecoverySnapshots",
                 "drs:DescribeSourceServers",
                 "drs:GetLaunchConfiguration",
+                "ec2:DescribeIamInstanceProfileAssociations",
                 "ec2:DescribeInstanceStatus",
                 "ec2:DescribeInstances",
                 "ec2:DescribeLaunchTemplateVersions",
@@ -100,6 +122,7 @@ class Drs:
         "Instantiate": frozenset(
             {
                 "drs:CreateRecoveryInstanceForDrs",
+                "drs:DeleteRecoveryInstance",
                 "drs:ListTagsForResource",
                 "drs:StartRecovery",
                 "drs:TagResource",
@@ -130,7 +153,6 @@ class Drs:
                 "ec2:DescribeLaunchTemplates",
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSnapshots",
-                "ec2:DescribeSubnets",
                 "ec2:DescribeVolumes",
                 "ec2:DetachVolume",
                 "ec2:ModifyInstanceAttribute",
@@ -148,11 +170,26 @@ class Drs:
             }
         ),
         "Activate": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
+        "Replicate": frozenset(
+            {
+                "drs:DescribeReplicationConfigurationTemplates",
+                "drs:ReverseReplication",
+                "ec2:CreateTags",
+            }
+        ),
         "Cleanup": frozenset(
             {
+                "drs:DeleteRecoveryInstance",
+                "drs:DeleteSourceServer",
+                "drs:DisconnectSourceServer",
+                "drs:StopFailback",
+                "drs:StopReplication",
                 "drs:TerminateRecoveryInstances",
                 "drs:UpdateLaunchConfiguration",
+                "ec2:CreateSnapshots",
+                "ec2:CreateTags",
                 "ec2:DeleteVolume",
+                "ec2:DescribeSnapshots",
                 "ec2:DescribeVolumes",
                 "ec2:ModifyLaunchTemplate",
                 "ec2:TerminateInstances",
@@ -161,8 +198,19 @@ class Drs:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Replication, running jobs, recovery instances, and room in the recovery Region."""
-        return drs_servers.readiness(scope, targets)
+        """Replication, jobs, recovery instances, launch settings, room in the recovery Region, and
+        the way back of what was recovered.
+        """
+        found = drs_servers.readiness(scope, targets)
+        if any(f.reason == "DrsUninitialized" for f in found):
+            return found
+        blocked = {f.target for f in found if f.severity == "Blocking"}
+        known = [t for t in targets if t.id not in blocked]
+        return [
+            *found,
+            *drs_settings.readiness(scope, known),
+            *drs_way_back.readiness(scope, targets),
+        ]
 
     def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
         """How each server would be launched: type, subnet and security groups."""
@@ -178,17 +226,32 @@ class Drs:
 
     def observe(self, scope: Scope, step: Step) -> Observed:
         """What DRS and EC2 show of each server."""
-        if step.phase is Phase.INSTANTIATE:
-            look = drs_relaunch.observe if step.relaunch else drs_launch.observe
-            return look(scope, step)
-        if step.phase is Phase.ACTIVATE:
-            return drs_instances.observe_activate(scope, step)
-        if step.phase is Phase.CLEANUP:
-            return drs_instances.observe_cleanup(scope, step)
+        look = self._look(step)
+        if drs_failback.applies(step):
+            return drs_failback.observe(scope, step, look)
+        return look(scope, step)
+
+    def _look(self, step: Step) -> drs_failback.Look:
+        match step.phase:
+            case Phase.INSTANTIATE:
+                return drs_relaunch.observe if step.relaunch else drs_launch.observe
+            case Phase.ACTIVATE:
+                return drs_instances.observe_activate
+            case Phase.REPLICATE:
+                return drs_reverse.observe
+            case Phase.CLEANUP:
+                retiring = step.operation == "Cleanup"
+                return drs_retire.observe if retiring else drs_instances.observe_cleanup
         raise ValueError(f"the drs adapter has no phase {step.phase}")
 
     def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
         """Do one action; the answer is the DRS job's id where there is one."""
+        if action in drs_retire.ACTIONS:
+            return drs_retire.act(scope, step, action, call, batch)
+        if action == RELEASE:
+            return drs_failback.release(scope, step, batch)
+        if drs_failback.applies(step):
+            step, batch = drs_failback.translated(scope, step, batch)
         match action:
             case drs_templates.PREPARE:
                 return drs_templates.prepare(scope, step, call, batch)
@@ -202,6 +265,8 @@ class Drs:
                 return drs_relaunch.relaunch(scope, step, call, batch)
             case ec2.START:
                 return drs_instances.start(scope, step, batch)
+            case drs_reverse.REVERSE:
+                return drs_reverse.reverse(scope, step, batch)
             case drs_instances.TERMINATE:
                 return drs_instances.terminate(scope, step, batch)
         raise ValueError(f"the drs adapter has no action {action}")
@@ -213,6 +278,8 @@ class Drs:
         """
         if step.phase is Phase.INSTANTIATE:
             prove = drs_relaunch.verify if step.relaunch else drs_launch.verify
+            if drs_failback.applies(step):
+                return drs_failback.observe(scope, step, prove)
             return prove(scope, step)
         return self.observe(scope, step)
 

@@ -26,6 +26,9 @@ IRREVERSIBLE: Final = (
 )
 _NAMED: Final = 100
 """Source servers that one question names."""
+_NOT_REPLICATED: Final = frozenset(
+    {"NOT_STARTED", "STOPPED", "DISCONNECTED", "REPLICATION_STATE_NOT_AVAILABLE"}
+)
 _PAGE: Final = 1000
 """The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
@@ -42,6 +45,12 @@ class RecoveryInstance:
     """ec2InstanceState, in capitals."""
     drill: bool
     job: str
+    point_in_time: str = ""
+    """Of the data that it was launched from, as DRS writes times."""
+    failed_back: bool = False
+    """Whether its server serves at home again: it is a left-over."""
+    replicated: bool = False
+    """Whether its own replication, the way back, was begun and not ended."""
 
     @property
     def live(self) -> bool:
@@ -69,12 +78,16 @@ def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstanc
 
 def parse(raw: Mapping[str, Any]) -> RecoveryInstance:
     """A RecoveryInstance of DRS's answer."""
+    back = raw.get("dataReplicationInfo", {}).get("dataReplicationState", "NOT_STARTED")
     return RecoveryInstance(
         id=raw.get("recoveryInstanceID") or raw.get("ec2InstanceID", ""),
         server=raw.get("sourceServerID", ""),
         state=raw.get("ec2InstanceState", "UNKNOWN"),
         drill=raw.get("isDrill", False),
         job=raw.get("jobID", ""),
+        point_in_time=raw.get("pointInTimeSnapshotDateTime", ""),
+        failed_back=raw.get("failback", {}).get("state") == "FAILBACK_COMPLETED",
+        replicated=back not in _NOT_REPLICATED,
     )
 
 

@@ -167,6 +167,12 @@ def _of_instances(
     scope: Scope, target: Target, instances: Sequence[drs_instances.RecoveryInstance]
 ) -> list[Finding]:
     live = drs_instances.production(instances)
+    if live is not None and live.failed_back:
+        message = (
+            f"recovery instance {live.id} of {target.id} in {place(scope)} is from before the "
+            "failback: a Failover leaves it aside, a Test is refused; a Cleanup retires it"
+        )
+        return [Finding("Warning", "RecoveryInstanceStale", message, target.id)]
     if live is not None:
         message = (
             f"{target.id} has the live recovery instance {live.id} in {place(scope)}: a Failover "

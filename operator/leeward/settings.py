@@ -15,6 +15,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
+def _networks(text: str) -> str:
+    for network in filter(None, (part.strip() for part in text.split(","))):
+        ip_network(network)
+    return text
+
+
 def _split(value: object) -> object:
     """The parts of a comma-separated text; anything else as it is."""
     return (
@@ -24,12 +30,6 @@ def _split(value: object) -> object:
 
 TagValue = Annotated[str, StringConstraints(pattern=r"^[\w.:/=+@-]{1,63}$")]
 TagValues = Annotated[tuple[TagValue, ...], NoDecode, BeforeValidator(_split), Field(max_length=20)]
-
-
-def _networks(text: str) -> str:
-    for network in filter(None, (part.strip() for part in text.split(","))):
-        ip_network(network)
-    return text
 
 
 class Settings(BaseSettings):

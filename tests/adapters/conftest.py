@@ -123,6 +123,7 @@ class Task:
     targets: tuple[Target, ...]
     settings: dict[str, Any]
     region: str = RECOVERY
+    source_region: str = PRIMARY
     execution: str = "orders-1"
     token: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -139,7 +140,7 @@ class Task:
             phase=self.phase,
             operation=self.operation,
             started=self.started,
-            source_region=PRIMARY,
+            source_region=self.source_region,
             targets=self.targets,
             calls=dict(self.calls),
             pre_states=dict(self.pre_states),
@@ -300,8 +301,9 @@ def make_task() -> MakeTask:
         if settings is None:
             drill = operation == "Test"
             settings = {"drillNetwork": sandbox.drill_network()} if drill else {}
+        resource = "source-server" if kind == "drs" else "x"
         targets = tuple(
-            Target(i, f"arn:aws:{kind}:{RECOVERY}:{sandbox.account}:x/{i}") for i in ids
+            Target(i, f"arn:aws:{kind}:{RECOVERY}:{sandbox.account}:{resource}/{i}") for i in ids
         )
         return Task(sandbox, adapter(kind), phase, operation, targets, settings, **more)
 

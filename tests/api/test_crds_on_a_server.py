@@ -127,12 +127,6 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
     ),
     (
         "recoveryplan.yaml",
-        "spec.waves.1.gates.0.before",
-        "Replicate",
-        f"waves[].gates[].before: Replicate {_NOT_SUPPORTED}: the Replicate phase",
-    ),
-    (
-        "recoveryplan.yaml",
         "spec.waves.2.tasks",
         [_CHECK],
         f"waves[].tasks[].type: Check {_NOT_SUPPORTED}: scripts and checks come with a later",
@@ -150,15 +144,8 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
         ["Instantiate"],
         f"recoveryPhases {_NOT_SUPPORTED}: the operation decides the phases",
     ),
-    (
-        "failover.yaml",
-        "spec.operation",
-        "Failback",
-        f"operation: Failback {_NOT_SUPPORTED}: it comes with a later version",
-    ),
     ("failover.yaml", "spec.parameters", {"a": "b"}, f"parameters {_NOT_SUPPORTED}"),
     ("failover.yaml", "spec.priority", 0, f"priority {_NOT_SUPPORTED}"),
-    ("targetaccounts.yaml", "spec.allow.destructive", "Allowed", f"Allowed {_NOT_SUPPORTED}"),
     ("targetaccounts.yaml", "spec.sessionTags", {"team": "dr"}, f"sessionTags {_NOT_SUPPORTED}"),
 ]
 _BAD: list[tuple[str, str, Any, str]] = [
@@ -169,6 +156,12 @@ _BAD: list[tuple[str, str, Any, str]] = [
         "spec.regions: Invalid value: primary and recovery must be different Regions",
     ),
     ("recoveryplan.yaml", "spec.regions.recovery", "Ohio", "spec.regions.recovery"),
+    (
+        "failover.yaml",
+        "spec.then",
+        [{"operation": "Reprotect"}, {"operation": "Cleanup"}],
+        "never Cleanup before Replicate",
+    ),
     ("recoveryplan.yaml", "spec.waves", [], "spec.waves in body should have at least 1 items"),
     ("recoveryplan.yaml", "spec.waves", [_WAVE] * 21, "must have at most 20 items"),
     ("recoveryplan.yaml", "spec.waves", [_WAVE, _WAVE], "spec.waves[1]: Duplicate value"),

@@ -287,6 +287,28 @@ def test_what_came_from_outside_cannot_steer_the_terminal(story: Story) -> None:
     assert all(c.isprintable() or c == "\n" for c in drawn)
 
 
+@pytest.mark.parametrize(
+    ("following", "said"),
+    [
+        (None, "Reprotect, then Failback"),
+        ({"name": "orders-1-reprotect", "operation": "Reprotect", "uid": "u-2"}, "orders-1-reprot"),
+        (
+            {"name": "orders-1-reprotect", "operation": "Reprotect", "message": "not created"},
+            "Reprotect: not created",
+        ),
+    ],
+    ids=["to follow", "created", "not created"],
+)
+def test_a_run_says_what_follows_it(story: Story, following: Any, said: str) -> None:
+    running(story)
+    story.spec["then"] = [{"operation": "Reprotect"}, {"operation": "Failback"}]
+    if following:
+        story.status["next"] = following
+    drawn = tree.render(story.execution, story.tasks, story.now, 120, False)
+    (line,) = [line for line in drawn.splitlines() if line.startswith("Next:")]
+    assert said in line
+
+
 def test_time_alone_is_no_change(story: Story) -> None:
     waiting_gate(story)
     before = tree.view(story.execution, story.tasks, story.now)

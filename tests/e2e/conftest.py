@@ -90,6 +90,7 @@ class Lab:
     control: Control
     application: str
     plans: list[str] = field(default_factory=list)
+    namespace: str = NAMESPACE
 
     # --- Kubernetes
 
@@ -98,7 +99,7 @@ class Lab:
     ) -> CompletedProcess[str]:
         """kubectl in the tests' namespace."""
         return self.stack.cluster.kubectl(
-            "-n", NAMESPACE, *args, user=user, input=input_, check=check
+            "-n", self.namespace, *args, user=user, input=input_, check=check
         )
 
     def apply(
@@ -140,7 +141,7 @@ class Lab:
         return {
             "apiVersion": "leeward.dev/v1alpha1",
             "kind": "RecoveryPlan",
-            "metadata": {"name": self.application, "namespace": NAMESPACE},
+            "metadata": {"name": self.application, "namespace": self.namespace},
             "spec": {
                 "customer": "CustomerA",
                 "environment": "Production",
@@ -162,7 +163,7 @@ class Lab:
         return {
             "apiVersion": "leeward.dev/v1alpha1",
             "kind": "DRExecution",
-            "metadata": {"name": name, "namespace": NAMESPACE},
+            "metadata": {"name": name, "namespace": self.namespace},
             "spec": {"planRef": {"name": self.application}, "operation": operation, **spec},
         }
 
@@ -275,6 +276,26 @@ class Lab:
     def mutations(self, since: int = 0) -> list[Object]:
         """Calls since `since` that changed something."""
         return [c for c in self.control.calls(since=since) if c["mutating"] and c["executed"]]
+
+    @contextmanager
+    def bound(self, role: str) -> Iterator[None]:
+        """approver-a has a ClusterRole of the chart in the tests' namespace as well."""
+        name = f"approver-a-{role}"
+        subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": APPROVER}
+        reference = {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role
+        }  # fmt: skip
+        self.apply(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": name},
+                "roleRef": reference,
+                "subjects": [subject],
+            }
+        )
+        yield
+        self.kubectl("delete", "rolebinding", name)
 
     @contextmanager
     def untouched(self) -> Iterator[None]:

@@ -52,6 +52,14 @@ def test_an_execution_of_no_plan_is_refused(desk: Any) -> None:
     assert "create" in message
 
 
+@pytest.mark.parametrize("operation", ["Reprotect", "Failback"])
+def test_an_estate_at_home_is_not_brought_back(lab: Any, operation: str) -> None:
+    lab.ready_plan()
+    with lab.untouched():
+        message = refused(lab, lab.start(operation, mode="Unplanned"), "WrongLocation")
+    assert "there is nothing to bring back" in message
+
+
 def test_a_plan_that_finds_nothing_is_not_run(desk: Any) -> None:
     with desk.untouched():
         desk.apply(desk.plan_body(customer="Nobody"))
@@ -72,10 +80,7 @@ def test_a_plan_that_finds_nothing_is_not_run(desk: Any) -> None:
         ),
         ({"accounts": []}, "spec.accounts"),
         ({"waves": [{"name": "a", "wait": "1h"}]}, 'unknown field "spec.waves[0].wait"'),
-        (
-            {"waves": [{"name": "a", "gates": [{"before": "Replicate"}]}]},
-            "the Replicate phase comes with a later version",
-        ),
+        ({"waves": [{"name": "a", "gates": [{"before": "Later"}]}]}, "before"),
         ({"waves": [{"name": "a", "tolerance": {"minSuccess": "most"}}]}, "minSuccess"),
         ({"approval": {"timeout": "soon"}}, "spec.approval.timeout"),
     ],
@@ -90,8 +95,7 @@ def test_the_api_server_refuses_a_malformed_plan(desk: Any, spec: dict[str, Any]
     ("operation", "spec", "why"),
     [
         ("Teleport", {}, 'Unsupported value: "Teleport"'),
-        ("Failback", {}, "it comes with a later version"),
-        ("Failover", {"then": [{"operation": "Cleanup"}]}, "chains of runs"),
+        ("Failover", {"then": [{"operation": "Cleanup"}]}, "never Cleanup before Replicate"),
         ("Failover", {"startBefore": "tomorrow"}, "spec.startBefore"),
         ("Failover", {"wait": True}, 'unknown field "spec.wait"'),
     ],

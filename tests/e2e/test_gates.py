@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,39 +130,17 @@ def test_on_reject_fail_only_holds_a_run_that_has_changed_something(lab: Any) ->
     assert "2 resources were launched and 0 activated" in run["status"]["message"]
 
 
-@contextlib.contextmanager
-def bound(lab: Any, role: str) -> Iterator[None]:
-    """approver-a has a ClusterRole of the chart in the tests' namespace as well."""
-    name = f"approver-a-{role}"
-    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": APPROVER}
-    lab.apply(
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": name},
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "ClusterRole",
-                "name": role,
-            },
-            "subjects": [subject],
-        }
-    )
-    yield
-    lab.kubectl("delete", "rolebinding", name)
-
-
 @pytest.fixture
 def approver_on_duty(lab: Any) -> Iterator[None]:
     """approver-a may start runs as well."""
-    with bound(lab, "leeward-operator-on-duty"):
+    with lab.bound("leeward-operator-on-duty"):
         yield
 
 
 @pytest.fixture
 def glass_breaker(lab: Any) -> Iterator[None]:
     """approver-a may break the glass, which nobody may by the chart."""
-    with bound(lab, "leeward-break-glass"):
+    with lab.bound("leeward-break-glass"):
         yield
 
 

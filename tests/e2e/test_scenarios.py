@@ -5,7 +5,7 @@
  3. approval workflow             test_failover.test_nothing_of_a_gated_wave_is_called_…
  4. approval timeout              test_gates.test_a_gate_that_nobody_answers_holds_the_run_…
  5. approval rejection            test_gates.test_a_rejected_gate_holds_the_run_…
- 6. failback                      test_6_failback_is_refused_and_said_not_to_be_there
+ 6. failback                      test_failback.test_an_estate_fails_over_and_comes_back_…
  7. test/drill                    test_drill.test_a_drill_runs_in_its_network_and_is_cleaned_up
  8. cross-account discovery       test_8_resources_of_several_accounts_are_found
  9. multi-technology              test_9_several_technologies_in_one_run
@@ -65,12 +65,6 @@ def test_2_failover_of_some_waves(lab: Any) -> None:
     )
     waves = {w["name"]: w["location"] for w in plan["status"]["waves"]}
     assert waves == {"data": "Recovery", "web": "Primary"}
-
-
-def test_6_failback_is_refused_and_said_not_to_be_there(lab: Any) -> None:
-    body = lab.run_body(f"{lab.application}-back", "Failback")
-    refused = lab.apply(body, check=False)
-    assert "Failback is not supported by this version of Leeward" in refused.stderr
 
 
 def test_8_resources_of_several_accounts_are_found(lab: Any) -> None:

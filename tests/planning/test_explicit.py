@@ -150,7 +150,7 @@ def test_a_dns_switch_waits_for_the_rest_of_its_phase_but_not_for_what_waits_for
         document("after-one", dependsOn=["one"]),
         person("last", dependsOn=["after-one", "two"]),
     ]
-    edges = explicit.order(build.plan(waves=[{"name": "data", "tasks": tasks}]).spec)
+    edges = explicit.order(build.plan(waves=[{"name": "data", "tasks": tasks}]).spec, "Failover")
     assert edges == {
         "one": ["groups"],
         "two": ["groups", "after-one"],
@@ -168,7 +168,7 @@ def test_two_switches_that_each_have_followers_do_not_wait_in_a_circle(build: Bu
         document("after-one", dependsOn=["one"]),
         document("after-two", dependsOn=["two"]),
     ]
-    edges = explicit.order(build.plan(waves=[{"name": "data", "tasks": tasks}]).spec)
+    edges = explicit.order(build.plan(waves=[{"name": "data", "tasks": tasks}]).spec, "Failover")
     assert edges["one"] == ["after-two"]
     assert edges["two"] == []
     assert find_cycle(edges) is None
@@ -207,11 +207,8 @@ def test_a_test_has_no_fencing_and_edges_to_it_are_gone(build: Build) -> None:
     assert {name: spec.depends_on for name, spec in specs.items()} == {"look": []}
 
 
-def test_a_task_of_a_phase_that_the_version_lacks_is_left_out_and_said(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("leeward.planning.explicit.PHASES", {"Failover": ("Activate",)})
-    never = groups("later", {"name": "front"}, recoveryPhase="Fence")
+def test_a_task_of_a_type_that_the_version_lacks_is_left_out_and_said(build: Build) -> None:
+    never = {"name": "later", "type": "Script"}
     plan = build.plan(waves=[{"name": "data", "tasks": [never, person()]}])
     request = Request(build.execution(), plan, build.accounts(), [], [], build.now, {})
     assert [problem.message for problem in tasks_left_out(request)] == [

@@ -87,12 +87,6 @@ IMPOSSIBLE: list[tuple[str, Given, str, str]] = [
         "spec.startBefore",
     ),
     (
-        "the operation does not exist yet",
-        {"execution": {"operation": "Failback"}},
-        "UnsupportedOperation",
-        "it has Failover and Test",
-    ),
-    (
         "a wave is asked for that the plan does not have",
         {"execution": {"waves": ["data", "dta"]}},
         "UnknownWave",
@@ -357,8 +351,12 @@ def test_dns_is_not_switched_while_nobody_knows_of_the_servers(build: Build) -> 
 
 
 def test_an_expired_run_says_so_first(build: Build) -> None:
-    execution = {"startBefore": "2026-03-01T01:00:00Z", "operation": "Failback"}
-    assert reasons(judge(build, execution=execution)) == ["Expired", "UnsupportedOperation"]
+    execution = {"startBefore": "2026-03-01T01:00:00Z", "waves": ["gone"]}
+    assert reasons(judge(build, execution=execution)) == [
+        "Expired",
+        "UnknownWave",
+        "EmptyInventory",
+    ]
 
 
 def test_a_service_account_may_rehearse_without_a_limit(build: Build) -> None:

@@ -202,7 +202,11 @@ def test_a_test_asks_no_rights_for_dns_and_says_that_it_leaves_it_alone(case: Ca
     ("change", "refusals", "staged"),
     [
         (lambda c: c.accounts.pop("dns"), ["InvalidPlan"], False),
-        (lambda c: c.execution.update(operation="Failback"), ["UnsupportedOperation"], False),
+        (
+            lambda c: c.execution.update(operation="Cleanup"),
+            ["WrongLocation", "CleanupNotAllowed"],
+            False,
+        ),
         (lambda c: c.inventories.clear(), ["NotDiscovered"], False),
         (
             lambda c: (c.plan.pop("status"), c.execution.update(startBefore=LONG_AGO)),
@@ -211,7 +215,7 @@ def test_a_test_asks_no_rights_for_dns_and_says_that_it_leaves_it_alone(case: Ca
         ),
         (lambda c: c.live.update({c.arn: "acme/other"}), ["ResourcesBusy"], True),
     ],
-    ids=["invalid plan", "no such operation", "nothing known", "two reasons", "busy servers"],
+    ids=["invalid plan", "no place to clean up", "nothing known", "two reasons", "busy servers"],
 )  # fmt: skip
 def test_every_refusal_of_preflight_is_listed(
     case: Case, change: Any, refusals: list[str], staged: bool

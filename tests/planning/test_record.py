@@ -376,3 +376,18 @@ def test_no_task_goes_where_nothing_leads() -> None:
     lost = task(state="Abandoned")
     with pytest.raises(transitions.IllegalTransitionError, match="cannot go from Abandoned"):
         compose_task(lost, lost.status.model_copy(update={"state": "InProgress"}), NOW)
+
+
+def test_a_wave_that_does_not_replicate_is_not_complete() -> None:
+    """Only launching and starting are tolerated half; what protects nothing is no protection."""
+    failed = task("Replicate", "Failed", operation="Reprotect", resources={"a": "Failed"})
+    assert composed(execution("Reprotect"), [failed]).waves[0].state == "Failed"
+
+
+def test_a_wave_that_failed_back_is_complete_while_it_replicates() -> None:
+    tasks = [
+        task("Activate", "Complete", operation="Failback"),
+        task("Replicate", "InProgress", operation="Failback"),
+    ]
+    status = composed(execution("Failback"), tasks)
+    assert (status.waves[0].state, status.location) == ("Complete", "Primary")

@@ -161,10 +161,10 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
         )
     ),
     (
-        "sizes of groups that are emptied",
-        {"waves": waves([scaled({"name": "x"}, {"name": "y", "max": 4}, recoveryPhase="Fence")])},
+        "sizes to come back with that contradict each other",
+        {"waves": waves([scaled({"name": "y", "min": 5, "max": 4}, recoveryPhase="Fence")])},
         "GroupSizes",
-        "task groups empties y in Fence",
+        "gives group y sizes that contradict",
     ),
     (
         "groups in an account that does not exist",

@@ -338,6 +338,12 @@ def test_a_request_that_is_always_wrong_ends_after_a_bounded_number_of_calls() -
 # --- pause, cancel, time-out, journal ----------------------------------------------------------
 
 
+def test_a_cancelled_run_does_not_wait_for_replication() -> None:
+    replicate = {"recoveryPhase": "Replicate", "operation": "Reprotect"}
+    assert ask({"a": RUNNING}, task=replicate).state == "InProgress"
+    assert ask({"a": RUNNING}, task=replicate, stopping=True).state == "Abandoned"
+
+
 @pytest.mark.parametrize("flag", ["holding", "stopping"])
 def test_nothing_new_is_asked_for_while_paused_or_cancelled_but_putting_back(flag: str) -> None:
     set_: dict[str, Any] = {flag: True}

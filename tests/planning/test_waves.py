@@ -300,6 +300,46 @@ def test_cancelling_is_the_way_out_of_a_clean_up_that_cannot_work() -> None:
     assert run(tasks, "Test", cancelling=True).finished
 
 
+# --- replication runs beside -------------------------------------------------------------------
+
+
+def back(wave: int, phase: str, state: str = "NotStarted", **fields: Any) -> DRTask:
+    return task(wave, phase, state, operation="Failback", **fields)
+
+
+def test_the_next_wave_does_not_wait_for_replication() -> None:
+    tasks = [back(1, "Activate", "Complete"), back(1, "Replicate"), back(2, "Fence")]
+    where = run(tasks, "Failback")
+    assert (where.stage and (where.stage.wave, where.stage.phase)) == ("w2", "Fence")
+    assert names(where.work) == ["w2-fence", "w1-replicate"]
+
+
+def test_waves_of_a_reprotect_replicate_all_at_once() -> None:
+    tasks = [task(w, "Replicate", operation="Reprotect") for w in (1, 2, 3)]
+    where = run(tasks, "Reprotect")
+    assert names(where.work) == ["w1-replicate", "w2-replicate", "w3-replicate"]
+
+
+def test_replication_does_not_begin_before_its_wave_serves() -> None:
+    tasks = [back(1, "Activate", "InProgress"), back(1, "Replicate")]
+    assert names(run(tasks, "Failback").work) == ["w1-activate"]
+
+
+def test_a_gate_before_replication_holds_it() -> None:
+    tasks = [back(1, "Activate", "Complete"), back(1, "Replicate"), back(2, "Fence")]
+    where = run(tasks, "Failback", gates=[gate(1, before="Replicate")])
+    assert where.ask is not None
+    assert where.work == ()
+
+
+def test_failed_replication_waits_for_people_when_the_rest_is_through() -> None:
+    failed, busy = back(1, "Replicate", "Failed"), back(2, "Replicate", "InProgress")
+    done = [back(1, "Activate", "Complete"), back(2, "Activate", "Complete")]
+    assert run([*done, failed, busy], "Failback").stuck == ()
+    over = back(2, "Replicate", "Complete")
+    assert names(run([*done, failed, over], "Failback").stuck) == ["w1-replicate"]
+
+
 # --- cancelling --------------------------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ def test_nobody_asks_in_anothers_name(world: World, who: str) -> None:
     caller = getattr(world, who)
     answer = create(world, caller, {REQUESTED_BY: ALICE})
     if who == "operator":
-        assert 'cannot create resource "drexecutions"' in answer.message
+        assert "creates no executions but those that follow another one" in answer.message
     else:
         assert f"must be your own user name, {caller.user}; leave it out" in answer.message
 
@@ -150,3 +150,79 @@ def test_a_service_account_says_until_when_anything_but_a_test_may_start(world: 
     assert "a service account sets spec.startBefore" in refused.message
     assert create(world, robot, {}, operation="Test").ok
     assert create(world, robot, {}, startBefore="2030-01-01T00:00:00Z").ok
+
+
+def following(world: World, by: Caller, labels: dict[str, str], asked: str, **spec: Any) -> Any:
+    """The creation of an execution as the operator makes the next member of a chain."""
+    manifest = world.manifest(**{"startBefore": "2030-01-31T18:00:00Z", **spec})
+    manifest["metadata"] |= {"labels": labels, "annotations": {REQUESTED_BY: asked}}
+    return by.create("drexecutions", manifest)
+
+
+FOLLOWS = {"leeward.dev/follows": "run-0", "leeward.dev/follows-uid": "u-0"}
+
+
+def test_the_operator_creates_the_next_of_a_chain_in_the_name_of_who_asked_for_the_first(
+    world: World,
+) -> None:
+    made = following(world, world.operator, FOLLOWS, DUTY, operation="Reprotect", waves=["one"])
+    assert made.ok, made
+    assert requested_by(world, made.body["metadata"]["name"]) == DUTY
+
+
+@pytest.mark.parametrize(
+    ("labels", "asked", "spec"),
+    [
+        ({}, DUTY, {}),
+        ({"leeward.dev/follows": "run-0"}, DUTY, {}),
+        (FOLLOWS, "system:serviceaccount:leeward-system:leeward", {}),
+        (FOLLOWS, DUTY, {"mode": "Unplanned"}),
+        (FOLLOWS, DUTY, {"approvalMode": "Automatic"}),
+        (FOLLOWS, DUTY, {"continueFrom": {"name": "run-0"}}),
+        (FOLLOWS, DUTY, {"gates": [{"wave": "one", "before": "Fence"}]}),
+        (FOLLOWS, DUTY, {"dryRun": "Plan"}),
+        (FOLLOWS, DUTY, {"startBefore": None}),
+    ],
+    ids=[
+        "follows nothing", "no uid", "its own", "unplanned", "automatic", "continues", "gates",
+        "dry run", "no limit",
+    ],
+)  # fmt: skip
+def test_the_operator_creates_nothing_else(
+    world: World, labels: dict[str, str], asked: str, spec: dict[str, Any]
+) -> None:
+    given = {key: value for key, value in spec.items() if value is not None}
+    manifest = world.manifest(**{"startBefore": "2030-01-31T18:00:00Z", **given})
+    if "startBefore" in spec:
+        del manifest["spec"]["startBefore"]
+    manifest["metadata"] |= {"labels": labels, "annotations": {REQUESTED_BY: asked}}
+    answer = world.operator.create("drexecutions", manifest)
+    assert "creates no executions but those that follow another one" in answer.message
+
+
+@pytest.mark.parametrize("who", ["duty", "admin"])
+def test_nobody_else_says_that_an_execution_follows_another(world: World, who: str) -> None:
+    caller = getattr(world, who)
+    answer = following(world, caller, FOLLOWS, caller.user)
+    assert not answer.ok
+    assert "labels that begin with leeward.dev/" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("operation", "then", "accepted"),
+    [
+        ("Failover", ["Reprotect", "Failback", "Cleanup"], True),
+        ("Reprotect", ["Failback"], True),
+        ("Failover", ["Cleanup"], False),
+        ("Failover", ["Failback"], False),
+        ("Reprotect", ["Cleanup"], False),
+        ("Failback", ["Cleanup", "Cleanup"], False),
+    ],
+)
+def test_nothing_is_cleaned_up_before_it_replicates_again(
+    world: World, operation: str, then: list[str], accepted: bool
+) -> None:
+    chain = [{"operation": name} for name in then]
+    answer = create(world, world.duty, {}, operation=operation, then=chain)
+    assert answer.ok is accepted
+    assert accepted or "never Cleanup before Replicate" in answer.message

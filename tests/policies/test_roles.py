@@ -133,7 +133,7 @@ def test_accounts_are_the_platforms(world: World) -> None:
         ("get admissionregistration.k8s.io:mutatingadmissionpolicybindings", True),
         ("create events.k8s.io:events", True),
         ("patch recoveryplans", False),
-        ("create drexecutions", False),
+        ("create drexecutions", True),
         ("delete drexecutions", False),
         ("create recoveryplans", False),
         ("create targetaccounts", False),

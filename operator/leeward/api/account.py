@@ -22,7 +22,6 @@ from leeward.api.common import (
     Text,
     Time,
     atomic,
-    later_values,
     rules,
 )
 
@@ -44,11 +43,9 @@ class Allow(Model):
     """Required: the requester never counts as an approver."""
     automatic_approval: Literal["Allowed", "Refused"] = "Allowed"
     """Refused: no execution but a Test passes gates by itself."""
-    destructive: Annotated[
-        Literal["Allowed", "Refused"],
-        Field(json_schema_extra=later_values(Allowed="nothing destructive exists yet")),
-    ] = "Refused"
-    """Whether anything may be deleted beyond a drill's own instances."""
+    destructive: Literal["Allowed", "Refused"] = "Refused"
+    """Whether anything may be deleted beyond a drill's own instances: whether the account's part
+    of an estate can be cleaned up after a failback."""
 
 
 class Capacity(Model):

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from leeward.api.chain import CHAIN_RULES, MOST_FOLLOWERS, FollowUp, NextRun
 from leeward.api.common import (
     Conditions,
     Line,
@@ -66,13 +67,6 @@ class RecoveryPoint(Model):
     """For type Pinned: snapshot by resource."""
 
 
-class NextRun(Model):
-    """An execution that follows this one."""
-
-    operation: Operation
-    """What it does."""
-
-
 class ResourceChoice(Model):
     """Resources to take in or to leave out."""
 
@@ -88,23 +82,17 @@ class DRExecutionSpec(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             ("self == oldSelf", "the spec of an execution never changes; create another execution"),
+            *CHAIN_RULES,
         )
     )
 
     plan_ref: Ref
     """RecoveryPlan in the same namespace."""
-    operation: Annotated[
-        Operation,
-        Field(
-            json_schema_extra=later_values(
-                Reprotect="it comes with a later version",
-                Failback="it comes with a later version",
-                Cleanup="it comes with a later version",
-            )
-        ),
-    ]
-    """Failover: recover the estate in the recovery Region. Test: rehearse that in the drill
-    network and clean up."""
+    operation: Operation
+    """Failover: recover the estate in the recovery Region. Reprotect: fence what the failover had
+    to leave, and replicate back. Failback: move the estate to the primary Region again, and
+    replicate from there. Cleanup: retire what a failback left in the recovery Region. Test:
+    rehearse a failover in the drill network and clean up."""
     mode: Mode = "Planned"
     """Planned: a failed check refuses the run. Unplanned: only an impossible run is refused,
     other findings are shown at the gates."""
@@ -146,10 +134,10 @@ class DRExecutionSpec(Model):
     """Execution of the same plan that this one corrects. If it lives it is cancelled and followed
     until nothing of it is under way; then the plan is frozen anew, and what AWS shows as done
     counts as done."""
-    then: Annotated[
-        list[NextRun], Field(max_length=5, json_schema_extra=later("chains of runs"))
-    ] = []
-    """Executions that follow this one, each with its gate."""
+    then: Annotated[list[NextRun], Field(max_length=MOST_FOLLOWERS)] = []
+    """Executions that follow this one, in order. When this one is Succeeded as a whole (not within
+    a tolerance) the operator creates the first, which creates the next. Each is Planned, works on
+    the same waves and resources, and begins with a gate of its own."""
 
 
 TaskState = Literal[
@@ -334,6 +322,8 @@ class DRExecutionStatus(Model):
     """For a dry run: what a run would do. At most 20 KB."""
     findings: Annotated[list[Text], Field(max_length=30, json_schema_extra=atomic())] = []
     """What preflight found and let pass."""
+    next: FollowUp | None = None
+    """The execution that follows this one."""
     events: Annotated[list[RunEvent], Field(max_length=20, json_schema_extra=atomic())] = []
     """The last events."""
     notifications: Annotated[
@@ -345,7 +335,7 @@ class DRExecutionStatus(Model):
 
 
 class DRExecution(Resource):
-    """One run of a RecoveryPlan: a failover or a test."""
+    """One run of a RecoveryPlan: a failover, the way back, or a rehearsal."""
 
     KIND: ClassVar[str] = "DRExecution"
     PLURAL: ClassVar[str] = "drexecutions"

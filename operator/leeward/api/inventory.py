@@ -20,6 +20,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.launch import ServerLaunch
 
 
 class InventoryResource(Model):
@@ -59,6 +60,8 @@ class InventoryResource(Model):
     missing_since: Time | None = None
     """Since when AWS no longer shows it, though too much vanished with it for that to be believed.
     Only an Unplanned run works on it; it is forgotten after a day."""
+    launch: ServerLaunch | None = None
+    """Its launch settings, as the plan's layers come together."""
 
 
 class RecoveryInventorySpec(Model):

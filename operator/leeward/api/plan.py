@@ -24,10 +24,10 @@ from leeward.api.common import (
     TagValue,
     Text,
     later,
-    later_values,
     listmap,
     rules,
 )
+from leeward.api.launch import Launch, SecurityGroupId, SubnetId
 from leeward.api.notifications import Notifications
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.api.tasks import Action, ExplicitTask
@@ -85,16 +85,10 @@ class PlanApproval(Approval):
 class Gate(Approval):
     """A place where the run stops until people agree."""
 
-    before: Annotated[
-        RecoveryPhase,
-        Field(
-            json_schema_extra=later_values(
-                Replicate="the Replicate phase comes with a later version",
-            )
-        ),
-    ] = "Activate"
+    before: RecoveryPhase = "Activate"
     """The recovery phase that does not start before the gate is passed. Activate is the point of
-    no return; Fence stops before the wave does anything, and Instantiate before it launches."""
+    no return; Fence stops before the wave does anything, and Instantiate before it launches. A
+    gate is asked in the operations that have its phase."""
     name: GateName | None = None
     """Name in `leeward.dev/approve-NAME`. Default `wave-WAVE`, with the phase appended for
     every gate of the wave after the first."""
@@ -228,17 +222,24 @@ class Fence(Model):
     deferred duty in the plan's status. A Planned run waits until everything is fenced."""
 
 
+class Cleanup(Model):
+    """What may be retired when the estate is back."""
+
+    recovery_instances: Literal["Keep", "Retire"] = "Keep"
+    """Retire: an execution of operation Cleanup may terminate the recovery instances that a
+    failback left behind, after snapshots of their volumes, and remove the reversed replication.
+    Each account must allow it too (`allow.destructive` of its TargetAccount). Keep: it is
+    refused."""
+
+
 class DrillNetwork(Model):
     """Where a Test launches in one account; none of production's networks."""
 
     account_id: AccountId
     """The account."""
-    subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$", max_length=24)]
+    subnet_id: SubnetId
     """Isolated subnet in the recovery Region."""
-    security_group_ids: Annotated[
-        list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$", max_length=20)]],
-        Field(min_length=1, max_length=5),
-    ]
+    security_group_ids: Annotated[list[SecurityGroupId], Field(min_length=1, max_length=5)]
     """Security groups of the drill's instances, in the subnet's VPC."""
 
 
@@ -253,20 +254,6 @@ class Drill(Model):
         Duration | None, Field(json_schema_extra=later("put a gate before Cleanup instead"))
     ] = None
     """How long the drill's instances are kept before Cleanup."""
-
-
-class LaunchLayer(Model):
-    """One layer of launch settings; later layers win."""
-
-    config_map_ref: Ref
-    """ConfigMap with the settings as YAML files."""
-
-
-class Launch(Model):
-    """Launch settings."""
-
-    layers: Annotated[list[LaunchLayer], Field(max_length=20)] = []
-    """Layers: defaults, accounts, tag overrides."""
 
 
 class HealthEndpoint(Model):
@@ -342,15 +329,9 @@ class RecoveryPlanSpec(Model):
     ] = []
     """What must work in the recovery Region first. One that does not hold refuses a Test and a
     Planned run; approvers of an Unplanned one read it at its gates."""
-    launch: Annotated[
-        Launch | None,
-        Field(
-            json_schema_extra=later(
-                "DRS launch settings stay as they are, but for launchDisposition"
-            )
-        ),
-    ] = None
-    """Launch settings."""
+    launch: Launch | None = None
+    """Launch settings of the servers. Absent: they stay as AWS has them, but for
+    launchDisposition."""
     notifications: Notifications | None = None
     """Who is told what happens in a run."""
     health_checks: Annotated[
@@ -361,6 +342,8 @@ class RecoveryPlanSpec(Model):
     """How much runs at once. Absent: as much as AWS's quotas let."""
     fence: Fence = Fence()
     """How the side that is left is stopped from writing."""
+    cleanup: Cleanup = Cleanup()
+    """What may be retired when the estate is back."""
     recovery_phases: Annotated[
         list[RecoveryPhase],
         Field(max_length=5, json_schema_extra=later("the operation decides the phases")),

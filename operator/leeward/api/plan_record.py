@@ -15,6 +15,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.launch import LaunchStatus
 from leeward.api.run_times import WaveActual
 
 Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
@@ -219,7 +220,7 @@ class RecoveryPlanStatus(Model):
     observed_generation: int | None = None
     """Generation of the spec that this status speaks of."""
     conditions: Conditions = []
-    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected."""
+    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected and others."""
     summary: Line | None = None
     """One line for people."""
     location: Location = "Unknown"
@@ -255,6 +256,8 @@ class RecoveryPlanStatus(Model):
     """The live execution; there is at most one."""
     history: Annotated[list[HistoryEntry], Field(max_length=200, json_schema_extra=atomic())] = []
     """The last executions."""
+    launch: LaunchStatus | None = None
+    """Launch settings; absent for a plan without layers."""
     last_drill: LastDrill | None = None
     """The newest drill of the whole plan that passed, with what it proved."""
     changed_since_drill: Annotated[

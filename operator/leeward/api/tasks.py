@@ -20,6 +20,7 @@ from leeward.api.common import (
     Text,
     later,
     later_values,
+    listset,
     rules,
 )
 
@@ -90,7 +91,11 @@ class Route53Task(Model):
 
 
 class ScalingGroup(Model):
-    """An Auto Scaling group and its sizes. A group that is fenced takes none: it is emptied."""
+    """An Auto Scaling group and its sizes.
+
+    A group of a task of phase Fence is emptied; its sizes are those that a Failback gives back.
+    Without them it gets those that it had before the last Failover emptied it.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=255)]
     """Name of the group."""
@@ -105,7 +110,8 @@ class ScalingGroup(Model):
 class AutoScalingTask(Model):
     """Auto Scaling groups of one account.
 
-    In Fence those of the primary Region are emptied, else those of the recovery Region are sized.
+    In Fence those of the primary Region are emptied, in Activate those of the recovery Region are
+    sized. In a Failback it is the other way round.
     """
 
     account_ref: Ref
@@ -135,7 +141,8 @@ class AutomationTask(Model):
     ] = {}
     """Parameters of the document, each a list of values, as SSM takes them."""
     region: Literal["Primary", "Recovery"] | None = None
-    """Region in which it runs. Default: Primary in Fence, else Recovery."""
+    """Region in which it runs. Default: in Fence the side that is left, else the other one; in a
+    Failover these are Primary and Recovery, in a Failback Recovery and Primary."""
 
 
 class ScriptTask(Model):
@@ -197,7 +204,16 @@ class ExplicitTask(Model):
     description: Text | None = None
     """What it does."""
     recovery_phase: Literal["Fence", "Instantiate", "Activate"] = "Activate"
-    """Phase in which it runs. Route53 is for Activate alone, AutoScaling for Fence and Activate."""
+    """Phase in which it runs. Route53 is for Activate alone, AutoScaling for Fence and Activate.
+    In a Failback the sides are exchanged: groups that were emptied in Fence get their sizes back in
+    Activate, those that were sized in Activate are emptied in Fence."""
+    operations: Annotated[
+        list[Literal["Failover", "Test", "Failback"]],
+        Field(max_length=3, json_schema_extra=listset()),
+    ] = []
+    """Operations in which it runs. Empty: Route53 and AutoScaling in all of them, Automation and
+    Manual in Failover and Test, because the way back is another work than the way out. Name
+    Failback on tasks of their own. (What touches production is left out of a Test in any case.)"""
     depends_on: Annotated[list[ShortName], Field(max_length=50)] = []
     """Tasks of the same plan that must be complete first. A cycle is refused. What tags put into
     the same wave and phase always comes first, but for Fence, where all begin at once."""

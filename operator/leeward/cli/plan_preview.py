@@ -18,7 +18,7 @@ from leeward.cli import preview_view
 from leeward.cli.failures import Failure, Refused
 from leeward.cli.kinds import ACCOUNT, INVENTORY, PLAN, TASK
 from leeward.engine.leading import leading
-from leeward.planning.explicit import run_accounts
+from leeward.planning.explicit import RecordedSizes, recorded_sizes, run_accounts
 from leeward.planning.preview import preview
 from leeward.planning.waves import PHASES
 from leeward_adapters import registry
@@ -53,7 +53,7 @@ def look(api: Api, name: str, operation: str, mode: str) -> Preview:
             execution, plan, _accounts(api, plan), inventories,
             now=datetime.now(UTC), live_elsewhere=_live_elsewhere(api, plan),
             permissions=lambda technology: registry.adapter(technology).permissions,
-            leading=leading(execution),
+            leading=leading(execution), sizes=_sizes(api, plan),
         )  # fmt: skip
     except registry.AdapterError as error:
         raise Failure(f"{error}; install here what the operator has") from error
@@ -81,6 +81,13 @@ def _accounts(api: Api, plan: RecoveryPlan) -> dict[str, TargetAccount]:
             if refused.status != 404:
                 raise
     return found
+
+
+def _sizes(api: Api, plan: RecoveryPlan) -> RecordedSizes:
+    """Sizes of Auto Scaling groups before the plan's Failovers emptied them."""
+    found, _ = api.list(TASK.path(api.namespace))
+    tasks = [DRTask.model_validate(task) for task in found]
+    return recorded_sizes([task for task in tasks if task.spec.plan == plan.metadata.name])
 
 
 def _live_elsewhere(api: Api, plan: RecoveryPlan) -> dict[str, str]:

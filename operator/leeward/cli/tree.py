@@ -131,7 +131,17 @@ class _Run:
             yield from times_view.pairs(run, self._now)
         yield from self._said("Unsupported", run.get("unsupported") or [])
         yield from self._said("Finding", run.get("findings") or [])
+        yield from self._following()
         yield from self._asked()
+
+    def _following(self) -> Iterator[Pair]:
+        """What follows this run, or why nothing does; until it ends, what is to follow."""
+        if following := self._status.get("next"):
+            why = following.get("message")
+            said = f"{following['operation']}: {why}" if why else following["name"]
+            yield Pair("Next", clean(said), "waiting" if why else "")
+        elif chain := self._spec.get("then"):
+            yield Pair("Next", ", then ".join(run["operation"] for run in chain))
 
     def _look(self) -> Any:
         tolerated = outcome.verdict(self._execution) is outcome.Exit.WITHIN_TOLERANCE

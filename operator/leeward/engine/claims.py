@@ -1,7 +1,8 @@
 """Who works on a plan and on its resources: one live run each.
 
 A plan is taken by compare-and-set. A drill never stands in the way of the real thing: a Failover
-cancels the Tests that hold its plan or its servers, and does not wait for their clean-up. A run
+cancels the Tests that hold its plan or its servers, and does not wait for their clean-up. Nor does
+a Reprotect stand in the way of an Unplanned run: what AWS replicates goes on without it. A run
 that continues another one cancels it, and waits until nothing of it is under way.
 """
 
@@ -14,7 +15,7 @@ from leeward.api.plan_record import ActiveExecution
 from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
-from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_all
+from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_each
 from leeward.planning.times import render_time
 
 OPERATOR = "leeward"
@@ -38,7 +39,7 @@ class Claims:
         own = {execution.metadata.uid, active.uid if active else ""}
         runs: dict[str, Held[DRExecution] | None] = {}
         held: dict[str, str] = {}
-        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
+        async for task in read_each(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
             holder, namespace = task.model.spec.execution_ref, task.model.metadata.namespace
             if holder.uid in own:
                 continue
@@ -64,7 +65,8 @@ class Claims:
                 "execution with continueFrom"
             )
         if other is not None:
-            await self._cancel(other, execution, "a drill does not stand in its way")
+            what = "a drill" if other.model.spec.operation == "Test" else "replication"
+            await self._cancel(other, execution, f"{what} does not stand in its way")
         mine = ActiveExecution(name=execution.metadata.name, uid=uid)
         status = plan.model.status.model_copy(update={"active_execution": mine})
         await put_status(self._c.kube, plan, status)
@@ -75,7 +77,7 @@ class Claims:
         if execution.spec.operation == "Test":
             return
         seen: set[str] = set()
-        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
+        async for task in read_each(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
             holder = task.model.spec.execution_ref
             mine = any(r.arn in resources for r in task.model.spec.resources)
             if not mine or holder.uid in seen or task.model.spec.operation != "Test":
@@ -139,5 +141,12 @@ class Claims:
 
 
 def _yields(other: DRExecution, execution: DRExecution) -> bool:
-    """Whether a live run makes way for this one."""
+    """Whether a live run makes way for this one.
+
+    A drill does for everything that is none, and replication that takes hours does for an outage
+    on the side that serves.
+    """
+    if other.spec.operation == "Reprotect":
+        wanted = execution.spec.operation in {"Failback", "Failover"}
+        return wanted and execution.spec.mode == "Unplanned"
     return other.spec.operation == "Test" and execution.spec.operation != "Test"

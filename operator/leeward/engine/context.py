@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from leeward.api.account import TargetAccount
@@ -13,6 +13,7 @@ from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
 from leeward.engine.kube import Kube
 from leeward.engine.lease import Lease
+from leeward.engine.pace import Pace
 from leeward.engine.pool import Pool
 from leeward.planning.step import StepRules
 from leeward.planning.taxonomy import TAXONOMY, Words
@@ -36,6 +37,8 @@ class Context:
     """What the accounts' sessions carry."""
     now: Callable[[], datetime]
     """The operator's clock: aware, UTC."""
+    pace: Pace = field(default_factory=Pace)
+    """When runs and tasks were written last."""
 
     def external_id(self, namespace: str) -> str:
         """What is issued for plans of `namespace`, for the roles' trust policies to demand."""

@@ -16,6 +16,7 @@ from leeward.engine.context import Context
 from leeward.engine.events import Level
 from leeward.engine.leading import leading
 from leeward.engine.objects import Held, put_status
+from leeward.planning.explicit import RecordedSizes
 from leeward.planning.preview import preview
 from leeward.planning.preview_size import fitted
 from leeward.planning.problem import Problem
@@ -32,11 +33,12 @@ async def end_dry_run(
     inventories: Sequence[RecoveryInventory],
     live_elsewhere: Mapping[str, str],
     previous: DRExecution | None,
+    sizes: RecordedSizes,
 ) -> Held[DRExecution]:
     """The run with its preview and its verdict. The plan is not taken, no task written.
 
     `live_elsewhere` gives, by ARN, the other live run that holds a resource; `previous` is the
-    run that this one would continue.
+    run that this one would continue; `sizes` are those of groups that Failovers emptied.
     """
     execution, now = run.model, context.now()
     try:
@@ -44,7 +46,7 @@ async def end_dry_run(
             execution, plan, accounts, inventories,
             now=now, live_elsewhere=live_elsewhere, previous=previous,
             permissions=lambda technology: registry.adapter(technology).permissions,
-            leading=leading(execution),
+            leading=leading(execution), sizes=sizes,
         )  # fmt: skip
         outcome = _outcome(execution, whole, verdict.refusals)
     except registry.AdapterError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from leeward.api.common import FINALIZER
@@ -11,9 +12,11 @@ from leeward.api.plan_record import HistoryEntry, Location, RecoveryPlanStatus
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
 from leeward.engine.estate import inventories_of
-from leeward.engine.kube import ApiError
+from leeward.engine.follower import Follower
+from leeward.engine.kube import ApiError, Object
 from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
+    ENDED_LABEL,
     EXECUTION_LABEL,
     LIVE_LABEL,
     Held,
@@ -24,9 +27,14 @@ from leeward.engine.objects import (
     read_all,
 )
 from leeward.planning import drill, fencing
+from leeward.planning.direction import MOVES_TO
 from leeward.planning.location import estate_location
 from leeward.planning.run_times import remembered, wave_actuals
 from leeward.planning.times import render_time
+
+_AT_ONCE = 8
+"""Executions that are closed at a time: after a long outage many may wait for it."""
+_ENDED = {ENDED_LABEL: "true"}
 
 
 class Finisher:
@@ -35,24 +43,37 @@ class Finisher:
     def __init__(self, context: Context, notifier: Notifier) -> None:
         self._c = context
         self._notifier = notifier
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._follower = Follower(context)
 
     async def close(self, run: Held[DRExecution]) -> float | None:
-        """Release the plan, let the tasks rest, tell people, take the finalizer off.
+        """Release the plan, let the tasks rest, create what follows, tell people, take the
+        finalizer off.
+
+        With the finalizer goes the execution itself out of the operator's sight.
 
         Seconds until the next pass while people are being told, which holds nothing else up; None
         when the run is closed. Needs no AWS.
         """
+        async with self._room:
+            return await self._close(run)
+
+    async def _close(self, run: Held[DRExecution]) -> float | None:
         if FINALIZER not in run.model.metadata.finalizers:
+            if ENDED_LABEL not in run.model.metadata.labels:
+                await patch_metadata(self._c.kube, run, {"labels": _ENDED})
             return None
         namespace, name = run.model.metadata.namespace, run.model.metadata.name
         selector = f"{EXECUTION_LABEL}={label_value(name)}"
         tasks = await read_all(self._c.kube, DRTask, namespace, selector)
         await self._release_plan(run.model, [t.model for t in tasks])
         await self._rest_tasks(tasks)
+        run = await self._follower.follow(run)
         if (wait := await self._notifier.settle(run, [t.model for t in tasks])) is not None:
             return wait.total_seconds()
         finalizers = [f for f in run.model.metadata.finalizers if f != FINALIZER]
-        await patch_metadata(self._c.kube, run, {"finalizers": finalizers or None})
+        ended: Object = {"finalizers": finalizers or None, "labels": _ENDED}
+        await patch_metadata(self._c.kube, run, ended)
         return None
 
     async def _release_plan(self, run: DRExecution, tasks: Sequence[DRTask]) -> None:
@@ -90,8 +111,9 @@ class Finisher:
             waves=wave_actuals(run.status),
         )
         update: dict[str, object] = {"history": remembered(status.history, entry)[-200:]}
-        if run.spec.operation == "Failover" and run.status.location is not None:
-            moved = {w.name: _where(w) for w in run.status.waves if w.resources.total}
+        there = MOVES_TO.get(run.spec.operation)
+        if there is not None and run.status.location is not None:
+            moved = {w.name: _where(w, there) for w in run.status.waves if w.resources.total}
             waves = [
                 w.model_copy(update={"location": moved.get(w.name) or w.location})
                 for w in status.waves
@@ -105,8 +127,8 @@ class Finisher:
                 await patch_metadata(self._c.kube, task, {"labels": {LIVE_LABEL: None}})
 
 
-def _where(wave: WaveProgress) -> Location | None:
-    """Where a wave serves after a failover left it so; None: as before."""
+def _where(wave: WaveProgress, there: Location) -> Location | None:
+    """Where a wave serves after a run to that side left it so; None: as before."""
     if wave.state == "Complete" and wave.resources.complete:
-        return "Recovery"
+        return there
     return None if wave.state in {"NotStarted", "Abandoned", "Skipped"} else "Mixed"

@@ -19,6 +19,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
 from leeward.engine.kube import path_of
 from leeward.engine.objects import PLAN_LABEL, Held, hold, label_value, new_object, put_status
+from leeward.engine.readiness import Rehearsal
 from leeward.planning.inventory import PART, chunks
 from leeward.planning.machines import Found
 from leeward.planning.times import render_time
@@ -51,15 +52,6 @@ class Looked:
         return clip(", ".join(told), 256) or None
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """The resources of one account that are the plan's business, and what readiness says."""
-
-    resources: Sequence[InventoryResource]
-    quotas: Mapping[str, int]
-    findings: Sequence[Finding]
-
-
 class Inventories:
     """Writes the inventory of a plan."""
 
@@ -72,28 +64,29 @@ class Inventories:
         accounts: Mapping[str, TargetAccount],
         existing: Sequence[Held[RecoveryInventory]],
         looked: Mapping[str, Looked],
-        checked: Mapping[str, Checked],
+        rehearsed: Mapping[str, Rehearsal],
+        findings: Mapping[str, Sequence[Finding]],
     ) -> list[Held[RecoveryInventory]]:
         """The inventory objects as they are after a look, parts that are no more removed.
 
-        The maps are by TargetAccount.
+        All maps are by TargetAccount.
         """
         by_name = {i.model.metadata.name: i for i in existing}
         written: list[Held[RecoveryInventory]] = []
         for name, target in accounts.items():
-            mine = checked[name].resources
+            mine = rehearsed[name].resources
             listed = {r.id for r in mine}
             for part, some in enumerate(chunks(mine, PART) or [[]]):
                 held = await self._part(plan, target, part, by_name)
                 ids = {r.id for r in some}
                 # What speaks of the account, or of something not listed, stands in the first part.
                 said = [
-                    f for f in checked[name].findings
+                    f for f in findings[name]
                     if f.resource in ids or (part == 0 and f.resource not in listed)
                 ]  # fmt: skip
                 status = _status(held.model, some, said, looked[name])
                 if part == 0:
-                    status = status.model_copy(update={"quotas": dict(checked[name].quotas)})
+                    status = status.model_copy(update={"quotas": rehearsed[name].quotas})
                 written.append(await put_status(self._c.kube, held, status))
         kept = {w.model.metadata.name for w in written}
         for name, inventory in by_name.items():

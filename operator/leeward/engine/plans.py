@@ -17,17 +17,19 @@ from leeward.api.account import TargetAccount
 from leeward.api.common import PREFIX
 from leeward.api.conditions import Reason, Type, find
 from leeward.api.inventory import Finding, InventoryResource, RecoveryInventory
+from leeward.api.launch import LaunchStatus
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.engine.context import Context
 from leeward.engine.dependencies import Dependencies
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.fence_watch import FenceWatch
-from leeward.engine.inventories import Checked, Inventories, Looked
+from leeward.engine.inventories import Inventories, Looked
 from leeward.engine.kube import ApiError
+from leeward.engine.launch_layers import POLL, Layers, read_layers, refers, with_settings
 from leeward.engine.looks import Looks
 from leeward.engine.objects import Held, put_status, read
-from leeward.engine.readiness import check, rehearsal
+from leeward.engine.readiness import Rehearsal, check, rehearsal
 from leeward.engine.supervisor import Key
 from leeward.planning import losses, rules
 from leeward.planning.durations import parse
@@ -55,9 +57,9 @@ class PlanReconciler:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._fences = FenceWatch(context)
+        self._dependencies = Dependencies(context)
         self._looks = Looks(context)
         self._inventories = Inventories(context)
-        self._dependencies = Dependencies(context)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._looked: dict[str, tuple[object, datetime]] = {}
         """By uid: what the plan was like when it was last looked at, and when it is due again."""
@@ -77,16 +79,18 @@ class PlanReconciler:
             if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
                 return None
             accounts = await accounts_of(self._c.kube, plan.model)
+            layers = await read_layers(self._c.kube, plan.model)
             signature = (
                 plan.model.metadata.generation,
-                tuple(sorted((a.metadata.uid, a.metadata.generation) for a in accounts.values())),
-                plan.model.status.active_execution is None,
+                tuple(sorted(_as_it_is(account) for account in accounts.values())),
+                next((h.uid for h in reversed(plan.model.status.history)), ""),  # a run ended
+                layers.digest,
                 (plan.raw["metadata"].get("annotations") or {}).get(REFRESH),
             )
             if wait := self._not_due(key, signature):
-                return wait
+                return _pause(plan.model, timedelta(seconds=wait)).total_seconds()
             inventories = await inventories_of(self._c.kube, plan.model)
-        return await self._pass(key, plan, accounts, inventories, signature)
+        return await self._pass(key, plan, accounts, inventories, layers, signature)
 
     async def _pass(
         self,
@@ -94,31 +98,57 @@ class PlanReconciler:
         plan: Held[RecoveryPlan],
         accounts: Mapping[str, TargetAccount],
         inventories: Sequence[Held[RecoveryInventory]],
+        layers: Layers,
         signature: object,
     ) -> float:
         """Look at the accounts of a plan that is due, and write down what was found."""
         problems, answered = rules.problems_of(plan.model, accounts), True
+        launch = plan.model.status.launch
         if not problems:
-            known = [i.model for i in inventories]
             asked = self._asked(key, plan.model, signature)
-            looked = await self._look(plan.model, accounts, known, asked)
-            async with self._room:
-                found = [f for one in looked.values() for f in one.found]
-                resources = by_account(plan.model.spec, found, registry.kinds(), self._c.words())
-            checked = await self._check(plan.model, accounts, resources, looked)
-            async with self._room:
-                inventories = await self._inventories.write(
-                    plan, accounts, inventories, looked, checked
-                )
-            answered = not _unanswered(looked, checked)
-        depends = await self._dependencies.look(plan.model, accounts)
-        duties = await self._fences.look(plan.model, accounts)
+            inventories, launch, answered = await self._discover(
+                plan, accounts, inventories, layers, asked=asked
+            )
+        seen: dict[str, Sequence[object]] = {
+            "dependencies": await self._dependencies.look(plan.model, accounts),
+            "deferred_fence": await self._fences.look(plan.model, accounts),
+        }
         async with self._room:
-            seen: dict[str, Sequence[object]] = {"deferred_fence": duties, "dependencies": depends}
-            await self._record(plan, accounts, inventories, problems, seen)
+            await self._record(plan, accounts, inventories, problems, seen, launch)
         delay = self._delay(key, plan.model, answered=answered)
         self._looked[key.uid] = (signature, self._c.now() + delay)
-        return delay.total_seconds()
+        return _pause(plan.model, delay).total_seconds()
+
+    async def _discover(
+        self,
+        plan: Held[RecoveryPlan],
+        accounts: Mapping[str, TargetAccount],
+        inventories: Sequence[Held[RecoveryInventory]],
+        layers: Layers,
+        *,
+        asked: bool,
+    ) -> tuple[list[Held[RecoveryInventory]], LaunchStatus | None, bool]:
+        """The inventories as they are after a look, and the report on the launch settings.
+
+        False: something that was asked did not answer.
+        """
+        known = [i.model for i in inventories]
+        looked = await self._look(plan.model, accounts, known, asked)
+        async with self._room:
+            found = [f for one in looked.values() for f in one.found]
+            sorted_out = by_account(
+                plan.model.spec, found, registry.kinds(), self._c.words(), layers.tag_keys
+            )
+        resources, launch = await with_settings(
+            self._c, plan.model, layers, accounts, sorted_out, known
+        )
+        rehearsed = await self._rehearsed(plan.model, accounts, resources)
+        findings = await self._findings(plan.model, accounts, resources, looked)
+        async with self._room:
+            written = await self._inventories.write(
+                plan, accounts, inventories, looked, rehearsed, findings
+            )
+        return written, launch, not _unanswered(looked, findings)
 
     async def _record(
         self,
@@ -127,19 +157,18 @@ class PlanReconciler:
         inventories: Sequence[Held[RecoveryInventory]],
         problems: Sequence[Problem],
         seen: Mapping[str, Sequence[object]],
+        launch: LaunchStatus | None,
     ) -> None:
-        """Write the plan's status; `seen` are parts of it as they were looked at."""
         metadata = plan.model.metadata
         fresh = await read(self._c.kube, RecoveryPlan, metadata.namespace, metadata.name)
         model = fresh.model
         if model.status.deferred_fence != plan.model.status.deferred_fence:
-            # A run wrote other duties meanwhile; those are looked for next time.
-            seen = {name: found for name, found in seen.items() if name != "deferred_fence"}
+            seen = {k: v for k, v in seen.items() if k != "deferred_fence"}  # a run wrote it
         model = _with_status(model, seen)
         status = assess(
             model, accounts, [i.model for i in inventories],
             now=self._c.now(), valid=problems, previous=model.status, adapters=registry.kinds(),
-            words=self._c.words(),
+            words=self._c.words(), launch=launch,
         )  # fmt: skip
         await put_status(self._c.kube, fresh, status)
         await self._alarm(plan, status)
@@ -239,42 +268,64 @@ class PlanReconciler:
             lost = [f for f in lost if f.id not in deleted]
         return losses.kept(lost, known, now)
 
-    async def _check(
+    async def _rehearsed(
+        self,
+        plan: RecoveryPlan,
+        accounts: Mapping[str, TargetAccount],
+        resources: Mapping[str, Sequence[InventoryResource]],
+    ) -> dict[str, Rehearsal]:
+        """By TargetAccount: its resources, with what a drill of them would prove."""
+        looks = (
+            rehearsal(self._c, plan, target, resources.get(name, []))
+            for name, target in accounts.items()
+        )
+        return dict(zip(accounts, await asyncio.gather(*looks), strict=True))
+
+    async def _findings(
         self,
         plan: RecoveryPlan,
         accounts: Mapping[str, TargetAccount],
         resources: Mapping[str, Sequence[InventoryResource]],
         looked: Mapping[str, Looked],
-    ) -> dict[str, Checked]:
-        """By TargetAccount: its resources, and what readiness says of them."""
+    ) -> dict[str, list[Finding]]:
+        """By TargetAccount: what discovery noted, and what readiness checks say."""
         checks = (
-            self._check_one(plan, target, resources.get(name, []), looked[name])
+            self._of_account(plan, target, resources.get(name, []), looked[name])
             for name, target in accounts.items()
         )
         return dict(zip(accounts, await asyncio.gather(*checks), strict=True))
 
-    async def _check_one(
+    async def _of_account(
         self,
         plan: RecoveryPlan,
         target: TargetAccount,
         resources: Sequence[InventoryResource],
         looked: Looked,
-    ) -> Checked:
+    ) -> list[Finding]:
         notes = [
             Finding(severity="Warning", reason="DiscoveryFragile", message=note[:1024])
             for note in looked.seen.notes
         ]
-        rehearsed = await rehearsal(self._c, plan, target, resources)
         # Of a silent account too: what it said before is what would be recovered, and the Region
         # that it is recovered to may well answer.
-        findings = await check(self._c, plan, target, rehearsed.resources)
-        return Checked(rehearsed.resources, rehearsed.quotas, [*notes, *findings])
+        return [*notes, *await check(self._c, plan, target, resources)]
 
 
-def _unanswered(looked: Mapping[str, Looked], checked: Mapping[str, Checked]) -> bool:
+def _unanswered(looked: Mapping[str, Looked], findings: Mapping[str, Sequence[Finding]]) -> bool:
     """Whether anything that was asked did not answer."""
-    silent = any(f.reason == "NotChecked" for one in checked.values() for f in one.findings)
-    return silent or any(one.problem for one in looked.values())
+    checked = all(f.reason != "NotChecked" for found in findings.values() for f in found)
+    return not checked or any(one.problem for one in looked.values())
+
+
+def _pause(plan: RecoveryPlan, due: timedelta) -> timedelta:
+    """Until the next pass, at which the estate is looked at only if it is due."""
+    return min(due, POLL) if refers(plan) else due
+
+
+def _as_it_is(account: TargetAccount) -> tuple[str, int, str]:
+    """What a plan is looked at anew for: another spec of an account, or another verdict on it."""
+    ready = find(account.status.conditions, Type.READY)
+    return account.metadata.uid, account.metadata.generation, ready.status if ready else ""
 
 
 def _with_status(plan: RecoveryPlan, seen: Mapping[str, Sequence[object]]) -> RecoveryPlan:

@@ -37,14 +37,15 @@ def version(body: Object) -> object:
 
 
 def asked(body: Object) -> object:
-    """What is new when somebody asked something of a run: not when its own pass wrote its status.
+    """What is new when somebody asked something of an object: not when its own pass wrote it.
 
-    Passes know by themselves when to look again. Of a status only `cancelling` is written by
-    others: a run that takes another one's place cancels it there.
+    Passes know by themselves when to look again. Of a status others write only `cancelling`, as a
+    run does that takes another one's place, and the `history` of a plan, as a run does that ends.
     """
     metadata, status = body["metadata"], body.get("status") or {}
     kept = {key: value for key, value in metadata.items() if key not in _WITH_EVERY_WRITE}
-    return kept, status.get("cancelling", False)
+    newest = next((run["uid"] for run in reversed(status.get("history") or ())), "")
+    return kept, status.get("cancelling", False), newest
 
 
 _WITH_EVERY_WRITE = frozenset({"resourceVersion", "managedFields"})
@@ -61,6 +62,7 @@ class Supervisor:
         run: one pass.
         needs: whether an object needs passes.
         resync: seconds between two lists.
+        selector: of labels; objects that it does not match are as if they were not there.
         news: what of an object must differ from when it was last seen for it to be woken.
     """
 
@@ -72,6 +74,7 @@ class Supervisor:
         needs: Callable[[Object], bool],
         *,
         resync: float,
+        selector: str | None = None,
         news: Callable[[Object], object] = version,
     ) -> None:
         self._kube = kube
@@ -79,6 +82,7 @@ class Supervisor:
         self._run_pass = run
         self._needs = needs
         self._interval = resync
+        self._selector = selector
         self._news = news
         self._seen: dict[Key, object] = {}
         self._at_rest: dict[Key, object] = {}
@@ -172,16 +176,17 @@ class Supervisor:
 
     async def _resync(self, *, whole: bool) -> None:
         before = set(self._tasks)  # what is created meanwhile may not be listed
-        listed = {key_of(b): b for b in await self._kube.list(self._path, whole=whole)}
-        for gone in before - listed.keys():
-            self._drop(gone)
-        self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
-        for key, body in listed.items():
+        listed = set()
+        async for body in self._kube.each(self._path, selector=self._selector, whole=whole):
             await asyncio.sleep(0)  # looking at thousands takes seconds; the Lease is to be kept
+            listed.add(key := key_of(body))
             if whole or key in self._tasks or self._at_rest.get(key) == version(body):
                 self.notify(body)
             else:
                 await self._look_up(key)
+        for gone in before - listed:
+            self._drop(gone)
+        self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
 
     async def _look_up(self, key: Key) -> None:
         """See an object that no watch told of, or that its watch told of late."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from leeward.api.conditions import Reason
 from leeward.planning import protection
-from leeward.planning.explicit import runs_in
+from leeward.planning.explicit import known, runs_in
 from leeward.planning.freeze import origin
 from leeward.planning.inventory import Located
 from leeward.planning.problem import Problem
@@ -129,7 +129,8 @@ def nothing_vanished(request: Request) -> Iterator[Problem]:
 
 def can_be_fenced(request: Request) -> Iterator[Problem]:
     """Servers whose machine on the side that is left the run cannot stop."""
-    if request.test or request.plan.spec.fence.servers == "Leave":
+    fences = request.execution.spec.operation in {"Failover", "Reprotect"}
+    if not fences or request.plan.spec.fence.servers == "Leave":
         return
     home, servers = request.plan.spec.regions.primary, protection.servers(request.selected)
     names = [str(found) for found in servers if not origin(found, request.accounts, home)]
@@ -166,18 +167,20 @@ def _readiness(request: Request, *severities: str) -> Iterator[Problem]:
 
 def nothing_blocks(request: Request) -> Iterator[Problem]:
     """No readiness finding says that something cannot be recovered."""
-    yield from _readiness(request, "Blocking")
+    if request.outward:
+        yield from _readiness(request, "Blocking")
 
 
 def what_degrades(request: Request) -> Iterator[Problem]:
     """Readiness findings that cost something, but stop nothing."""
-    yield from _readiness(request, "Degraded", "Warning")
+    if request.outward:
+        yield from _readiness(request, "Degraded", "Warning")
 
 
 def replication(request: Request) -> Iterator[Problem]:
     """Servers that do not replicate, or lag behind their objective."""
     by_reason: dict[str, list[Problem]] = {}
-    for wrong in protection.shortcomings(request.plan.spec, request.selected):
+    for wrong in protection.shortcomings(request.plan.spec, request.losing):
         by_reason.setdefault(wrong.reason, []).append(wrong)
     for reason, wrongs in sorted(by_reason.items()):
         messages = some([wrong.message for wrong in wrongs], 3)
@@ -187,7 +190,7 @@ def replication(request: Request) -> Iterator[Problem]:
 def adopted(request: Request) -> Iterator[Problem]:
     """Servers that were recovered before; a Failover keeps them."""
     live = [str(found) for found in request.selected if protection.recovered(found)]
-    if live and not request.test:
+    if live and request.execution.spec.operation == "Failover":
         yield Problem(
             "RecoveryInstanceExists",
             f"{counted(len(live), 'server')} already recovered; the instances are verified and "
@@ -217,6 +220,6 @@ def left_out(request: Request) -> Iterator[Problem]:
 
 def tasks_left_out(request: Request) -> Iterator[Problem]:
     """Explicit tasks that the run leaves out."""
-    names = [t.name for t in request.tasks if not runs_in(t, "Failover")]
+    names = [t.name for t in request.tasks if not known(t)]
     if names:
         yield Problem("Unsupported", f"explicit tasks that this version leaves out: {some(names)}")

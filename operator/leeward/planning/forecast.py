@@ -20,13 +20,13 @@ from typing import Final, Literal
 from leeward.api.common import RecoveryPhase
 from leeward.api.plan_record import HistoryEntry
 from leeward.api.task import DRTaskSpec
+from leeward.planning.direction import launched
 from leeward.planning.durations import parse
 from leeward.planning.fencing import FENCE
 from leeward.planning.freeze import Frozen, FrozenTask
 from leeward.planning.manual import TECHNOLOGY as MANUAL
-from leeward.planning.protection import has_instance
 from leeward.planning.step import needs_no_look
-from leeward.planning.waves import closes
+from leeward.planning.waves import serves_before
 from leeward.planning.wording import clip, counted
 
 JOB_SERVERS: Final = 100
@@ -56,19 +56,25 @@ class Figure:
     """Calls for each resource, made one after the other, before the request."""
     drill_calls: int = 0
     """Further ones in a Test."""
+    launch_calls: int = 0
+    """Further ones for a resource with launch settings, but in a Test."""
 
 
 FIGURES: Final[Mapping[tuple[str, str], Figure]] = {
     # A launch of two small Linux servers, measured: its job ended after 533 and 539 s (output of
     # the AWS sample drs-tools). Windows and large disks take 15 to 20 minutes; the first run of
     # the plan shows it. UpdateLaunchConfiguration for each server; in a Test a launch template's
-    # version besides, which becomes the default and is put back.
-    ("drs", "Instantiate"): Figure(533, calls=1, drill_calls=4),
+    # version besides, which becomes the default and is put back. Launch settings are read twice,
+    # and make a version of the template where they differ.
+    ("drs", "Instantiate"): Figure(533, calls=1, drill_calls=4, launch_calls=5),
     # StartInstances to running about 20 s; EC2's status checks run each minute and were seen to
     # pass after 60 to 180 s (EC2 User Guide, status checks).
     ("drs", "Activate"): Figure(140),
     # A TERMINATE job takes 30 to 120 s; the slowest of many servers counts.
     ("drs", "Cleanup"): Figure(120),
+    # The whole of the disks over what the link carries, so it may be days: 100 GB at 500 Mbit/s
+    # take half an hour, and DRS prepares replication for 5 to 10 minutes.
+    ("drs", "Replicate"): Figure(2400),
     # StopInstances as the sandbox times it; systems with much to save take minutes.
     ("ec2", "Fence"): Figure(30),
     # New instances boot and pass the group's health checks (EC2 Auto Scaling User Guide: a grace
@@ -101,6 +107,11 @@ class StageForecast:
     def end(self) -> timedelta:
         """When it is over."""
         return self.start + self.duration
+
+    @property
+    def operation(self) -> str:
+        """Operation of the run."""
+        return self.tasks[0].spec.operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,7 @@ class Forecast:
         """By wave, in their order: when it is complete."""
         ends: dict[str, timedelta] = {}
         for stage in self.stages:
-            if not closes(stage.phase):
+            if not serves_before(stage.operation, stage.phase):
                 ends[stage.wave] = max(ends.get(stage.wave, timedelta()), stage.end)
         return ends
 
@@ -169,13 +180,14 @@ def forecast(operation: str, frozen: Frozen, history: Sequence[HistoryEntry]) ->
     took = _history(operation, history)
     sums: dict[str, float] = {}
     for model in models:
-        if model.place == "InTurn" and not closes(model.phase):
+        if model.place == "InTurn" and not serves_before(operation, model.phase):
             sums[model.wave] = sums.get(model.wave, 0.0) + model.seconds
     stages: list[StageForecast] = []
     clock = timedelta()
     for model in models:
         known = None
-        if model.place == "InTurn" and not closes(model.phase) and sums[model.wave]:
+        timed = model.place == "InTurn" and not serves_before(operation, model.phase)
+        if timed and sums[model.wave]:
             known = took.get(model.wave)
         seconds = model.seconds if known is None else known * model.seconds / sums[model.wave]
         stage = StageForecast(
@@ -198,7 +210,7 @@ def _place(
 ) -> Literal["InTurn", "Ahead", "Beside"]:
     """Where a stage has its place: in its turn, with the run's start, or beside what follows it."""
     spec = tasks[0].spec
-    if phase == FENCE and spec.mode == "Unplanned":
+    if phase == "Replicate" or (phase == FENCE and spec.mode == "Unplanned"):
         return "Beside"
     held = {(spec.wave, FENCE), (spec.wave, "Instantiate")} & set(gated)
     leads = phase == "Instantiate" and all(task.spec.start == "Ahead" for task in tasks)
@@ -263,11 +275,15 @@ def _durations(tasks: Sequence[FrozenTask]) -> tuple[dict[str, float], dict[Unit
 
 def _calls(figure: Figure, tasks: Iterable[FrozenTask]) -> float:
     """Seconds for what is asked resource by resource."""
-    return sum(
-        CALL * len(task.spec.resources)
-        * (figure.calls + (figure.drill_calls if task.spec.operation == "Test" else 0))
-        for task in tasks
-    )  # fmt: skip
+    calls = 0
+    for task in tasks:
+        resources = task.spec.resources
+        calls += figure.calls * len(resources)
+        if task.spec.operation == "Test":
+            calls += figure.drill_calls * len(resources)
+        else:
+            calls += figure.launch_calls * sum(r.launch is not None for r in resources)
+    return CALL * calls
 
 
 def _launches(tasks: Sequence[FrozenTask]) -> tuple[dict[str, float], int]:
@@ -283,7 +299,8 @@ def _launches(tasks: Sequence[FrozenTask]) -> tuple[dict[str, float], int]:
     ends: dict[str, float] = {}
     jobs = 0
     for task in tasks:
-        left = sum(1 for r in task.spec.resources if drill or not has_instance(r.attributes))
+        operation = task.spec.operation
+        left = sum(1 for r in task.spec.resources if drill or not launched(operation, r))
         ends[task.name] = clock + SEEN
         while left:
             room = min((JOBS - len(running)) * JOB_SERVERS, SERVERS - sum(n for _, n in running))

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Final, cast
 
 from leeward.api.account import TargetAccount
+from leeward.api.chain import FOLLOWS_LABEL
 from leeward.api.common import RecoveryPhase
 from leeward.api.execution import DRExecution, WaveProgress
 from leeward.api.inventory import RecoveryInventory
@@ -20,9 +21,19 @@ from leeward.api.task import DRTaskSpec, ExecutionRef, TaskResource
 from leeward.api.tasks import BLOCKS, ExplicitTask
 from leeward.planning import explicit
 from leeward.planning.digests import digest
+from leeward.planning.direction import (
+    OUTWARD,
+    away,
+    losing,
+    recovery_instance,
+    sides,
+    takes,
+    toward,
+)
 from leeward.planning.durations import render
+from leeward.planning.gates import destroys
 from leeward.planning.inventory import Located, chunks, of_plan, selected
-from leeward.planning.planned_gates import PlannedGate, planned_gates
+from leeward.planning.planned_gates import Opening, PlannedGate, planned_gates
 from leeward.planning.protection import servers, shortcoming, span
 from leeward.planning.scope import taken, waves_of
 from leeward.planning.taxonomy import RPO, RTO, minutes
@@ -32,8 +43,10 @@ from leeward.planning.waves import CLOSING, PHASES
 CHUNK: Final = 100
 """Resources that one DRTask works on."""
 TASK_TIMEOUT: Final = "2h"
+REPLICATE_TIMEOUT: Final = "168h"
+"""Whole disks are copied over a wide-area link."""
 TECHNOLOGY_PHASES: Final[Mapping[str, Collection[str]]] = {
-    "drs": ("Instantiate", "Activate", "Cleanup"),
+    "drs": ("Instantiate", "Activate", "Replicate", "Cleanup"),
 }
 """Phases that a technology has; for others Instantiate and Activate are assumed."""
 _FENCER: Final = "ec2"
@@ -88,6 +101,7 @@ class _Run:
     accounts: Mapping[str, TargetAccount]
     phases: Mapping[str, Collection[str]]
     leading: Collection[str]
+    sizes: explicit.RecordedSizes
 
     def drill_network(self, account_id: str) -> DrillNetwork | None:
         if self.execution.spec.operation != "Test":
@@ -97,6 +111,19 @@ class _Run:
 
     def has_phase(self, technology: str, phase: str) -> bool:
         return phase in self.phases.get(technology, ("Instantiate", "Activate"))
+
+    @property
+    def operation(self) -> str:
+        return self.execution.spec.operation
+
+    @property
+    def regions(self) -> tuple[str, str]:
+        """The Region that serves when the run is through, and the other one."""
+        return sides(self.operation, self.plan.spec.regions)
+
+    @property
+    def losing(self) -> str:
+        return losing(self.operation, self.plan.spec.regions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +144,34 @@ def freeze(
     *,
     phases: Mapping[str, Collection[str]] = TECHNOLOGY_PHASES,
     leading: Collection[str] = (),
+    sizes: explicit.RecordedSizes = explicit.NO_SIZES,
 ) -> Frozen:
     """The tasks and gates of the run.
 
     `phases` says which phases a technology has; `leading` are technologies whose Instantiate may
-    run ahead of its wave in this run, because it is inert and fixes no recovery point too soon.
+    run ahead of its wave in this run, because it is inert and fixes no recovery point too soon;
+    `sizes` are those of Auto Scaling groups before a Failover emptied them.
     Preflight comes first: a TargetAccount that is missing raises KeyError here.
     """
-    run = _Run(execution, plan, accounts, phases, leading)
+    run = _Run(execution, plan, accounts, phases, leading, sizes)
     waves = waves_of(execution.spec, plan.spec)
     found = taken(execution.spec, plan.spec, selected(of_plan(plan, inventories)))
-    resources = [r for r in found if r.resource.technology != "route53"]
+    resources = [
+        toward(run.operation, r)
+        for r in found
+        if r.resource.technology != "route53" and takes(run.operation, r)
+    ]
     tasks = []
-    for stage in _stages(execution.spec.operation, waves):
+    for stage in _stages(run.operation, waves):
         mine = [r for r in resources if r.resource.wave == stage.wave.name]
         dealt = list(_dealt(run, stage, mine))
-        specs = [*dealt, *_explicit(run, stage, [name for name, _ in dealt])]
+        goes = run.operation in OUTWARD or away(plan, stage.wave.name, found)
+        specs = [*dealt, *(_explicit(run, stage, [name for name, _ in dealt]) if goes else ())]
         tasks += [FrozenTask(name, spec, digest(spec.to_api())) for name, spec in specs]
-    gates = planned_gates(execution.spec, plan.spec, accounts, _losing(run, resources))
+    gates = planned_gates(
+        execution.spec, plan.spec, accounts,
+        losing=_losing(run, resources), opening=_opening(run, tasks),
+    )  # fmt: skip
     progress = tuple(_progress(ordinal, wave, tasks) for ordinal, wave in waves)
     contents = {
         "waves": [wave.to_api() for wave in progress],
@@ -146,7 +183,7 @@ def freeze(
 
 def _losing(run: _Run, resources: Sequence[Located]) -> set[str]:
     """Waves whose servers lag beyond their objective, or nobody knows how far."""
-    if run.execution.spec.operation == "Test":
+    if run.operation not in {"Failover", "Failback"}:
         return set()  # users are not sent over
     objective = span(run.plan.spec.objectives.rpo)
     return {
@@ -154,6 +191,18 @@ def _losing(run: _Run, resources: Sequence[Located]) -> set[str]:
         for found in servers(resources)
         if found.resource.wave and shortcoming(found, objective)
     }
+
+
+def _opening(run: _Run, tasks: Sequence[FrozenTask]) -> Opening | None:
+    """The gate with which the run begins, whatever the plan says.
+
+    One that follows another run does not go on by itself, and nothing is destroyed unasked.
+    """
+    follows = FOLLOWS_LABEL in run.execution.metadata.labels
+    if not tasks or not (follows or destroys(run.operation, tasks[0].spec.recovery_phase)):
+        return None
+    first = tasks[0].spec
+    return Opening(first.wave, first.recovery_phase, "begin" if follows else "cleanup")
 
 
 def _progress(ordinal: int, wave: Wave, tasks: Sequence[FrozenTask]) -> WaveProgress:
@@ -187,20 +236,20 @@ def _dealt(
     def unit(found: Located) -> tuple[str, str]:
         return found.resource.technology, found.account
 
-    region = region_short(run.plan.spec.regions.recovery)
+    region = region_short(run.regions[0])
     ordered = sorted(resources, key=lambda r: (*unit(r), r.resource.arn, r.resource.id))
     for (technology, account), group in groupby(ordered, key=unit):
         if not run.has_phase(technology, stage.phase):
             continue
         for part, chunk in enumerate(chunks(list(group), CHUNK)):
-            members = [_resource(stage.wave, r) for r in chunk]
+            members = [_resource(stage, r) for r in chunk]
             spec = _spec(run, stage, technology, account, members)
             prefix = stage.prefix(run.execution.metadata.name)
             yield f"{prefix}-{technology}-{spec.account_id}-{region}-{part}", spec
 
 
-def _resource(wave: Wave, found: Located) -> TaskResource:
-    resource = found.resource
+def _resource(stage: _Stage, found: Located) -> TaskResource:
+    resource, wave = found.resource, stage.wave
     rpo, rto = (minutes(resource.tags.get(tag)) for tag in (RPO, RTO))
     return TaskResource(
         id=resource.id,
@@ -210,29 +259,38 @@ def _resource(wave: Wave, found: Located) -> TaskResource:
         criticality=criticality(wave.tolerance, resource.id, resource.arn),
         rpo_target=render(rpo) if rpo else None,
         rto_target=render(rto) if rto else None,
+        launch=resource.launch if stage.phase == "Instantiate" else None,
     )
 
 
 def _fenced(
     run: _Run, stage: _Stage, resources: Sequence[Located]
 ) -> Iterator[tuple[str, DRTaskSpec]]:
-    """Tasks that stop the EC2 instances which the wave's DRS servers replicate."""
+    """Tasks that stop the EC2 instances which serve for the wave's servers on the losing side."""
     plan = run.plan.spec
     if plan.fence.servers == "Leave":
         return
     origins: dict[str, dict[str, TaskResource]] = {}
     for found in servers(resources):
-        if source := origin(found, run.accounts, plan.regions.primary):
+        if source := _writer(run, found):
             account, instance = source
             origins.setdefault(account, {})[instance.id] = instance
-    region = region_short(plan.regions.primary)
+    region = region_short(run.losing)
     for account, instances in sorted(origins.items()):
         ordered = sorted(instances.values(), key=lambda i: i.arn)
         for part, chunk in enumerate(chunks(ordered, CHUNK)):
             spec = _spec(run, stage, _FENCER, account, list(chunk))
-            spec = spec.model_copy(update={"region": plan.regions.primary})
+            spec = spec.model_copy(update={"region": run.losing})
             prefix = stage.prefix(run.execution.metadata.name)
             yield f"{prefix}-{_FENCER}-{spec.account_id}-{region}-{part}", spec
+
+
+def _writer(run: _Run, found: Located) -> tuple[str, TaskResource] | None:
+    """The TargetAccount and the instance that is to be stopped for a server, if there is one."""
+    if run.operation != "Failback":
+        return origin(found, run.accounts, run.losing)
+    partition = run.accounts[found.account].spec.recovery_role_arn.split(":")[1]
+    return found.account, recovery_instance(found, partition, run.losing)
 
 
 def origin(
@@ -261,31 +319,32 @@ def _explicit(run: _Run, stage: _Stage, dealt: Sequence[str]) -> Iterator[tuple[
     run yet. Fencing waits for nothing but what the plan says, lest one writer that cannot be
     stopped keep the others going.
     """
-    plan, names = run.plan.spec, _explicit_names(run)
-    first = explicit.order(plan)
+    plan, names, operation = run.plan.spec, _explicit_names(run), run.operation
+    first = explicit.order(plan, operation)
     for task in stage.wave.tasks:
-        if task.name not in names or task.recovery_phase != stage.phase:
+        if task.name not in names or explicit.phase_in(task, operation) != stage.phase:
             continue
         account = explicit.account_of(task, plan)
-        work = explicit.work(task, plan, run.accounts[account])
+        work = explicit.work(task, plan, run.accounts[account], operation)
         spec = _spec(run, stage, work.technology, account, list(work.resources), task)
         waits = () if stage.phase == "Fence" else dealt
         update = {
             "region": work.region,
             "depends_on": [*waits, *(names[name] for name in first[task.name] if name in names)],
-            BLOCKS[task.type]: getattr(task, BLOCKS[task.type]),
+            BLOCKS[task.type]: explicit.block(task, operation, run.sizes),
         }
         yield names[task.name], spec.model_copy(update=update)
 
 
 def _explicit_names(run: _Run) -> dict[str, str]:
     """By name of an explicit task that is carried out: the name of its DRTask."""
-    execution = run.execution
+    name, operation = run.execution.metadata.name, run.operation
+    duties = explicit.duties(run.plan.status)
     return {
-        task.name: f"{execution.metadata.name}-w{ordinal}-{task.recovery_phase.lower()}-{task.name}"
+        task.name: f"{name}-w{ordinal}-{explicit.phase_in(task, operation).lower()}-{task.name}"
         for ordinal, wave in enumerate(run.plan.spec.waves, start=1)
         for task in wave.tasks
-        if explicit.runs_in(task, execution.spec.operation)
+        if explicit.runs_in(task, operation, duties)
     }
 
 
@@ -297,8 +356,11 @@ def _spec(
     resources: list[TaskResource],
     task: ExplicitTask | None = None,
 ) -> DRTaskSpec:
-    execution, regions, target = run.execution, run.plan.spec.regions, run.accounts[account].spec
+    execution, target = run.execution, run.accounts[account].spec
+    region, source = run.regions
     timeout = (task.timeout if task else None) or stage.wave.task_timeout or TASK_TIMEOUT
+    if stage.phase == "Replicate":
+        timeout = REPLICATE_TIMEOUT
     return DRTaskSpec(
         execution_ref=ExecutionRef(name=execution.metadata.name, uid=execution.metadata.uid),
         plan=run.plan.metadata.name,
@@ -311,8 +373,8 @@ def _spec(
         task=task.name if task else None,
         account=account,
         account_id=target.account_id,
-        region=regions.recovery,
-        source_region=regions.primary,
+        region=region,
+        source_region=source,
         role_arn=target.recovery_role_arn,
         resources=resources,
         timeout=timeout,

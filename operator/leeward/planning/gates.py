@@ -34,11 +34,15 @@ def ask(
 
     `guard` is the snapshot of the admission policies proved at this moment, or `Off`. Automatic
     approval does not answer for data that would be lost: a lag above its objective, or unknown,
-    is a question to people before users are sent over. Once a person broke the glass, one
+    is a question to people before users are sent over; nor does it let anything be destroyed. Once
+    a person broke the glass, one
     approver of whatever name is enough, but not where something is destroyed.
     """
-    automatic = execution.spec.approval_mode == "Automatic" and gate.data_loss == "None"
-    broken = execution.status.break_glass is not None and not _destructive(execution, gate.before)
+    destructive = destroys(execution.spec.operation, gate.before)
+    automatic = (
+        execution.spec.approval_mode == "Automatic" and gate.data_loss == "None" and not destructive
+    )
+    broken = execution.status.break_glass is not None and not destructive
     findings = [*fencing.findings(gate.wave, tasks), *execution.status.findings]
     earlier = sum(1 for g in execution.status.gates if g.name == gate.name)
     return GateStatus(
@@ -61,16 +65,16 @@ def ask(
     )
 
 
-def _destructive(execution: DRExecution, before: str) -> bool:
-    """Whether things other than a drill's own are destroyed behind the gate."""
-    return before == "Cleanup" and execution.spec.operation != "Test"
+def destroys(operation: str, phase: str) -> bool:
+    """Whether things other than a drill's own are destroyed in the phase."""
+    return phase == "Cleanup" and operation != "Test"
 
 
 def glass_broken(execution: DRExecution) -> list[GateStatus]:
     """The run's gates once a person broke the glass: one approver is enough, whoever it is."""
     return [
         g
-        if g.state in GATE_OPEN or _destructive(execution, g.before)
+        if g.state in GATE_OPEN or destroys(execution.spec.operation, g.before)
         else _judged(g.model_copy(update={"required": min(g.required, 1), "four_eyes": "Off"}))
         for g in execution.status.gates
     ]
@@ -176,9 +180,9 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
     choice = gate.on_reject if rejected else gate.on_timeout
     test = execution.spec.operation == "Test"
     touched = execution.status.mutated or any(t.status.journal for t in tasks)
-    if choice == "SkipWave" and test and not closes(gate.before):
+    if choice == "SkipWave" and test and not closes("Test", gate.before):
         return Consequence("SkipWave", f"{why}; wave {gate.wave} is left out")
-    if ends_run(gate) and (test or not touched):
+    if ends_run(execution.spec.operation, gate) and (test or not touched):
         return Consequence("Fail", why)
     cancel = f'{annotate} leeward.dev/cancel="YOU: why"'
     return Consequence("Decide", f"{why}. Approve it after all: {approve} ; or cancel: {cancel}")

@@ -289,10 +289,10 @@ _CHECKS: Final[tuple[Callable[[_Case], _Ruling | None], ...]] = (
 )
 
 
-def _resource(case: _Case) -> InventoryResource:
+def _resource(case: _Case, keys: frozenset[str]) -> InventoryResource:
     ruling = next((r for check in _CHECKS if (r := check(case))), _Ruling("Selected"))
     found, home = case.found, case.spec.regions.primary
-    tags = {k: v for k, v in sorted(case.tags.items()) if k in _TAGS or k.startswith("dr:")}
+    tags = {k: v for k, v in sorted(case.tags.items()) if k in keys or k.startswith("dr:")}
     attributes = sorted(found.attributes.items())[:20]
     return InventoryResource(
         id=found.id,
@@ -314,14 +314,17 @@ def by_account(
     found: Sequence[Found],
     adapters: frozenset[str],
     words: Words = TAXONOMY,
+    tags: frozenset[str] = frozenset(),
 ) -> dict[str, list[InventoryResource]]:
     """As `sort_out`, by TargetAccount, with an empty list for an account without any resource.
 
     Give it all accounts at once: a source server may be in another account than its instance.
+    `tags` are keys of further tags that the inventory must keep.
     """
+    keys = tags | frozenset(_TAGS)
     result: dict[str, list[InventoryResource]] = {ref.name: [] for ref in spec.accounts}
     for case in _cases(spec, found, adapters, words):
-        result.setdefault(case.found.account, []).append(_resource(case))
+        result.setdefault(case.found.account, []).append(_resource(case, keys))
     return {
         account: sorted(resources, key=lambda r: (r.arn, r.id))
         for account, resources in sorted(result.items())

@@ -10,6 +10,7 @@ from leeward.api.conditions import Type, find
 from leeward.api.execution import DRExecution
 from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
+from leeward.planning.gates import destroys
 from leeward.planning.notice_matters import Matter, ended
 from leeward.planning.wording import some
 
@@ -105,7 +106,7 @@ def _approvers(execution: DRExecution, gate: GateStatus) -> str:
     users, groups = gate.approvers.users, gate.approvers.groups
     named = [f"{some(users, 50)}" if users else "", f"groups {some(groups, 50)}" if groups else ""]
     listed = " or ".join(part for part in named if part) or "anybody"
-    destructive = gate.before == "Cleanup" and execution.spec.operation != "Test"
+    destructive = destroys(execution.spec.operation, gate.before)
     verb = "approve-destructive" if destructive else "approve"
     words = f"{listed} with the verb {verb} on plan {execution.spec.plan_ref.name}"
     if gate.data_loss == "Question":

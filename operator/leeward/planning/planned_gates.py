@@ -55,6 +55,16 @@ class PlannedGate:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Where a run begins with a gate."""
+
+    wave: str
+    phase: RecoveryPhase
+    name: str
+    """Beginning of the gate's name."""
+
+
 def gate_name(wave: str, gate: Gate, place: int) -> str:
     """The gate's name: its own, or `wave-WAVE`, with the phase for all but the first (place 0)."""
     if gate.name:
@@ -74,6 +84,7 @@ def planned_gates(
     plan: RecoveryPlanSpec,
     accounts: Mapping[str, TargetAccount],
     losing: Collection[str] = (),
+    opening: Opening | None = None,
 ) -> tuple[PlannedGate, ...]:
     """The gates of a run: those of the plan, then those that the execution adds.
 
@@ -84,7 +95,7 @@ def planned_gates(
 
     `losing` are waves in which data would be lost, because servers lag beyond their objective or
     nobody knows how far: that is a question at the gate before Activate, and a wave without one
-    gets one for it.
+    gets one for it. `opening` is a place that has a gate whatever people said.
     """
     inside = PHASES.get(execution.operation, ())
     phases = (*inside, *CLOSING.get(execution.operation, ()))
@@ -93,6 +104,8 @@ def planned_gates(
         extra = [gate for gate in execution.gates if gate.wave == wave.name]
         gates = _wave_gates(wave, ordinal, extra, plan, ceilings(plan, accounts))
         gates = [g if g.before in phases else _earliest(g, inside) for g in gates]
+        if opening is not None and opening.wave == wave.name:
+            gates = _opened(gates, opening, ordinal, plan, accounts)
         found += _questioned(gates, wave, ordinal, plan, accounts) if wave.name in losing else gates
     kept = [gate for gate in found if gate.before in phases]
     closing = sorted((g for g in kept if g.before not in inside), key=lambda g: -g.ordinal)
@@ -100,6 +113,21 @@ def planned_gates(
         (g for g in kept if g.before in inside), key=lambda g: (g.ordinal, phases.index(g.before))
     )
     return (*running, *closing)
+
+
+def _opened(
+    gates: Sequence[PlannedGate],
+    opening: Opening,
+    ordinal: int,
+    plan: RecoveryPlanSpec,
+    accounts: Mapping[str, TargetAccount],
+) -> list[PlannedGate]:
+    """The gates of the wave with which the run begins: there is one before its first phase."""
+    if any(gate.before == opening.phase for gate in gates):
+        return list(gates)
+    extra, least = Gate(before=opening.phase), ceilings(plan, accounts)
+    name = f"{opening.name}-{opening.wave}"
+    return [_planned(extra, name, opening.wave, ordinal, plan, least), *gates]
 
 
 def _earliest(gate: PlannedGate, inside: Sequence[str]) -> PlannedGate:

@@ -16,7 +16,8 @@ from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
-from leeward.planning import dependencies, estate_checks, run_checks
+from leeward.planning import dependencies, direction_checks, estate_checks, run_checks
+from leeward.planning.explicit import NO_SIZES, RecordedSizes
 from leeward.planning.inventory import located, of_plan
 from leeward.planning.problem import Problem
 from leeward.planning.request import Check, Request
@@ -28,7 +29,6 @@ _MOST_FINDINGS: Final = 30
 
 IMPOSSIBLE: Final[tuple[Check, ...]] = (
     run_checks.service_account_without_limit,
-    run_checks.operation_exists,
     run_checks.scope_exists,
     run_checks.continues_a_run,
     run_checks.ran_before,
@@ -43,17 +43,26 @@ IMPOSSIBLE: Final[tuple[Check, ...]] = (
     estate_checks.drill_networks,
     estate_checks.resources_are_free,
     estate_checks.no_drill_over_production,
+    direction_checks.location_fits,
+    direction_checks.something_to_do,
+    direction_checks.cleanup_allowed,
+    direction_checks.never_the_last_copy,
+    direction_checks.same_account,
 )
 """Refuse the run in every mode."""
 FAILED: Final[tuple[Check, ...]] = (
     run_checks.all_accounts_usable,
     run_checks.plan_is_ready,
     run_checks.nothing_unsupported,
+    run_checks.launch_settings_valid,
     estate_checks.inventory_complete,
     estate_checks.inventory_recent,
     estate_checks.nothing_vanished,
     estate_checks.waves_still_exist,
     estate_checks.nothing_blocks,
+    direction_checks.reversed_replication,
+    direction_checks.nothing_left_to_fence,
+    direction_checks.sides_known,
     dependencies.hold,
 )
 """Refuse a Test or a Planned run; findings of an Unplanned one."""
@@ -64,6 +73,7 @@ NOTED: Final[tuple[Check, ...]] = (
     estate_checks.adopted,
     estate_checks.left_out,
     estate_checks.tasks_left_out,
+    direction_checks.not_recovered,
 )
 """Findings of every run."""
 
@@ -93,12 +103,14 @@ def preflight(
     live_elsewhere: Mapping[str, str],
     previous: DRExecution | None = None,
     looked: Sequence[DependencyStatus] | None = None,
+    sizes: RecordedSizes = NO_SIZES,
 ) -> Preflight:
     """Whether the run may start now.
 
     `plan` is None when there is none of that name; `live_elsewhere` gives, by ARN, the other
     live execution that works on a resource; `previous` is the one that this one continues;
-    `looked` is what the plan depends on as it is now, by default as its status says.
+    `looked` is what the plan depends on as it is now, by default as its status says; `sizes` are
+    those of Auto Scaling groups before a Failover emptied them.
     Whether the plan is free is not judged here: taking it is a compare-and-set.
     """
     expiry = tuple(run_checks.expiry(execution, now))
@@ -106,7 +118,7 @@ def preflight(
         return Preflight((*expiry, run_checks.unknown_plan(execution)))
     mine = of_plan(plan, inventories)
     request = Request(
-        execution, plan, accounts, mine, located(mine), now, live_elsewhere, previous, looked
+        execution, plan, accounts, mine, located(mine), now, live_elsewhere, previous, looked, sizes
     )
     refusals = [*expiry, *_run(IMPOSSIBLE, request)]
     failed = _run(FAILED, request)

@@ -17,25 +17,30 @@ from leeward.api.preview import (
     Preview,
     PreviewAccess,
     PreviewGate,
+    PreviewLaunch,
     PreviewStage,
     PreviewWork,
 )
 from leeward.planning import gates
 from leeward.planning.durations import parse, render
+from leeward.planning.explicit import NO_SIZES, RecordedSizes
 from leeward.planning.fencing import FENCE
 from leeward.planning.forecast import Forecast, StageForecast, forecast
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
+from leeward.planning.inventory import of_plan
+from leeward.planning.launch_estate import drift
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.planned_gates import PlannedGate
 from leeward.planning.preflight import Preflight, preflight
 from leeward.planning.run_times import at_start
 from leeward.planning.step import needs_no_look
-from leeward.planning.waves import PHASES, Stage, closes
+from leeward.planning.waves import PHASES, Stage, serves_before
 from leeward.planning.wording import clip, some
 
-_NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate", "UnsupportedOperation"})
+_NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate"})
 """Refusals of what cannot be turned into tasks and gates."""
 _MOST_REFUSALS: Final = 100
+_MOST_CHANGES: Final = 1000
 
 Permissions = Callable[[str], Mapping[str, frozenset[str]]]
 """By technology: IAM actions by use, as its adapter declares them."""
@@ -52,6 +57,7 @@ def preview(
     permissions: Permissions,
     leading: Collection[str],
     previous: DRExecution | None = None,
+    sizes: RecordedSizes = NO_SIZES,
 ) -> tuple[Preview, Preflight]:
     """What the run would do now, and what preflight says of it.
 
@@ -60,38 +66,53 @@ def preview(
     """
     verdict = preflight(
         execution, plan, accounts, inventories,
-        now=now, live_elsewhere=live_elsewhere, previous=previous,
+        now=now, live_elsewhere=live_elsewhere, previous=previous, sizes=sizes,
     )  # fmt: skip
     refusals = [clip(f"{p.reason}: {p.message}", 1024) for p in verdict.refusals[:_MOST_REFUSALS]]
     said = Preview(refusals=refusals, findings=list(verdict.findings))
     if any(problem.reason in _NO_TASKS for problem in verdict.refusals):
         return said, verdict
-    frozen = freeze(execution, plan, accounts, inventories, leading=leading)
+    frozen = freeze(execution, plan, accounts, inventories, leading=leading, sizes=sizes)
     foreseen = forecast(execution.spec.operation, frozen, plan.status.history)
     objectives = at_start(plan.spec, frozen, foreseen)
     update = {
         "tasks": len(frozen.tasks),
-        "resources": _resources(frozen),
+        "resources": _resources(execution, frozen),
         "jobs": foreseen.jobs,
         "duration": render(foreseen.duration),
         "objectives": objectives,
         "stages": [_stage(stage) for stage in foreseen.stages],
         "gates": [_gate(execution, gate, verdict, now) for gate in _asked(execution, frozen)],
+        "launch": _launch(frozen, of_plan(plan, inventories)),
         "access": [*_access(frozen.tasks, accounts, permissions)],
         "findings": [*_beside(execution, plan, frozen, foreseen), *said.findings],
     }
     return said.model_copy(update=update), verdict
 
 
-def _resources(frozen: Frozen) -> int:
+def _resources(execution: DRExecution, frozen: Frozen) -> int:
     """Each resource of each wave once, as the run counts them."""
     return len(
         {
             (t.spec.wave, t.spec.technology, r.arn, r.id)
             for t in frozen.tasks
-            if t.spec.recovery_phase != FENCE and not closes(t.spec.recovery_phase)
+            if t.spec.recovery_phase != FENCE
+            and not serves_before(execution.spec.operation, t.spec.recovery_phase)
             for r in t.spec.resources
         }
+    )
+
+
+def _launch(frozen: Frozen, inventories: Sequence[RecoveryInventory]) -> PreviewLaunch | None:
+    """The settings that the run would change, as far as discovery has compared them."""
+    servers = {r.id for t in frozen.tasks for r in t.spec.resources if r.launch}
+    if not servers:
+        return None
+    changes = drift(inventories, servers)
+    return PreviewLaunch(
+        servers=len(servers),
+        differing=len(changes),
+        changes=[finding.message for finding in changes[:_MOST_CHANGES]],
     )
 
 

@@ -17,6 +17,8 @@ from leeward.planning.times import parse_time
 
 REPLICATING: Final = frozenset({"CONTINUOUS", "CREATING_SNAPSHOT", "BACKLOG"})
 """States of a DRS source server (DataReplicationState) in which changes are carried over."""
+NOT_REVERSED: Final = "NOT_REVERSED"
+"""Stands for the state of a server that was recovered and has no replication back."""
 _OLD_AFTER: Final = 3  # missed discoveries
 _NEVER_OLD: Final = timedelta(minutes=15)
 
@@ -44,6 +46,9 @@ def shortcoming(found: Located, objective: timedelta | None) -> Problem | None:
     Without any, replication that runs is enough.
     """
     state = found.resource.attributes.get("replicationState") or "not known"
+    if state == NOT_REVERSED:
+        message = f"{found}: it serves and nothing replicates back from it; run a Reprotect"
+        return Problem(Reason.NOT_REPLICATING, message)
     if state not in REPLICATING:
         message = f"{found}: replication is {state}; look at the server in the DRS console"
         return Problem(Reason.NOT_REPLICATING, message)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from leeward.api.common import Condition
 from leeward.api.conditions import Reason, Type, drop_condition, find, set_condition
@@ -25,16 +25,25 @@ from leeward.api.execution import (
 from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning import transitions
+from leeward.planning.direction import MOVES_TO
 from leeward.planning.fencing import FENCE, deferred
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.run_times import kept
 from leeward.planning.times import render_time
-from leeward.planning.tolerance import failed_ids, tolerated, within
-from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, unfinished
+from leeward.planning.tolerance import TOLERANT, failed_ids, tolerated, within
+from leeward.planning.waves import ENDED, PASSED, PHASES, ends_run, serves_before, unfinished
 from leeward.planning.wording import clip, some
 
 _NOT_BY_PEOPLE = frozenset({"NotInATest", Reason.FENCE_DEFERRED, "Tolerated"})
 """Reasons of what was left out without anybody's word."""
+_DONE: Final[Mapping[str, str]] = {
+    "Failover": "recovered",
+    "Reprotect": "protected again",
+    "Failback": "back in the primary Region and protected again",
+    "Test": "rehearsed and cleaned up",
+    "Cleanup": "cleaned up",
+}
+"""By operation: what a run that succeeded did with its resources."""
 _WAITING: dict[str, str] = {
     "WaitingForApproval": Type.WAITING_FOR_APPROVAL,
     "WaitingForDecision": Type.WAITING_FOR_DECISION,
@@ -154,13 +163,13 @@ def _wave(
 
 def _as_wave(task: DRTask, *, fine: bool) -> TaskState:
     """The task's state as its wave sees it: what failed within the tolerance is through."""
-    tolerable = fine and task.spec.recovery_phase != FENCE
+    tolerable = fine and task.spec.recovery_phase in TOLERANT
     return "Complete" if task.status.state == "Failed" and tolerable else task.status.state
 
 
 def _of_wave(operation: str, wave: str, tasks: Sequence[DRTask]) -> list[DRTask]:
-    """Tasks inside the wave, without those that follow the last wave."""
-    phases = PHASES[operation]
+    """Tasks inside the wave, without those that follow when it is complete."""
+    phases = [p for p in PHASES[operation] if not serves_before(operation, p)]
     return [t for t in tasks if t.spec.wave == wave and t.spec.recovery_phase in phases]
 
 
@@ -216,15 +225,17 @@ def _location(
     execution: DRExecution, waves: Sequence[WaveProgress], tasks: Sequence[DRTask]
 ) -> Location | None:
     """Where the estate serves as far as this run moved it; a Test moves nothing."""
-    if execution.spec.operation != "Failover" or not tasks:
+    there = MOVES_TO.get(execution.spec.operation)
+    if there is None or not tasks:
         return None
     # A wave of which nothing is left, because people left it out or undid it, serves nobody there.
     moved = [w.name for w in waves if w.resources.complete and w.state == "Complete"]
     moving = [t for t in tasks if t.spec.recovery_phase in {FENCE, "Activate"}]
     begun = any(t.status.journal for t in moving)
     if moved and len(moved) == sum(1 for w in waves if w.resources.total):
-        return "Recovery"
-    return "Mixed" if moved or begun else "Primary"
+        return there
+    here: Location = "Primary" if there == "Recovery" else "Recovery"
+    return "Mixed" if moved or begun else here
 
 
 def compose_task(task: DRTask, status: DRTaskStatus, now: datetime) -> DRTaskStatus:
@@ -285,13 +296,13 @@ def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
     if failed:
         named = "; ".join(f"{t.metadata.name}: {t.status.message}" for t in failed[:3])
         return Outcome("Failed", Reason.FAILED, clip(f"{len(failed)} tasks failed: {named}", 1024))
-    if gate := next((g for g in status.gates if ends_run(g)), None):
+    if gate := next((g for g in status.gates if ends_run(operation, g)), None):
         how = "was rejected" if gate.state == "Rejected" else "was not answered in time"
         return Outcome("Failed", "GateNotPassed", f"gate {gate.name} {how}; {_stays(tasks)}")
     if open_ := unfinished(operation, status, tasks):
         names = some([t.metadata.name for t in open_])
         return Outcome("Failed", Reason.FAILED, f"{len(open_)} tasks were not done: {names}")
-    what = "rehearsed and cleaned up" if operation == "Test" else "recovered"
+    what = _DONE[operation]
     done = _total([_wave_counts(_recovering(operation, w.name, tasks)) for w in status.waves])
     words = f"{operation}: {done.complete} resources {what} in {len(status.waves)} waves"
     if duties := [r.id for t in tasks for r in deferred(t)]:

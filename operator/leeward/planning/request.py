@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from leeward.api.account import TargetAccount
@@ -12,7 +12,8 @@ from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
 from leeward.api.tasks import ExplicitTask
-from leeward.planning.explicit import run_accounts
+from leeward.planning.direction import MOVES_TO, OUTWARD, takes, toward
+from leeward.planning.explicit import RecordedSizes, run_accounts
 from leeward.planning.inventory import Located
 from leeward.planning.problem import Problem
 from leeward.planning.scope import taken, waves_of
@@ -33,11 +34,18 @@ class Request:
     """The run that this one continues."""
     dependencies: Sequence[DependencyStatus] | None = None
     """What the plan depends on, as it was looked at for this run; None: the plan's status says."""
+    sizes: RecordedSizes = field(default_factory=dict)
+    """Of Auto Scaling groups before a Failover emptied them."""
 
     @property
     def test(self) -> bool:
         """Whether it is a rehearsal."""
         return self.execution.spec.operation == "Test"
+
+    @property
+    def outward(self) -> bool:
+        """Whether it begins where the estate is at home."""
+        return self.execution.spec.operation in OUTWARD
 
     @property
     def strict(self) -> bool:
@@ -48,6 +56,13 @@ class Request:
     def selected(self) -> list[Located]:
         """Resources that the run works on."""
         return taken(self.execution.spec, self.plan.spec, self.eligible)
+
+    @property
+    def losing(self) -> list[Located]:
+        """What the run moves, with the replication that carries it over."""
+        operation = self.execution.spec.operation
+        moves = self.outward or operation in MOVES_TO
+        return [toward(operation, f) for f in self.selected if moves and takes(operation, f)]
 
     @property
     def eligible(self) -> list[Located]:

@@ -17,7 +17,6 @@ from leeward.planning.request import Request
 from leeward.planning.rules import GATE_NAME, problems_of
 from leeward.planning.scope import unknown_resources, unknown_waves
 from leeward.planning.times import parse_time
-from leeward.planning.waves import PHASES
 from leeward.planning.wording import clip, some
 
 SETTLING: Final = "SettlingPrevious"
@@ -64,16 +63,6 @@ def service_account_without_limit(request: Request) -> Iterator[Problem]:
             "StartBeforeMissing",
             f"{requester} is a service account, whose executions need spec.startBefore; create "
             "one of another name with it",
-        )
-
-
-def operation_exists(request: Request) -> Iterator[Problem]:
-    """The operation has phases in this version."""
-    operation = request.execution.spec.operation
-    if operation not in PHASES:
-        yield Problem(
-            "UnsupportedOperation",
-            f"this version of Leeward has no {operation}; it has {' and '.join(sorted(PHASES))}",
         )
 
 
@@ -262,11 +251,21 @@ def plan_is_ready(request: Request) -> Iterator[Problem]:
         yield Problem("PlanNotReady", f"RecoveryPlan {name} is not ready: {ready.message}")
 
 
+def launch_settings_valid(request: Request) -> Iterator[Problem]:
+    """The plan's launch settings can be read and fit its servers."""
+    launch = request.plan.status.launch
+    if launch is None or not launch.problem_count:
+        return
+    yield Problem(
+        launch.reason,
+        f"launch settings of plan {request.plan.metadata.name}: {some(launch.problems, 3)}; the "
+        "servers concerned keep the settings that they had, new ones what AWS has",
+    )
+
+
 def nothing_unsupported(request: Request) -> Iterator[Problem]:
     """Neither plan nor execution asks for what this version cannot do."""
     named = [("RecoveryPlan", line) for line in unsupported(request.plan)]
-    for line in unsupported(request.execution):
-        if not line.startswith("spec.operation"):
-            named.append(("execution", line))
+    named += [("execution", line) for line in unsupported(request.execution)]
     for kind, line in named:
         yield Problem("Unsupported", f"{kind}: {line}; remove the field")

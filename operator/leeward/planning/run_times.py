@@ -20,10 +20,11 @@ from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec
 from leeward.api.plan_record import HistoryEntry
 from leeward.api.run_times import Kept, LagRecord, RunObjectives, Wait, WaveActual, WaveTimes
 from leeward.api.task import DRTaskSpec, TaskResource
+from leeward.planning.direction import MOVES_TO, OUTWARD, launched
 from leeward.planning.durations import parse, render
 from leeward.planning.forecast import Forecast, forecast
 from leeward.planning.freeze import Frozen
-from leeward.planning.protection import has_instance, lag, span
+from leeward.planning.protection import lag, span
 from leeward.planning.times import parse_time, render_time
 
 _REPLICATE: Final = frozenset({"drs"})
@@ -78,7 +79,10 @@ def _wave(
 
 def _lag(tasks: Iterable[DRTaskSpec], objective: timedelta | None) -> LagRecord | None:
     servers = {
-        (t.account_id, r.id): r for t in tasks if t.technology in _REPLICATE for r in t.resources
+        (t.account_id, r.id): r
+        for t in tasks
+        if t.technology in _REPLICATE and (t.operation in MOVES_TO or t.operation in OUTWARD)
+        for r in t.resources
     }
     if not servers:
         return None
@@ -96,14 +100,14 @@ def _lag(tasks: Iterable[DRTaskSpec], objective: timedelta | None) -> LagRecord 
 
 
 def _adopted(tasks: Iterable[DRTaskSpec]) -> int:
-    """Servers that a run finds recovered; a Test is refused over such."""
+    """Servers that a run finds launched; a Test is refused over such."""
     return len(
         {
             (t.account_id, r.id)
             for t in tasks
-            if t.operation != "Test"
+            if t.operation in MOVES_TO
             for r in t.resources
-            if has_instance(r.attributes)
+            if launched(t.operation, r)
         }
     )
 

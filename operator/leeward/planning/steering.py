@@ -106,7 +106,7 @@ def _skip(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus,
 
 def _skip_ahead(task: DRTask, command: Command) -> tuple[DRTaskStatus, str]:
     status = task.status
-    if closes(task.spec.recovery_phase):
+    if closes(task.spec.operation, task.spec.recovery_phase):
         return status, (
             "a clean-up is not left out ahead of its time: what the drill launched would stay"
         )
@@ -347,7 +347,7 @@ def abandoned(task: DRTask) -> DRTaskStatus | None:
     """
     if task.status.state not in {"NotStarted", "Retry", "PendingApproval"}:
         return None
-    if closes(task.spec.recovery_phase):
+    if closes(task.spec.operation, task.spec.recovery_phase):
         return None
     update = {"state": "Abandoned", "message": "not begun: the run was cancelled"}
     return task.status.model_copy(update=update)

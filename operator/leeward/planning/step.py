@@ -112,7 +112,9 @@ def _seen(
         case State.FAILED | State.REFUSED:
             return _status(rid, "Failed", seen)
         case State.RUNNING:
-            tally.waits.append(given.rules.poll)
+            # Synchronising takes hours and goes on without us: a cancelled run does not wait.
+            if not (given.stopping and given.spec.recovery_phase == "Replicate"):
+                tally.waits.append(given.rules.poll)
             return _status(rid, "InProgress", seen)
         case State.NEEDED:
             return step_sent.needed(given, rid, seen, was, tally)

@@ -10,11 +10,9 @@ from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec
 from leeward.api.tasks import ExplicitTask, ScalingGroup
 from leeward.planning.explicit import FIT, dependencies, record_id, tasks
 from leeward.planning.problem import Accounts, Problem, Rule, repeated
-from leeward.planning.waves import CLOSING, PHASES
+from leeward.planning.waves import PHASES
 
-_ORDER: Final = tuple(
-    dict.fromkeys(("Fence", *PHASES["Failover"], *PHASES["Test"], *CLOSING["Test"]))
-)
+_ORDER: Final = PHASES["Failover"]
 _DEALT_NAME: Final = re.compile(r"[a-z0-9-]+-[0-9]{12}-[a-z0-9]+-[0-9]+")
 _WHY: Final = {
     "Route53": "DNS is switched when the recovered side serves",
@@ -157,23 +155,15 @@ def _groups_are_different(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
             )
 
 
-def _fenced_groups_have_no_sizes(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
-    for task, groups in _scaled(plan.spec):
-        sized = [group.name for group in groups if any(size is not None for size in _sizes(group))]
-        if task.recovery_phase == "Fence" and sized:
-            yield Problem(
-                "GroupSizes",
-                f"task {task.name} empties {', '.join(sized)} in Fence, where sizes have no "
-                "effect; remove min, max and desired",
-            )
-
-
 def _groups_get_sizes(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
-    """What is left out stays as AWS has it, so only what is given can be judged here."""
+    """What is left out stays as AWS has it, so only what is given can be judged here.
+
+    Groups of tasks of phase Fence need no sizes: a Failback knows those that they had.
+    """
     for task, groups in _scaled(plan.spec):
-        for group in groups if task.recovery_phase != "Fence" else ():
+        for group in groups:
             given = [size for size in _sizes(group) if size is not None]
-            if group.min is None and group.desired is None:
+            if task.recovery_phase != "Fence" and group.min is None and group.desired is None:
                 yield Problem(
                     "GroupSizes",
                     f"task {task.name} does not say how many instances group {group.name} is to "
@@ -205,6 +195,5 @@ RULES: Final[tuple[Rule, ...]] = (
     _records_are_different,
     _weighted_records_have_identifiers,
     _groups_are_different,
-    _fenced_groups_have_no_sizes,
     _groups_get_sizes,
 )

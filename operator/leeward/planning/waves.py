@@ -3,9 +3,9 @@
 A wave is complete when all its phases are. What a gate stands before does not begin, in any part,
 until the gate is passed. What has begun is always followed, wherever the run stands.
 
-Three things run beside the rest: the fencing of an Unplanned run, which its launches do not wait
-for; what is inert of later waves, where the plan says so; and whatever people set going again in
-waves that were through.
+Four things run beside the rest: the fencing of an Unplanned run, which its launches do not wait
+for; replication, which takes hours; what is inert of later waves, where the plan says so; and
+whatever people set going again in waves that were through.
 """
 
 from __future__ import annotations
@@ -22,16 +22,22 @@ from leeward.planning.tolerance import tolerated
 
 PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "Failover": ("Fence", "Instantiate", "Activate"),
+    "Reprotect": ("Fence", "Replicate"),
+    "Failback": ("Fence", "Instantiate", "Activate", "Replicate"),
     "Test": ("Instantiate", "Activate"),
+    "Cleanup": ("Cleanup",),
 }
 """Phases of each operation inside a wave, in order."""
+TRAILING: Final[Mapping[str, tuple[str, ...]]] = {"Failback": ("Replicate",)}
+"""Phases inside a wave that follow when the wave is complete: users are served by then."""
 CLOSING: Final[Mapping[str, tuple[str, ...]]] = {"Test": ("Cleanup",)}
 """Phases that follow after the last wave, for the waves in reverse order."""
 
 PASSED: Final = frozenset({"Complete", "Skipped"})
 ENDED: Final = frozenset({"Complete", "Skipped", "Failed", "Abandoned"})
 GATE_OPEN: Final = frozenset({"Approved", "Automatic"})
-_LIVE: Final = frozenset({"InProgress", "Retry", "PendingApproval"})
+LIVE: Final = frozenset({"InProgress", "Retry", "PendingApproval"})
+"""States of a task that has begun and not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,10 @@ class Stage:
     ordinal: int
     phase: str
     tasks: tuple[DRTask, ...]
+
+
+Place = tuple[str, str]
+"""Wave and phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ class _Course:
 
     def front(self) -> Cursor:
         """The first stage that is not through, and what it allows."""
-        beside: dict[str, tuple[DRTask, ...]] = {}
+        beside: dict[Place, tuple[DRTask, ...]] = {}
         uncleaned: list[Stage] = []
         for stage in self._stages:
             closing = stage.phase in self._closes
@@ -151,12 +161,12 @@ class _Course:
             if held is not None:
                 return held
             work = self.runnable(stage.tasks)
-            if stage.phase == "Fence" and self._unplanned:
-                beside[stage.wave] = work
+            if self._runs_beside(stage):
+                beside[stage.wave, stage.phase] = work
                 continue
-            fencing = tuple(t for tasks in beside.values() for t in tasks)
+            others = tuple(t for tasks in beside.values() for t in tasks)
             if work:
-                return Cursor(stage, (*work, *fencing))
+                return Cursor(stage, (*work, *others))
             if self._cancelling:
                 continue
             if closing:
@@ -164,22 +174,40 @@ class _Course:
             elif self._operation == "Test" and any(t.status.state == "Failed" for t in stage.tasks):
                 self._broken = True  # a drill goes on to its clean-up, and then fails
             else:
-                return Cursor(stage, fencing, stuck=_stuck(stage))
+                return Cursor(stage, others, stuck=_stuck(stage))
         return self._end(beside, uncleaned)
 
-    def _end(self, beside: Mapping[str, tuple[DRTask, ...]], uncleaned: Sequence[Stage]) -> Cursor:
-        """Past the last stage: fencing may still go on, and clean-ups may have failed."""
-        for wave, fencing in beside.items():
-            stage = next(s for s in self._stages if (s.wave, s.phase) == (wave, "Fence"))
-            return Cursor(stage, fencing, stuck=() if fencing else _stuck(stage))
+    def _runs_beside(self, stage: Stage) -> bool:
+        """Whether the stages behind it do not wait for it."""
+        return stage.phase == "Replicate" or (stage.phase == "Fence" and self._unplanned)
+
+    def _end(
+        self, beside: Mapping[Place, tuple[DRTask, ...]], uncleaned: Sequence[Stage]
+    ) -> Cursor:
+        """Past the last stage: what runs beside may go on, and clean-ups may have failed.
+
+        What failed waits for people when nothing beside it is at work any more.
+        """
+        if beside:
+            places = {(s.wave, s.phase): s for s in self._stages}
+            busy = next((place for place, tasks in beside.items() if tasks), None)
+            if busy is not None:
+                work = tuple(t for tasks in beside.values() for t in tasks)
+                return Cursor(places[busy], work)
+            first, *_ = held = [places[place] for place in beside]
+            return Cursor(first, stuck=tuple(t for s in held for t in _stuck(s)))
         if uncleaned:
             return Cursor(uncleaned[0], stuck=tuple(t for s in uncleaned for t in _stuck(s)))
         return Cursor(None, finished=True)
 
     def _ends_test(self, held: Cursor) -> bool:
-        return self._operation == "Test" and held.waiting is not None and ends_run(held.waiting)
+        return (
+            self._operation == "Test"
+            and held.waiting is not None
+            and ends_run("Test", held.waiting)
+        )
 
-    def _at_gate(self, stage: Stage, beside: Mapping[str, tuple[DRTask, ...]]) -> Cursor | None:
+    def _at_gate(self, stage: Stage, beside: Mapping[Place, tuple[DRTask, ...]]) -> Cursor | None:
         """What the gates up to the stage demand; None: there are none, or they are passed.
 
         A gate before a phase for which a wave has no task stands before the next one that it has.
@@ -191,12 +219,12 @@ class _Course:
             answer = next((g for g in self._status.gates if (g.wave, g.before) == place), None)
             if answer is not None and answer.state in GATE_OPEN:
                 continue
-            fencing = tuple(t for tasks in beside.values() for t in tasks)
-            if stage.phase == "Activate" and beside.get(stage.wave):
-                return Cursor(stage, fencing)
+            others = tuple(t for tasks in beside.values() for t in tasks)
+            if stage.phase == "Activate" and beside.get((stage.wave, "Fence")):
+                return Cursor(stage, others)
             if answer is None:
-                return Cursor(stage, fencing, ask=gate)
-            return Cursor(stage, fencing, waiting=answer)
+                return Cursor(stage, others, ask=gate)
+            return Cursor(stage, others, waiting=answer)
         return None
 
     def _gates(self, stage: Stage) -> list[FrozenGate]:
@@ -245,7 +273,7 @@ class _Course:
             t
             for t in candidates
             if t.status.state not in ENDED
-            and (t.status.state in _LIVE or all(d in passed for d in t.spec.depends_on))
+            and (t.status.state in LIVE or all(d in passed for d in t.spec.depends_on))
         )
 
 
@@ -255,14 +283,14 @@ def limited(candidates: Sequence[DRTask], parallelism: Parallelism | None) -> tu
         return tuple(candidates)
     busy: dict[str, set[str]] = {}
     for task in candidates:
-        if task.status.state in _LIVE:
+        if task.status.state in LIVE:
             busy.setdefault(task.spec.technology, set()).add(task.spec.account)
     chosen = []
     for task in candidates:
         technology, account = task.spec.technology, task.spec.account
         accounts = busy.get(technology, set())
         room = technology in busy or len(busy) < parallelism.technologies
-        if task.status.state in _LIVE or account in accounts:
+        if task.status.state in LIVE or account in accounts:
             chosen.append(task)
         elif room and len(accounts) < parallelism.accounts:
             busy.setdefault(technology, set()).add(account)
@@ -270,18 +298,23 @@ def limited(candidates: Sequence[DRTask], parallelism: Parallelism | None) -> tu
     return tuple(chosen)
 
 
-def ends_run(gate: GateStatus) -> bool:
+def ends_run(operation: str, gate: GateStatus) -> bool:
     """Whether a gate that was not passed says that the run fails.
 
     A gate before a closing phase never does: what a drill launched would stay for ever.
     """
     choices = {"Rejected": gate.on_reject, "TimedOut": gate.on_timeout}
-    return choices.get(gate.state) == "Fail" and not closes(gate.before)
+    return choices.get(gate.state) == "Fail" and not closes(operation, gate.before)
 
 
-def closes(phase: str) -> bool:
-    """Whether the phase is one that follows the last wave, in whatever operation."""
-    return any(phase in phases for phases in CLOSING.values())
+def closes(operation: str, phase: str) -> bool:
+    """Whether the phase is one that follows the last wave of the operation."""
+    return phase in CLOSING.get(operation, ())
+
+
+def serves_before(operation: str, phase: str) -> bool:
+    """Whether a wave of the operation is complete without the phase."""
+    return closes(operation, phase) or phase in TRAILING.get(operation, ())
 
 
 def unfinished(operation: str, status: DRExecutionStatus, tasks: Sequence[DRTask]) -> list[DRTask]:
@@ -315,7 +348,8 @@ def _begun(task: DRTask) -> bool:
 def _touched(wave: str, tasks: Sequence[DRTask]) -> bool:
     """Whether the run ever asked AWS for something in the wave, or is cleaning it up."""
     return any(
-        bool(t.status.journal) or (closes(t.spec.recovery_phase) and t.status.state in _LIVE)
+        bool(t.status.journal)
+        or (closes(t.spec.operation, t.spec.recovery_phase) and t.status.state in LIVE)
         for t in tasks
         if t.spec.wave == wave
     )

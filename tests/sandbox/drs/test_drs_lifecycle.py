@@ -230,3 +230,67 @@ def test_the_failback_client_of_on_premises_servers_is_refused(make_lab: Any) ->
     lab = make_lab(1)
     error = refused(lab, "StartFailbackLaunch", recoveryInstanceIDs=["i-00000000000000000"])
     assert "StartRecovery on the reversed source server" in error.message
+
+
+def test_a_reversed_server_is_stalled_while_its_instance_is_stopped(make_lab: Any) -> None:
+    lab, b2, a2 = reversed_lab(make_lab)
+    lab.wait(SYNCHRONISED)
+    assert replication(lab, a2, P) == "CONTINUOUS"
+    lab.ec2(b2).stop()
+    lab.drs.settle(lab.world.clock.now())
+    lab.wait(600)
+    info = lab.described(a2, P)["dataReplicationInfo"]
+    assert (info["dataReplicationState"], info["lagDuration"]) == ("STALLED", "PT10M")
+    assert info["dataReplicationError"] == {"error": "AGENT_NOT_SEEN"}
+    points = lab.call("DescribeRecoverySnapshots", P, sourceServerID=a2)["items"]
+    assert points
+    lab.ec2(b2).start()
+    assert replication(lab, a2, P) == "CONTINUOUS"
+
+
+def test_a_copy_goes_on_where_it_was_when_its_instance_runs_again(make_lab: Any) -> None:
+    lab, b2, a2 = reversed_lab(make_lab)
+    lab.wait(900)
+
+    def copied() -> int:
+        disks = lab.described(a2, P)["dataReplicationInfo"]["replicatedDisks"]
+        return int(disks[0]["replicatedStorageBytes"])
+
+    before = copied()
+    assert before > 0
+    lab.ec2(b2).stop()
+    lab.drs.settle(lab.world.clock.now())
+    lab.wait(3600)
+    assert copied() == before
+    assert replication(lab, a2, P) == "STALLED"
+    lab.ec2(b2).start()
+    assert (copied(), replication(lab, a2, P)) == (before, "INITIAL_SYNC")
+
+
+def test_an_agent_without_a_role_is_not_heard_of_and_cannot_be_reversed(make_lab: Any) -> None:
+    lab = make_lab(1)
+    lab.launch()
+    lab.wait(SETTLED)
+    instance = lab.instance()["recoveryInstanceID"]
+    assert "agentLastSeenByServiceDateTime" in lab.instance()["failback"]
+    ec2 = lab.world.moto("ec2", lab.account, R)
+    profile = ec2.iam_instance_profile_associations[instance]
+    assert profile.iam_instance_profile.name == "AWSElasticDisasterRecoveryRecoveryInstanceRole"
+    ec2.disassociate_iam_instance_profile(profile.association_id)
+    error = refused(lab, "ReverseReplication", recoveryInstanceID=instance)
+    assert error.message == "Recovery instance not finished initializing"
+
+
+def test_the_launch_template_names_the_instance_profile(make_lab: Any) -> None:
+    lab = make_lab(1)
+    ec2 = lab.world.moto("ec2", lab.account, R)
+    template = lab.call("GetLaunchConfiguration", sourceServerID=lab.server())
+    known = ec2.get_launch_template(template["ec2LaunchTemplateID"])
+    known.default_version().data["IamInstanceProfile"] = {"Name": "app"}
+    job = lab.launch()
+    assert "Invalid IAM Instance Profile name" in str(lab.log(job["jobID"]))
+    iam = lab.world.moto("iam", lab.account, R)
+    iam.create_instance_profile("app", "/", [])
+    lab.launch()
+    instance = lab.instance()["recoveryInstanceID"]
+    assert ec2.iam_instance_profile_associations[instance].iam_instance_profile.name == "app"

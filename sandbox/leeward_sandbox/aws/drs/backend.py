@@ -13,6 +13,7 @@ from leeward_sandbox.aws.drs import (
     launching,
     lifecycle,
     reading,
+    replication,
     seeding,
     sharing,
     templates,
@@ -95,7 +96,7 @@ class DrsBackend:
                 reason="unknownOperation",
             )
         with self._lock:
-            self._drs.settle(call.now)
+            self._settle(call.now)
             region = self._drs.region(call.account, call.region)
             if not region.initialized and call.operation != "InitializeService":
                 raise errors.uninitialized(call.account, call.region)
@@ -104,7 +105,11 @@ class DrsBackend:
     def settle(self, now: datetime) -> None:
         """Let everything happen that is due at `now`, EC2 instances included."""
         with self._lock:
-            self._drs.settle(now)
+            self._settle(now)
+
+    def _settle(self, now: datetime) -> None:
+        self._drs.settle(now)
+        replication.follow(self._drs, now)
 
     def control(self, body: dict[str, Any]) -> dict[str, Any]:
         """Change source servers or settings at run time; see `seeding.Change`.
@@ -114,7 +119,7 @@ class DrsBackend:
         """
         now = self._drs.world.clock.now()
         with self._lock:
-            self._drs.settle(now)
+            self._settle(now)
             return seeding.apply(self._drs, body, now)
 
     def initialize(self, account: str, region: str) -> None:

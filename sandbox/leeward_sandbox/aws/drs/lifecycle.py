@@ -157,6 +157,7 @@ def _protecting_server(
         if seen.pit:
             known.snapshots_from, known.replication_since = seen.pit
         known.instance_id = instance.id
+        known.follows = True
         _synchronise(drs, known, now, full=stopped)
         return known
     _check_replicating(drs, origin, now)
@@ -164,6 +165,7 @@ def _protecting_server(
     created.direction = "FAILBACK" if server.direction == "FAILOVER" else "FAILOVER"
     created.snapshots_from = None
     created.sync = Sync(now, full=True)
+    created.follows = True
     return created
 
 
@@ -198,8 +200,10 @@ def _check_reversible(drs: Drs, instance: RecoveryInstance, now: datetime) -> No
     ready = instance.launched is not None and now >= instance.launched + timedelta(
         seconds=drs.settings.reversible_after
     )
-    running = drs.ec2(instance.account, instance.region).state(instance.id) == "RUNNING"
-    if not ready or not running or instance.disconnected:
+    ec2 = drs.ec2(instance.account, instance.region)
+    # Without a role, its agent cannot speak to DRS.
+    speaks = ec2.state(instance.id) == "RUNNING" and ec2.has_profile(instance.id)
+    if not ready or not speaks or instance.disconnected:
         raise errors.conflict(
             "Recovery instance not finished initializing", instance.id, "RecoveryInstance"
         )
@@ -223,6 +227,7 @@ def _stop(server: SourceServer, now: datetime) -> None:
 
 def _synchronise(drs: Drs, server: SourceServer, now: datetime, *, full: bool) -> None:
     server.sync = Sync(now, full=full)
+    server.unseen = None
     server.replication = Replication()
     if full:
         server.snapshots_from = None

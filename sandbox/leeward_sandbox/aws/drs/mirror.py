@@ -20,6 +20,8 @@ from leeward_sandbox.aws.drs.timing import generator
 MANAGED_TAG = "AWSElasticDisasterRecoveryManaged"
 SOURCE_SERVER_TAG = "AWSElasticDisasterRecoverySourceServerID"
 LAUNCH_INTO_TAG = ("AWSDRS", "AllowLaunchingIntoThisInstance")
+DEFAULT_PROFILE = "AWSElasticDisasterRecoveryRecoveryInstanceRole"
+"""Instance profile of what DRS launches, unless the launch template names one."""
 DEFAULT_IMAGE = "ami-0a1b2c3d4e5f60718"
 
 _STATES = {"pending": 0, "running": 16, "stopped": 80}
@@ -34,6 +36,7 @@ class Placement:
     instance_type: str
     private_ip: str | None
     tags: dict[str, str]
+    profile: str = DEFAULT_PROFILE
 
 
 class LaunchError(Exception):
@@ -45,6 +48,7 @@ class Ec2Mirror:
 
     def __init__(self, world: World, account: str, region: str) -> None:
         self._ec2 = world.moto("ec2", account, region)
+        self._iam = world.moto("iam", account, region)
         self._seed = world.seed
         self._region = region
         self._known: dict[str, Any] = {}
@@ -105,6 +109,7 @@ class Ec2Mirror:
             instance_type=data.get("InstanceType") or "m5.large",
             private_ip=first.get("PrivateIpAddress"),
             tags=_instance_tags(data),
+            profile=_profile_name(data),
         )
 
     def _subnet(self, subnet_id: str) -> Any:
@@ -151,7 +156,28 @@ class Ec2Mirror:
         instance = reservation.instances[0]
         instance.launch_time = at.replace(tzinfo=None)
         self.set_state(instance.id, "pending")
+        self._give_profile(str(instance.id), place.profile)
         return str(instance.id)
+
+    def _give_profile(self, instance_id: str, name: str) -> None:
+        if name == DEFAULT_PROFILE and name not in self._iam.instance_profiles:
+            self._iam.create_instance_profile(name, "/service-role/", [])
+        if name not in self._iam.instance_profiles:
+            self.terminate(instance_id)
+            raise LaunchError(
+                f"InvalidParameterValue: Value ({name}) for parameter iamInstanceProfile.name is "
+                f"invalid. Invalid IAM Instance Profile name"
+            )
+        state = mock_random.getstate()
+        mock_random.seed(generator(self._seed, "profile", instance_id).getrandbits(64))
+        try:
+            self._ec2.associate_iam_instance_profile(instance_id, name)
+        finally:
+            mock_random.setstate(state)
+
+    def has_profile(self, instance_id: str) -> bool:
+        """Whether the instance has an instance profile."""
+        return instance_id in self._ec2.iam_instance_profile_associations
 
     def _check_address(self, place: Placement) -> None:
         subnet = self._subnet(place.subnet)
@@ -241,6 +267,11 @@ class Ec2Mirror:
             for reservation in self._ec2.reservations.values():
                 self._known.update((instance.id, instance) for instance in reservation.instances)
         return self._known.get(instance_id)
+
+
+def _profile_name(data: dict[str, Any]) -> str:
+    given = data.get("IamInstanceProfile") or {}
+    return str(given.get("Name") or given.get("Arn", "").rpartition("/")[2] or DEFAULT_PROFILE)
 
 
 def _instance_tags(data: dict[str, Any]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,8 @@ LIVE = frozenset(
 )
 GONE = frozenset({ReplicationState.STOPPED, ReplicationState.DISCONNECTED})
 SNAPSHOT_SECONDS = 60.0
+# How long a server's agent may be silent before its replication counts as stalled.
+STALLED_AFTER = timedelta(minutes=5)
 # A rescanned server says CONTINUOUS before its last blocks are compared.
 CONTINUOUS_AT_RESCANNED = 0.8
 DEFAULT_PIT_POLICY = (
@@ -58,9 +60,44 @@ def progress(drs: Drs, server: SourceServer, now: datetime) -> Progress:
         staging = drs.by_arn(server.staging_arn)
         if staging is not None:
             return progress(drs, staging, now)
+    seen_until = server.unseen or now
     if server.sync:
-        return _syncing(drs, server, server.sync, now)
-    return _lasting(server, server.replication, now)
+        known = _syncing(drs, server, server.sync, seen_until)
+    else:
+        known = _lasting(server, server.replication, seen_until)
+    return _unseen(known, now - seen_until) if now > seen_until else known
+
+
+def _unseen(known: Progress, silence: timedelta) -> Progress:
+    """What DRS says of a server whose agent has been silent since `known`."""
+    if known.state in GONE:
+        return known
+    stalled = silence >= STALLED_AFTER
+    return replace(
+        known,
+        state=ReplicationState.STALLED if stalled else known.state,
+        lag=None if known.lag is None else known.lag + silence,
+        error="AGENT_NOT_SEEN" if stalled else known.error,
+        ends=None if known.ends is None else known.ends + silence,
+    )
+
+
+def follow(drs: Drs, now: datetime) -> None:
+    """Let the servers that follow their instance notice that it stopped, or runs again.
+
+    A synchronisation that was under way goes on where it was.
+    """
+    for server in (s for region in drs.regions.values() for s in region.servers.values()):
+        if not server.follows:
+            continue
+        ec2 = drs.ec2(server.origin_account, server.origin_region)
+        running = ec2.state(server.instance_id) == "RUNNING"
+        if running and server.unseen is not None:
+            if server.sync is not None:
+                server.sync.started += now - server.unseen
+            server.unseen = None
+        elif not running and server.unseen is None:
+            server.unseen = now
 
 
 def total_bytes(server: SourceServer) -> int:

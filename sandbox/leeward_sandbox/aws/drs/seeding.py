@@ -211,7 +211,8 @@ def _change_replication(
 ) -> None:
     state = change.state or seen.state
     lag = change.lag if "lag" in change.model_fields_set else seen.lag
-    server.sync = None
+    server.sync = server.unseen = None
+    server.follows = False
     server.replication = Replication(
         state=state, lag=lag, error=change.error, snapshots=change.snapshots
     )

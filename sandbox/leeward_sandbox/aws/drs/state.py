@@ -80,6 +80,11 @@ class SourceServer:
     reversed_arn: str | None = None
     staging_arn: str | None = None
     snapshots_from: datetime | None = None
+    follows: bool = False
+    """Whether its agent lives and dies with the instance. An estate's servers replicate as the
+    estate says; one that ReverseReplication started does so while its instance runs."""
+    unseen: datetime | None = None
+    """Since when its agent has not been heard of."""
     actions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -89,7 +94,7 @@ class SourceServer:
 
     def become(self, state: ReplicationState, now: datetime) -> None:
         """Enter a state that lasts, ending any synchronisation."""
-        self.sync = None
+        self.sync = self.unseen = None
         self.replication = Replication(state=state, lag=None)
         self.replication_since = now
 
@@ -113,6 +118,8 @@ class RecoveryInstance:
     failback_job: str | None = None
     failback_drill: bool | None = None
     disconnected: bool = False
+    heard: datetime | None = None
+    """When its agent was last heard of."""
     origin_environment: str = "AWS"
 
     @property

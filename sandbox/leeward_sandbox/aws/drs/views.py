@@ -166,11 +166,22 @@ def _failback(drs: Drs, instance: RecoveryInstance, now: datetime) -> Wire:
         {
             "state": failback_state(drs, instance, now),
             "failbackToOriginalServer": False,
+            "agentLastSeenByServiceDateTime": _agent_seen(drs, instance, now),
             "failbackInitiationTime": iso(instance.reversed_at) if instance.reversed_at else None,
             "failbackJobID": instance.failback_job,
             "failbackLaunchType": None if drill is None else "DRILL" if drill else "RECOVERY",
         }
     )
+
+
+def _agent_seen(drs: Drs, instance: RecoveryInstance, now: datetime) -> str | None:
+    """When DRS heard of the instance's agent, which needs a role to speak to DRS at all."""
+    ec2 = drs.ec2(instance.account, instance.region)
+    if instance.launched is None or instance.disconnected or not ec2.has_profile(instance.id):
+        return None
+    if ec2.state(instance.id) == "RUNNING":
+        instance.heard = now
+    return iso(instance.heard) if instance.heard else None
 
 
 def _instance_replication(drs: Drs, instance: RecoveryInstance, now: datetime) -> Wire:

@@ -1,0 +1,148 @@
+"""The two Regions of a protected server, and the servers of DRS that protect it both ways.
+
+A source server in the recovery Region protects the original. Once its recovery instance is
+replicated back, a reversed source server (`replicationDirection` FAILBACK) in the primary Region
+protects that one. Each names the other by `reversedDirectionSourceServerArn`. Leeward speaks of
+both by the id of the first, which stays the same through failover, failback and the next failover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from leeward_adapters.base import Scope, Seen, State, Step, Target
+from leeward_adapters.ec2 import place
+
+NOT_REPLICATING: Final = frozenset({"STOPPED", "DISCONNECTED"})
+Raw = Mapping[str, Any]
+
+
+def other_side(scope: Scope, step: Step) -> Scope:
+    """The same account in `step.source_region`."""
+    return scope.at(step.source_region)
+
+
+def listing(drs: Any) -> list[Raw]:
+    """All source servers of an account and Region (DescribeSourceServers)."""
+    pages = drs.get_paginator("describe_source_servers").paginate(filters={})
+    return [server for page in pages for server in page.get("items", [])]
+
+
+def reversed_of(servers: Sequence[Raw], targets: Sequence[Target]) -> dict[str, Raw]:
+    """By target: the reversed source server that protects its recovery instance.
+
+    The servers' own words decide; what discovery noted is asked only where DRS names no partner.
+
+    Args:
+        servers: those of the primary Region.
+        targets: source servers of the recovery Region.
+    """
+    back = [s for s in servers if s.get("replicationDirection") == "FAILBACK"]
+    # One that was disconnected is a left-over if another took its place.
+    back.sort(key=lambda s: replication_state(s) == "DISCONNECTED", reverse=True)
+    by_partner = {s.get("reversedDirectionSourceServerArn", ""): s for s in back}
+    by_instance = {protects(s): s for s in back}
+    by_id = {s["sourceServerID"]: s for s in back}
+    found: dict[str, Raw] = {}
+    for target in targets:
+        noted = target.attributes
+        server = (
+            by_partner.get(target.arn)
+            or by_instance.get(noted.get("recoveryInstanceId") or "none")
+            or by_id.get(noted.get("reversedServerId", ""))
+        )
+        if server is not None:
+            found[target.id] = server
+    return found
+
+
+def protects(server: Raw) -> str:
+    """Id of the EC2 instance that a source server replicates; empty outside EC2."""
+    hints = server.get("sourceProperties", {}).get("identificationHints", {})
+    return str(hints.get("awsInstanceID", ""))
+
+
+def replication_state(server: Raw) -> str:
+    """`dataReplicationState` of a source server."""
+    return str(server.get("dataReplicationInfo", {}).get("dataReplicationState", ""))
+
+
+def rescanned(server: Raw) -> bool:
+    """Whether every byte of every disk was compared since replication last began.
+
+    CONTINUOUS alone does not say so: DRS reports it while a rescan is still under way.
+    """
+    disks = server.get("dataReplicationInfo", {}).get("replicatedDisks", [])
+    return bool(disks) and all(
+        disk.get("rescannedStorageBytes", 0) >= disk.get("totalStorageBytes", 0) > 0
+        for disk in disks
+    )
+
+
+def protected(server: Raw) -> bool:
+    """Whether the server could take over now: in step, compared whole, its lag known."""
+    info = server.get("dataReplicationInfo", {})
+    error = info.get("dataReplicationError", {}).get("error")
+    known = "lagDuration" in info and not error
+    return replication_state(server) == "CONTINUOUS" and rescanned(server) and known
+
+
+def remove(call: Callable[..., Any], **identity: str) -> None:
+    """One call that takes something off DRS; what is off already is as it should be.
+
+    botocore repeats a call whose answer was lost, and then it is the repetition that finds nothing.
+    """
+    try:
+        call(**identity)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "ResourceNotFoundException":
+            raise
+
+
+def progress(server: Raw) -> str:
+    """How far the replication of a server is, for people."""
+    info = server.get("dataReplicationInfo", {})
+    disks = info.get("replicatedDisks", [])
+    total = sum(disk.get("totalStorageBytes", 0) for disk in disks)
+    words = [replication_state(server) or "in an unknown state"]
+    for name, member in (("copied", "replicatedStorageBytes"), ("compared", _RESCANNED)):
+        if total:
+            share = sum(disk.get(member, 0) for disk in disks) * 100 // total
+            words.append(f"{share} % {name}")
+    words.append(f"lag {info.get('lagDuration', 'unknown')}")
+    if info.get("etaDateTime"):
+        words.append(f"expected at {info['etaDateTime']}")
+    if error := info.get("dataReplicationError", {}).get("error"):
+        words.append(str(error))
+    return ", ".join(words)
+
+
+_RESCANNED: Final = "rescannedStorageBytes"
+
+
+def not_reversed(scope: Scope, target: Target) -> Seen:
+    """No server in the primary Region protects the target's recovery instance."""
+    return Seen(
+        State.REFUSED,
+        reason="NotReversed",
+        message=f"DRS in {place(scope)} has no source server that protects the recovery instance "
+        f"of {target.id}: run a Reprotect first, and let its first copy end",
+    )
+
+
+def as_seen_there(step: Step, servers: Mapping[str, Raw]) -> Step:
+    """The step with the reversed servers in place of its targets; others are left out."""
+    ids = {t: str(server["sourceServerID"]) for t, server in servers.items()}
+    return replace(
+        step,
+        targets=tuple(
+            replace(t, id=ids[t.id], arn=servers[t.id]["arn"]) for t in step.targets if t.id in ids
+        ),
+        calls={ids[t]: call for t, call in step.calls.items() if t in ids},
+        pre_states={ids[t]: state for t, state in step.pre_states.items() if t in ids},
+        relaunch=frozenset(ids[t] for t in step.relaunch if t in ids),
+    )

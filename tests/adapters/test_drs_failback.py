@@ -1,0 +1,646 @@
+"""There and back again by DRS: reversed, failed back, protected again, and retired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError
+
+from leeward_adapters.base import IrreversibleError, Phase, State
+from leeward_adapters.discovery import discover
+from leeward_adapters.registry import adapter
+
+pytestmark = pytest.mark.aws
+
+P, R = "us-east-1", "us-east-2"
+SETTLED = 300
+
+
+@dataclass
+class Estate:
+    """Servers of the sandbox on their way there and back."""
+
+    sandbox: Any
+    make_task: Any
+    tasks: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def servers(self) -> list[str]:
+        return list(self.sandbox.servers())
+
+    def task(self, operation: str, phase: Phase, *ids: str) -> Any:
+        home = operation in {"Failback", "Cleanup"}
+        made = self.make_task(
+            self.sandbox,
+            ids or self.servers,
+            operation=operation,
+            phase=phase,
+            settings={},
+            region=P if home else R,
+            source_region=R if home else P,
+        )
+        self.tasks[f"{operation} {phase}"] = made
+        return made
+
+    def run(self, operation: str, *phases: Phase) -> dict[str, Any]:
+        proof: dict[str, Any] = {}
+        for phase in phases:
+            last = self.sandbox.control.last_seq()
+            proof = self.task(operation, phase).run(600)
+            self.check_permissions(phase, last)
+            assert {s.state for s in proof.values()} == {State.DONE}, proof
+        return proof
+
+    def check_permissions(self, phase: Phase, since: int) -> None:
+        """What was called is what the adapter says that it needs."""
+        calls = self.sandbox.control.calls(since=since)
+        named = {"service-quotas": "servicequotas"}
+        used = {
+            f"{named.get(c['service'], c['service'])}:{c['operation']}"
+            for c in calls
+            if c["service"] != "sts"
+        }
+        permissions = adapter("drs").permissions
+        assert used <= permissions["Read"] | permissions[str(phase)]
+
+    def fail_over(self) -> None:
+        self.run("Failover", Phase.INSTANTIATE, Phase.ACTIVATE)
+        self.sandbox.control.advance(SETTLED)
+
+    def reprotect(self) -> None:
+        self.run("Reprotect", Phase.REPLICATE)
+
+    def fence(self, region: str, instances: list[str]) -> None:
+        self.sandbox.client("ec2", region).stop_instances(InstanceIds=instances)
+        self.sandbox.control.advance(60)
+
+    def fail_back(self) -> None:
+        self.fence(R, list(self.recovered().values()))
+        self.run("Failback", Phase.INSTANTIATE, Phase.ACTIVATE)
+        self.sandbox.control.advance(SETTLED)
+
+    def protect_again(self) -> None:
+        self.run("Failback", Phase.REPLICATE)
+
+    def recovered(self, region: str = R) -> dict[str, str]:
+        """DRS's recovery instances by source server."""
+        pages = self.drs(region).get_paginator("describe_recovery_instances").paginate(filters={})
+        found = [one for page in pages for one in page["items"]]
+        return {i["sourceServerID"]: i["ec2InstanceID"] for i in found}
+
+    def reversed(self) -> dict[str, dict[str, Any]]:
+        """Reversed servers in P, by the server whose instance they protect."""
+        items = self.drs(P).describe_source_servers(filters={})["items"]
+        return {s["reversedDirectionSourceServerArn"].rpartition("/")[2]: s for s in items}
+
+    def at_home(self) -> dict[str, str]:
+        """Instances that were launched in P, by the server of R that stands for them."""
+        launched = self.recovered(P)
+        return {b1: launched[a2["sourceServerID"]] for b1, a2 in self.reversed().items()}
+
+    def drs(self, region: str = R) -> Any:
+        return self.sandbox.client("drs", region)
+
+    def machine(self, instance: str, region: str) -> Any:
+        answer = self.sandbox.client("ec2", region).describe_instances(InstanceIds=[instance])
+        return answer["Reservations"][0]["Instances"][0]
+
+    def state(self, instance: str, region: str) -> str:
+        return str(self.machine(instance, region)["State"]["Name"])
+
+    def mutations(self, since: int = 0) -> list[str]:
+        calls = self.sandbox.control.calls(since=since, mutating=True)
+        return [c["operation"] for c in calls if c["operation"] != "AssumeRole"]
+
+
+@pytest.fixture
+def estate(sandbox: Any, make_task: Any) -> Estate:
+    # Copies of minutes, not of hours: what is tested are their states, which stay the same.
+    sandbox.control.backend("drs", {"settings": {"syncMbitPerSecond": 20_000}})
+    return Estate(sandbox, make_task)
+
+
+@pytest.fixture
+def away(estate: Estate) -> Estate:
+    """Failed over, and protected by nothing."""
+    estate.fail_over()
+    return estate
+
+
+@pytest.fixture
+def back(away: Estate) -> Estate:
+    """Failed over, reprotected and failed back; not protected again."""
+    away.reprotect()
+    away.fail_back()
+    return away
+
+
+def _take_profile(estate: Estate, instance: str) -> None:
+    ec2 = estate.sandbox.client("ec2")
+    (one,) = ec2.describe_iam_instance_profile_associations(
+        Filters=[{"Name": "instance-id", "Values": [instance]}]
+    )["IamInstanceProfileAssociations"]
+    ec2.disassociate_iam_instance_profile(AssociationId=one["AssociationId"])
+
+
+def _terminate(estate: Estate, instances: list[str]) -> None:
+    estate.drs().terminate_recovery_instances(recoveryInstanceIDs=instances)
+    estate.sandbox.control.advance(600)
+
+
+def _serve(estate: Estate) -> None:
+    estate.protect_again()
+    estate.sandbox.client("ec2").start_instances(InstanceIds=list(estate.recovered().values()))
+    estate.sandbox.control.advance(60)
+
+
+def _stop_home(estate: Estate) -> None:
+    estate.protect_again()
+    estate.fence(P, list(estate.at_home().values()))
+
+
+# -- Reprotect --------------------------------------------------------------------------------
+
+
+def test_what_was_recovered_is_protected_in_the_primary_region(away: Estate) -> None:
+    first, second = away.servers
+    task = away.task("Reprotect", Phase.REPLICATE)
+
+    task.advance_once()
+    waiting = task.seen(first)
+    proof = task.run(600)
+
+    assert task.sent == [("reverse", [first, second])]
+    assert (waiting.state, "INITIATING" in waiting.message) == (State.RUNNING, True)
+    servers = away.reversed()
+    assert {s: seen.reference for s, seen in proof.items()} == {
+        s: servers[s]["sourceServerID"] for s in (first, second)
+    }
+    assert "CONTINUOUS, 100 % copied, 100 % compared, lag P0D" in proof[first].message
+    for server in servers.values():
+        assert server["replicationDirection"] == "FAILBACK"
+        info = server["dataReplicationInfo"]
+        assert info["dataReplicationState"] == "CONTINUOUS"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_reverses_nothing_twice(away: Estate, when: str) -> None:
+    first = away.servers[0]
+    task = away.task("Reprotect", Phase.REPLICATE, first)
+    task.pre_states[first] = task.seen(first).pre_state
+    away.sandbox.control.add_fault(
+        service="drs", operation="ReverseReplication", action="drop", when=when, times=1
+    )
+
+    with pytest.raises(BotoCoreError):
+        task.act("reverse", [first])
+
+    assert len(away.sandbox.calls("ReverseReplication")) == 1  # botocore did not repeat it
+    seen = task.seen(first)
+    assert seen.state is (State.RUNNING if when == "after" else State.NEEDED)
+    task.run(600)
+    done = [c for c in away.sandbox.calls("ReverseReplication") if c["executed"]]
+    assert len(done) == 1
+    assert len(away.reversed()) == 1
+
+
+def test_an_instance_that_is_not_ready_keeps_no_other_waiting(away: Estate) -> None:
+    first, second = away.servers
+    task = away.task("Reprotect", Phase.REPLICATE)
+    task.pre_states = {t: seen.pre_state for t, seen in task.observe().targets.items()}
+    away.fence(R, [away.recovered()[first]])
+
+    with pytest.raises(away.drs().exceptions.ConflictException, match="not finished initializing"):
+        task.act("reverse")
+
+    assert list(away.reversed()) == [second]
+    assert task.seen(second).state is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason", "remedy"),
+    [
+        (lambda e, i: e.fence(R, [i]), "InstanceStopped", "start it"),
+        (_take_profile, "NoInstanceProfile", "attach one whose role"),
+        (lambda e, i: _terminate(e, [i]), "NoRecoveryInstance", "recover it first"),
+    ],
+    ids=["stopped", "no profile", "gone"],
+)
+def test_what_cannot_be_reversed_is_refused(
+    away: Estate, spoil: Callable[[Estate, str], None], reason: str, remedy: str
+) -> None:
+    first, second = away.servers
+    spoil(away, away.recovered()[first])
+    task = away.task("Reprotect", Phase.REPLICATE)
+
+    seen = task.observe().targets
+
+    assert (seen[first].state, seen[first].reason) == (State.REFUSED, reason)
+    assert remedy in seen[first].message
+    assert away.sandbox.account in seen[first].message
+    assert seen[second].action == "reverse"
+
+
+def test_a_copy_that_somebody_ends_is_told_and_a_retry_begins_it_again(away: Estate) -> None:
+    first = away.servers[0]
+    task = away.task("Reprotect", Phase.REPLICATE, first)
+    task.advance_once()
+    away.sandbox.control.advance(1200)
+    away.drs(P).stop_replication(sourceServerID=away.reversed()[first]["sourceServerID"])
+
+    seen = task.run()[first]
+
+    assert (seen.state, seen.reason) == (State.FAILED, "ReplicationEnded")
+    task.next_attempt()
+    assert task.run(600)[first].state is State.DONE
+
+
+def test_no_more_is_reversed_than_the_primary_region_takes(
+    away: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leeward_adapters.drs_reverse.MOST_REPLICATING", 1)
+    task = away.task("Reprotect", Phase.REPLICATE)
+    assert task.observe().capacity == 1
+    task.pre_states = {t: seen.pre_state for t, seen in task.observe().targets.items()}
+    task.act("reverse", [away.servers[0]])
+    observed = task.observe()
+    assert (observed.capacity, P in observed.capacity_reason) == (0, True)
+
+
+# -- Failback ---------------------------------------------------------------------------------
+
+
+def test_a_failback_launches_stopped_in_the_primary_region_and_starts(away: Estate) -> None:
+    away.reprotect()
+    b2 = away.recovered()
+    away.fence(R, list(b2.values()))
+    task = away.task("Failback", Phase.INSTANTIATE)
+    last = away.sandbox.control.last_seq()
+
+    proof = task.run()
+
+    assert [action for action, _ in task.sent] == ["prepare", "launch"]
+    a3 = away.at_home()
+    assert {s: seen.reference for s, seen in proof.items()} == a3
+    assert {away.state(i, P) for i in a3.values()} == {"stopped"}
+    calls = away.sandbox.control.calls(since=last)
+    assert {c["region"] for c in calls if c["service"] != "sts"} == {P}
+    assert away.sandbox.calls("StartRecovery")[-1]["params"]["isDrill"] is False
+    (job,) = away.drs(P).describe_jobs(filters={})["items"]
+    assert job["tags"]["leeward:task"] == task.token
+
+    started = away.task("Failback", Phase.ACTIVATE)
+    assert {s.reference for s in started.run().values()} == set(a3.values())
+    assert {away.state(i, P) for i in a3.values()} == {"running"}
+    assert {away.state(i, R) for i in b2.values()} == {"stopped"}
+    started.undo()
+    away.sandbox.control.advance(60)
+    assert all(started.is_back(s) for s in away.servers)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_launches_nothing_twice(away: Estate, when: str) -> None:
+    away.reprotect()
+    away.fence(R, list(away.recovered().values()))
+    task = away.task("Failback", Phase.INSTANTIATE)
+    task.advance_once()
+    before = len(away.sandbox.calls("StartRecovery"))
+    away.sandbox.control.add_fault(
+        service="drs", operation="StartRecovery", action="drop", when=when, times=1
+    )
+
+    with pytest.raises(BotoCoreError):
+        task.act("launch")
+
+    wanted = State.RUNNING if when == "after" else State.NEEDED
+    assert {s.state for s in task.observe().targets.values()} == {wanted}
+    task.run()
+    done = [c for c in away.sandbox.calls("StartRecovery")[before:] if c["executed"]]
+    assert len(done) == 1
+
+
+def test_what_was_failed_back_already_is_adopted(back: Estate) -> None:
+    a3 = back.at_home()
+    last = back.sandbox.control.last_seq()
+
+    proof = back.task("Failback", Phase.INSTANTIATE).run()
+
+    assert {(s.state, s.reason) for s in proof.values()} == {(State.DONE, "Adopted")}
+    assert {s: seen.reference for s, seen in proof.items()} == a3
+    assert back.mutations(last) == []
+
+
+def test_without_a_reprotect_there_is_nothing_to_fail_back_from(away: Estate) -> None:
+    for phase in (Phase.INSTANTIATE, Phase.ACTIVATE):
+        proof = away.task("Failback", phase).run()
+        assert {(s.state, s.reason) for s in proof.values()} == {(State.REFUSED, "NotReversed")}
+    assert away.recovered(P) == {}
+
+
+def test_a_copy_that_is_not_whole_is_not_launched(away: Estate) -> None:
+    first = away.servers[0]
+    task = away.task("Reprotect", Phase.REPLICATE)
+    task.advance_once()
+    a2 = away.reversed()[first]["sourceServerID"]
+    where = {"account": away.sandbox.account, "region": P, "sourceServerID": a2}
+    away.sandbox.control.backend("drs", {**where, "state": "RESCAN", "snapshots": True})
+
+    proof = away.task("Failback", Phase.INSTANTIATE).run()
+
+    assert (proof[first].state, proof[first].reason) == (State.REFUSED, "NotSynchronised")
+    assert "would lose what was written since the failover" in proof[first].message
+    assert proof[away.servers[1]].reason == "NeverSynchronised"
+
+
+def test_an_instance_that_was_failed_back_is_replaced_only_on_request(back: Estate) -> None:
+    first, second = back.servers
+    a3 = back.at_home()
+    task = back.tasks["Failback Instantiate"]
+    task.sent.clear()
+    task.launch_anew(first)
+
+    proof = task.run()
+
+    assert [action for action, _ in task.sent] == ["snapshot", "relaunch"]
+    after = back.at_home()
+    assert after[first] != a3[first]
+    assert (after[second], proof[first].reason) == (a3[second], "Relaunched")
+    kept = back.sandbox.client("ec2", P).describe_snapshots(
+        OwnerIds=["self"], Filters=[{"Name": "tag:leeward:task", "Values": [task.token]}]
+    )["Snapshots"]
+    assert kept
+
+
+# -- protected again --------------------------------------------------------------------------
+
+
+def test_the_first_server_protects_again_what_was_failed_back(back: Estate) -> None:
+    first = back.servers[0]
+    task = back.task("Failback", Phase.REPLICATE)
+
+    task.advance_once()
+    waiting = task.seen(first)
+    proof = task.run(600)
+
+    assert "RESCAN" in waiting.message or "CONTINUOUS" in waiting.message
+    assert waiting.state is State.RUNNING
+    assert {s: seen.reference for s, seen in proof.items()} == {s: s for s in back.servers}
+    hints = back.sandbox.server(first)["sourceProperties"]["identificationHints"]
+    assert hints["awsInstanceID"] == back.at_home()[first]
+    assert back.run("Failback", Phase.REPLICATE)  # once more: nothing is sent
+    assert len(back.sandbox.calls("ReverseReplication")) == 4
+
+
+def test_continuous_is_not_believed_before_the_rescan_has_ended(back: Estate) -> None:
+    back.sandbox.control.backend("drs", {"settings": {"rescanMbitPerSecond": 500}})
+    first = back.servers[0]
+    task = back.task("Failback", Phase.REPLICATE, first)
+    task.advance_once()
+    early = []
+    for _ in range(240):
+        back.sandbox.control.advance(30)
+        seen = task.seen(first)
+        if seen.state is State.DONE:
+            break
+        early.append("CONTINUOUS" in seen.message)
+    assert seen.state is State.DONE
+    assert any(early)
+
+
+# -- a second round without a clean-up --------------------------------------------------------
+
+
+def test_a_second_failover_does_not_take_the_first_one_s_instance_for_its_own(
+    back: Estate,
+) -> None:
+    back.protect_again()
+    old = back.recovered()
+    drill = back.make_task(back.sandbox, back.servers, operation="Test").run()
+    assert {s.reason for s in drill.values()} == {"RecoveryInstanceStale"}
+    warned = adapter("drs").readiness(
+        back.sandbox.scope(), back.task("Failover", Phase.INSTANTIATE).targets
+    )
+    assert {f.reason for f in warned} == {"RecoveryInstanceStale"}
+
+    task = back.task("Failover", Phase.INSTANTIATE)
+    task.run()
+
+    assert [action for action, _ in task.sent] == ["release", "prepare", "launch"]
+    new = back.recovered()
+    assert not set(new.values()) & set(old.values())
+    assert {back.state(i, R) for i in old.values()} == {"stopped"}  # nothing was destroyed
+
+
+def test_a_second_failback_does_not_adopt_the_old_primary(back: Estate) -> None:
+    back.protect_again()
+    old = back.at_home()
+    back.fence(P, list(old.values()))
+    back.fail_over()
+    back.reprotect()
+    back.fence(R, list(back.recovered().values()))
+
+    task = back.task("Failback", Phase.INSTANTIATE)
+    task.run()
+
+    assert [action for action, _ in task.sent] == ["release", "prepare", "launch"]
+    assert not set(back.at_home().values()) & set(old.values())
+    assert {back.state(i, P) for i in old.values()} == {"stopped"}
+
+
+# -- Cleanup ----------------------------------------------------------------------------------
+
+
+def test_what_served_in_the_recovery_region_is_retired_in_the_safe_order(back: Estate) -> None:
+    back.protect_again()
+    b2, a3 = back.recovered(), back.at_home()
+    volumes = {
+        m["Ebs"]["VolumeId"] for i in b2.values() for m in back.machine(i, R)["BlockDeviceMappings"]
+    }
+    last = back.sandbox.control.last_seq()
+    task = back.task("Cleanup", Phase.CLEANUP)
+
+    proof = task.run()
+
+    assert {s.state for s in proof.values()} == {State.DONE}
+    order = list(dict.fromkeys(back.mutations(last)))
+    assert order == [
+        "CreateSnapshots",
+        "StopReplication",
+        "StopFailback",
+        "TerminateRecoveryInstances",
+        "DeleteRecoveryInstance",
+        "DisconnectSourceServer",
+        "DeleteSourceServer",
+    ]
+    assert {back.state(i, P) for i in a3.values()} == {"running"}
+    assert {back.state(i, R) for i in b2.values()} == {"terminated"}
+    assert back.reversed() == {}
+    for server in back.servers:
+        known = back.sandbox.server(server)
+        assert known["dataReplicationInfo"]["dataReplicationState"] == "CONTINUOUS"
+        assert "recoveryInstanceId" not in known
+    kept = back.sandbox.client("ec2").describe_snapshots(
+        OwnerIds=["self"], Filters=[{"Name": "tag:leeward:task", "Values": [task.token]}]
+    )["Snapshots"]
+    assert {s["VolumeId"] for s in kept} == volumes
+    back.check_permissions(Phase.CLEANUP, last)
+    with pytest.raises(IrreversibleError):
+        task.undo()
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        (lambda e: None, "NotProtected"),
+        (_serve, "InstanceServes"),
+        (_stop_home, "NotFailedBack"),
+    ],
+    ids=["not protected", "the old side serves", "home is stopped"],
+)
+def test_nothing_is_retired_that_may_be_needed(
+    back: Estate, before: Callable[[Estate], None], reason: str
+) -> None:
+    before(back)
+    last = back.sandbox.control.last_seq()
+
+    proof = back.task("Cleanup", Phase.CLEANUP).run()
+
+    assert {(s.state, s.reason) for s in proof.values()} == {(State.REFUSED, reason)}
+    assert back.mutations(last) == []
+
+
+def test_before_a_failback_nothing_is_retired(away: Estate) -> None:
+    away.reprotect()
+    away.fence(R, list(away.recovered().values()))
+
+    proof = away.task("Cleanup", Phase.CLEANUP).run()
+
+    assert {(s.state, s.reason) for s in proof.values()} == {(State.REFUSED, "NotFailedBack")}
+    assert len(away.reversed()) == 2
+
+
+def test_lost_answers_do_not_lead_a_cleanup_astray(back: Estate) -> None:
+    back.protect_again()
+    a3 = back.at_home()
+    task = back.task("Cleanup", Phase.CLEANUP)
+    operations = [
+        "CreateSnapshots",
+        "StopReplication",
+        "TerminateRecoveryInstances",
+        "DeleteRecoveryInstance",
+        "DisconnectSourceServer",
+        "DeleteSourceServer",
+    ]
+    for operation in operations:
+        back.sandbox.control.add_fault(operation=operation, action="drop", when="after", times=1)
+
+    proof: dict[str, Any] = {}
+    while not proof:
+        with suppress(BotoCoreError):
+            proof = task.run()
+
+    assert {s.state for s in proof.values()} == {State.DONE}
+    assert {back.state(i, P) for i in a3.values()} == {"running"}
+    made = [c for c in back.sandbox.calls("CreateSnapshots") if c["executed"]]
+    assert len(made) == 2  # one for each server
+    ended = [c for c in back.sandbox.calls("TerminateRecoveryInstances") if c["executed"]]
+    assert len(ended) == 1
+    assert all(fault["hits"] == 1 for fault in back.sandbox.control.faults())
+
+
+# -- readiness --------------------------------------------------------------------------------
+
+
+def test_readiness_says_what_the_way_back_lacks(
+    away: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = away.servers[0]
+    targets = away.task("Reprotect", Phase.REPLICATE, first).targets
+
+    def said() -> set[str]:
+        found = adapter("drs").readiness(away.sandbox.scope(), targets)
+        assert {f.severity for f in found} == {"Warning"}
+        return {f.reason for f in found} - {"LiveRecoveryInstance"}
+
+    assert said() == {"NotReversed"}
+    _take_profile(away, away.recovered()[first])
+    assert said() == {"NotReversed", "NoInstanceProfile"}
+    monkeypatch.setattr("leeward_adapters.drs_reverse.MOST_REPLICATING", 0)
+    assert "ReplicatingServersQuota" in said()
+    primary = {"account": away.sandbox.account, "region": P, "initialized": False}
+    away.sandbox.control.backend("drs", primary)
+    assert "PrimaryUninitialized" in said()
+
+
+def test_readiness_follows_the_copy(away: Estate) -> None:
+    first = away.servers[0]
+    task = away.task("Reprotect", Phase.REPLICATE, first)
+    task.advance_once()
+
+    def said() -> set[str]:
+        return {f.reason for f in adapter("drs").readiness(away.sandbox.scope(), task.targets)}
+
+    assert said() == {"LiveRecoveryInstance", "ReversedReplicationBehind"}
+    task.run(600)
+    assert said() == {"LiveRecoveryInstance"}
+    away.sandbox.control.add_fault(
+        service="drs", region=P, action="error", code="InternalServerException", status=500
+    )
+    assert said() == {"LiveRecoveryInstance", "PrimarySilent"}
+
+
+# -- discovery --------------------------------------------------------------------------------
+
+
+def test_discovery_tells_the_way_back_and_what_is_only_left_over(away: Estate) -> None:
+    sandbox, first = away.sandbox, away.servers[0]
+    away.reprotect()
+    found = _discovered(sandbox)
+    b2, a2 = away.recovered()[first], away.reversed()[first]["sourceServerID"]
+    origin = found[first]["originInstanceId"]
+    assert found[first]["recoveryInstanceId"] == b2
+    assert {k: v for k, v in found[first].items() if k.startswith("reversed")} == {
+        "reversedServerId": a2, "reversedState": "CONTINUOUS", "reversedLag": "P0D"
+    }  # fmt: skip
+
+    away.fail_back()
+    a3 = away.at_home()[first]
+    assert _discovered(sandbox)[first]["failbackInstanceId"] == a3
+    away.protect_again()
+
+    found = _discovered(sandbox)
+    assert set(found) == set(away.servers)  # the replaced originals are no servers of their own
+    assert found[first]["originInstanceId"] == a3
+    assert found[first]["retiredInstanceId"] == b2
+    assert "recoveryInstanceId" not in found[first]
+    tags = {t["Key"]: t["Value"] for t in away.machine(origin, P)["Tags"]}
+    assert tags["leeward:replaced-by"] == a3
+
+
+def test_a_silent_primary_region_hides_nothing(away: Estate) -> None:
+    away.reprotect()
+    away.sandbox.control.add_fault(
+        service="drs", region=P, action="error", code="InternalServerException", status=500
+    )
+
+    found = discover(_reader(away.sandbox), regions=(P, R))
+
+    assert found.problems == []
+    assert any("does not say who protects" in note for note in found.notes)
+    assert {"recoveryInstanceId"} <= set(found.found[0].attributes)
+    assert "reversedServerId" not in found.found[0].attributes
+
+
+def _reader(sandbox: Any) -> Callable[[str], Any]:
+    return lambda region: sandbox.aws.scope(sandbox.reached(), region)
+
+
+def _discovered(sandbox: Any) -> dict[str, Any]:
+    sandbox.control.advance(600)
+    found = discover(_reader(sandbox), regions=(P, R))
+    assert found.problems == []
+    return {one.id: one.attributes for one in found.found}

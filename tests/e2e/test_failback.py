@@ -1,0 +1,183 @@
+"""The way back: failover, replication the other way, failback, and retiring what is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+ACCOUNT = "111111111111"
+ZONE = "e2e.example.com"
+HOME, AWAY = "us-east-1", "us-east-2"
+APPROVER = "approver-a@example.com"
+WAVES = [{"name": "data"}]
+
+
+def one_account(lab: Any, **spec: Any) -> None:
+    """This test's plan with the two servers of wave 1 alone, fenced, ready."""
+    lab.ready_plan(
+        **{
+            "waves": WAVES,
+            "accounts": [{"name": "east-a"}],
+            "fence": {"servers": "Stop"},
+            "cleanup": {"recoveryInstances": "Retire"},
+            **spec,
+        }
+    )
+
+
+def sources(lab: Any, region: str, direction: str) -> dict[str, Any]:
+    """By instance that it protects: source servers in the Region that replicate that way."""
+    pages = lab.client("drs", ACCOUNT, region).get_paginator("describe_source_servers")
+    return {
+        server["sourceProperties"]["identificationHints"]["awsInstanceID"]: server
+        for page in pages.paginate(filters={})
+        for server in page["items"]
+        if server["replicationDirection"] == direction
+    }
+
+
+def states(lab: Any, region: str, instances: set[str]) -> dict[str, str]:
+    """State of each instance, by EC2."""
+    pages = lab.client("ec2", ACCOUNT, region).get_paginator("describe_instances")
+    return {
+        instance["InstanceId"]: instance["State"]["Name"]
+        for page in pages.paginate(InstanceIds=sorted(instances))
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    }
+
+
+def recovered(lab: Any) -> dict[str, str]:
+    """By source server of wave 1: its recovery instance in the recovery Region."""
+    drs = lab.client("drs", ACCOUNT)
+    pages = drs.get_paginator("describe_recovery_instances")
+    filters = {"sourceServerIDs": lab.servers(1)}
+    return {
+        item["sourceServerID"]: item["ec2InstanceID"]
+        for page in pages.paginate(filters=filters)
+        for item in page["items"]
+    }
+
+
+def location(lab: Any, wanted: str) -> None:
+    lab.until(
+        f"the plan is at {wanted}",
+        lambda: lab.get("rp", lab.application)["status"]["location"] == wanted,
+    )
+
+
+def record(lab: Any) -> list[str]:
+    """What this test's name points at."""
+    route53 = lab.client("route53", ACCOUNT)
+    zone = route53.list_hosted_zones_by_name(DNSName=ZONE)["HostedZones"][0]["Id"]
+    name = f"www.{lab.application}.{ZONE}."
+    found = route53.list_resource_record_sets(
+        HostedZoneId=zone, StartRecordName=name, StartRecordType="CNAME", MaxItems="1"
+    )["ResourceRecordSets"][0]
+    assert found["Name"] == name
+    return [value["Value"] for value in found["ResourceRecords"]]
+
+
+def switch(lab: Any) -> dict[str, Any]:
+    """A task that switches this test's name, with both of its sides."""
+    zones = lab.client("route53", ACCOUNT).list_hosted_zones_by_name(DNSName=ZONE)
+    sides = {
+        side: {"values": [f"{lab.application}.{region}.{ZONE}"]}
+        for side, region in (("primary", HOME), ("recovery", AWAY))
+    }
+    return {
+        "name": "switch",
+        "type": "Route53",
+        "route53": {
+            "accountRef": {"name": "east-a"},
+            "hostedZoneId": zones["HostedZones"][0]["Id"].rpartition("/")[2],
+            "records": [{"name": f"www.{lab.application}.{ZONE}", "type": "CNAME", **sides}],
+        },
+    }
+
+
+def reversals(lab: Any, since: int) -> Counter[str]:
+    """How often each instance was replicated the other way."""
+    calls = lab.control.calls(service="drs", operation="ReverseReplication", since=since)
+    return Counter(c["params"]["recoveryInstanceID"] for c in calls if c["executed"])
+
+
+def test_an_estate_fails_over_and_comes_back_and_is_protected_again(lab: Any) -> None:
+    one_account(lab, waves=[{"name": "data", "tasks": [switch(lab)]}])
+    lab.until_condition("drx", lab.start(), "Succeeded")
+    location(lab, "Recovery")
+    away = recovered(lab)
+    assert set(states(lab, AWAY, {*away.values()}).values()) == {"running"}
+    assert record(lab) == [f"{lab.application}.{AWAY}.{ZONE}"]
+
+    since = lab.control.last_seq()
+    lab.control.add_fault(
+        service="drs", operation="ReverseReplication", account=ACCOUNT,
+        params={"recoveryInstanceID": min(away.values())}, action="drop", when="after", nth=1,
+    )  # fmt: skip
+    lab.until_condition("drx", lab.start("Reprotect"), "Succeeded")
+    assert reversals(lab, since) == Counter(away.values())
+    back = sources(lab, HOME, "FAILBACK")
+    assert {*away.values()} <= back.keys()
+    protection = {back[i]["dataReplicationInfo"]["dataReplicationState"] for i in away.values()}
+    assert protection == {"CONTINUOUS"}
+
+    since = lab.control.last_seq()
+    run = lab.until_condition("drx", lab.start("Failback"), "Succeeded")
+    assert lab.reason(run, "Succeeded") == "Succeeded"
+    order = [c["operation"] for c in lab.mutations(since)]
+    fenced, launched = order.index("StopInstances"), order.index("StartRecovery")
+    assert fenced < launched < order.index("StartInstances") < order.index("ReverseReplication")
+    assert not {"TerminateInstances", "TerminateRecoveryInstances"} & {*order}
+    location(lab, "Primary")
+    assert record(lab) == [f"{lab.application}.{HOME}.{ZONE}"]
+    home = sources(lab, AWAY, "FAILOVER")
+    mine = {i: s for i, s in home.items() if s["sourceServerID"] in lab.servers(1)}
+    assert set(states(lab, HOME, {*mine}).values()) == {"running"}
+    assert {s["dataReplicationInfo"]["dataReplicationState"] for s in mine.values()} == {
+        "CONTINUOUS"
+    }
+    assert set(states(lab, AWAY, {*away.values()}).values()) == {"stopped"}
+    lab.until_condition("rp", lab.application, "Protected")
+
+
+def test_a_chain_goes_on_by_itself_to_the_gate_of_each_and_nothing_is_retired_unasked(
+    lab: Any,
+) -> None:
+    lab.stack.cluster.kubectl(
+        "patch", "ta", "east-a", "--type=merge", "-p",
+        '{"spec":{"allow":{"destructive":"Allowed"}}}', user="admin",
+    )  # fmt: skip
+    one_account(lab)
+    chain = [{"operation": name} for name in ("Reprotect", "Failback", "Cleanup")]
+    first = lab.start(then=chain)
+    names = [first]
+    for operation in ("reprotect", "failback", "cleanup"):
+        names.append(f"{names[-1]}-{operation}")
+        lab.until_condition("drx", names[-2], "Succeeded")
+        if operation == "cleanup":
+            break
+        run = lab.until_gate(names[-1], "begin-data")
+        assert run["metadata"]["annotations"]["leeward.dev/requested-by"] == "admin"
+        lab.annotate("drx", names[-1], "approve-begin-data", APPROVER)
+    away = recovered(lab)
+    cleanup = names[-1]
+    lab.until_gate(cleanup, "begin-data")
+    refused = lab.annotate("drx", cleanup, "approve-begin-data", APPROVER, check=False)
+    assert "needs the verb approve-destructive" in refused.stderr
+    assert set(states(lab, AWAY, {*away.values()}).values()) == {"stopped"}
+    with lab.bound("leeward-destructive-approver"):
+        lab.annotate("drx", cleanup, "approve-begin-data", APPROVER)
+        lab.until_condition("drx", cleanup, "Succeeded")
+    assert set(states(lab, AWAY, {*away.values()}).values()) <= {"terminated"}
+    mine = {
+        instance: server
+        for instance, server in sources(lab, AWAY, "FAILOVER").items()
+        if server["sourceServerID"] in lab.servers(1)
+    }
+    assert set(states(lab, HOME, {*mine}).values()) == {"running"}
+    assert {s["dataReplicationInfo"]["dataReplicationState"] for s in mine.values()} == {
+        "CONTINUOUS"
+    }
+    assert not {*away.values()} & sources(lab, HOME, "FAILBACK").keys()
+    assert lab.get("drx", first)["status"]["next"]["name"] == names[1]
