@@ -181,7 +181,8 @@ def _addresses(scope: Scope, launches: Sequence[_Launch]) -> Iterator[Finding]:
         message = (
             f"{needed} server{'' if needed == 1 else 's'} would be launched into subnet "
             f"{subnet_id} in {place(scope)}, which has {subnet.free} free addresses "
-            "(AWS keeps five of each subnet): free some, or spread the servers over other subnets in their launch templates"
+            "(AWS keeps five of each subnet): free some, or spread "
+            "the servers over other subnets in their launch templates"
         )
         yield Finding("Blocking", "SubnetFull", message)
 
