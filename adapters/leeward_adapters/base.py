@@ -86,6 +86,9 @@ class Target:
     name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What discovery noted for the adapter."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How this resource in particular is to be made (camelCase, as in the API), such as the launch
+    settings of a server. What is absent stays as AWS has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ class FoundResource:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Of a source server: `originInstanceId`, `originRegion`, `replicationState`, `lag` (ISO 8601
     duration), `lastSeen`, `recoveryInstanceId`, `recoveryInstanceDrill` (`true`, `false`),
-    `error`, and those of `discovery_back.attributes`; each only where known."""
+    `error`, `sourceAddress` (private IPv4 at the source), and those of
+    `discovery_back.attributes`; each only where known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def discover(
     for instance in launched:
         instances.setdefault(instance.server, []).append(instance)
     tags = {_id(r): r.tags for r in explored.resources if r.type == "ec2:instance"}
-    notes: list[str] = []
+    notes = list(explored.notes)
     back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
     found = [
         _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
@@ -126,7 +127,7 @@ def discover(
     return Discovery(
         found=sorted(found, key=lambda one: one.arn),
         problems=[*explored.problems, *problems],
-        notes=[*explored.notes, *notes],
+        notes=notes,
         used=explored.used,
         # What did not answer wholly is asked again, whatever its age.
         known=replace(
@@ -191,8 +192,8 @@ def _others(
     launched: set[str],
     scope: Scope,
 ) -> list[FoundResource]:
-    """Everything but machines that a source server or an Auto Scaling group stands for, those that
-    DRS launched, and those that a failback replaced.
+    """Everything but machines that a source server or an Auto Scaling group stands for, and those
+    that DRS launched or a failback replaced.
     """
     protected = {server.attributes.get("originInstanceId", "") for server in servers}
     return [
@@ -243,6 +244,7 @@ def _attributes(
         "lag": replication.get("lagDuration", ""),
         "lastSeen": raw.get("lifeCycle", {}).get("lastSeenByServiceDateTime", ""),
         "error": replication.get("dataReplicationError", {}).get("error", ""),
+        "sourceAddress": _address(raw),
     }
     live = [i for i in instances if i.live and not i.failed_back]
     # One that is not a drill's matters more.
@@ -250,6 +252,16 @@ def _attributes(
         known["recoveryInstanceId"] = instance.id
         known["recoveryInstanceDrill"] = str(instance.drill).lower()
     return {key: str(value) for key, value in known.items() if value}
+
+
+def _address(raw: Mapping[str, Any]) -> str:
+    """The first IPv4 address of the primary network interface at the source."""
+    interfaces = raw.get("sourceProperties", {}).get("networkInterfaces", [])
+    for interface in sorted(interfaces, key=lambda i: not i.get("isPrimary", False)):
+        for address in interface.get("ips", []):
+            if ":" not in address:
+                return str(address)
+    return ""
 
 
 def _resource(resource: Resource, scope: Scope) -> FoundResource:

@@ -15,6 +15,7 @@ from leeward_adapters import (
     drs_retire,
     drs_reverse,
     drs_servers,
+    drs_settings,
     drs_templates,
     drs_way_back,
     ec2,
@@ -152,7 +153,6 @@ class Drs:
                 "ec2:DescribeLaunchTemplates",
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeSnapshots",
-                "ec2:DescribeSubnets",
                 "ec2:DescribeVolumes",
                 "ec2:DetachVolume",
                 "ec2:ModifyInstanceAttribute",
@@ -198,9 +198,19 @@ class Drs:
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
-        """Replication, running jobs, recovery instances and their way back, and room in the
-        recovery Region."""
-        return [*drs_servers.readiness(scope, targets), *drs_way_back.readiness(scope, targets)]
+        """Replication, jobs, recovery instances, launch settings, room in the recovery Region, and
+        the way back of what was recovered.
+        """
+        found = drs_servers.readiness(scope, targets)
+        if any(f.reason == "DrsUninitialized" for f in found):
+            return found
+        blocked = {f.target for f in found if f.severity == "Blocking"}
+        known = [t for t in targets if t.id not in blocked]
+        return [
+            *found,
+            *drs_settings.readiness(scope, known),
+            *drs_way_back.readiness(scope, targets),
+        ]
 
     def settings(self, scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
         """How each server would be launched: type, subnet and security groups."""

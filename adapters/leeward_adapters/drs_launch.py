@@ -10,6 +10,7 @@ from leeward_adapters import (
     drs_instances,
     drs_jobs,
     drs_servers,
+    drs_settings,
     drs_stale,
     drs_templates,
     ec2,
@@ -72,7 +73,10 @@ def start_recovery(scope: Scope, step: Step, call: str, batch: Sequence[Target])
 
 
 def verify(scope: Scope, step: Step) -> Observed:
-    """The proof: a recovery instance of the right job, stopped or running, in the right network."""
+    """The proof: a recovery instance of the right job, stopped or running, in the right network.
+
+    What was launched with settings has them too; an instance that was adopted is taken as it is.
+    """
     observed, ours = _look(scope, step)
     done = [s for s, seen in observed.targets.items() if seen.state is State.DONE]
     if not done:
@@ -80,9 +84,11 @@ def verify(scope: Scope, step: Step) -> Observed:
     found = drs_instances.describe(scope.client("drs"), done)
     chosen = {s: _proof(step, found[s], ours.get(s)) for s in done}
     network = Network.of(step) if step.drill else None
-    ids = [i.id for i in chosen.values() if i is not None] if network else []
+    settings = {} if network else {t.id: t.settings for t in step.targets if t.id in ours}
+    ids = [i.id for s, i in chosen.items() if i is not None and (network or settings.get(s))]
     machines = ec2.describe(scope.client("ec2"), ids) if ids else {}
     proved = {s: _proved(scope, observed.targets[s], chosen[s], network, machines) for s in done}
+    proved = {s: _as_set(scope, p, settings.get(s, {}), machines) for s, p in proved.items()}
     if step.drill:
         # No drill launches over what was recovered for real, so that came after it.
         real = {s: drs_instances.production(found[s]) for s in done if chosen[s] is None}
@@ -293,6 +299,29 @@ def unsettled(scope: Scope, instance: RecoveryInstance) -> Seen | None:
         return None
     message = f"recovery instance {instance.id} is {instance.state}"
     return Seen(State.RUNNING, message=message, reference=instance.id)
+
+
+def _as_set(
+    scope: Scope,
+    seen: Seen,
+    settings: Mapping[str, Any],
+    machines: Mapping[str, ec2.Instance],
+) -> Seen:
+    """What was launched must be in the subnet, of the type and at the address that were set."""
+    machine = machines.get(seen.reference)
+    if seen.state is not State.DONE or not settings or machine is None:
+        return seen
+    wrong = drs_settings.proof(settings, machine)
+    if not wrong:
+        return seen
+    return Seen(
+        State.FAILED,
+        reason="WrongSettings",
+        message=f"recovery instance {machine.id} in {place(scope)} was launched otherwise than the "
+        f"plan's launch settings say: {', '.join(wrong)}. Look who else changes the launch "
+        "template; mark-done takes the instance as it is, relaunch replaces it",
+        reference=machine.id,
+    )
 
 
 def _in_network(

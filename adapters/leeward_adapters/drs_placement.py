@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import ec2_capacity, quotas
+from leeward_adapters import ec2_capacity, launch_templates, quotas
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.ec2 import place
 from leeward_adapters.errors import classify
@@ -28,13 +28,15 @@ _TEMPLATE_KEPT: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """How one server would be launched, by its template's `$Default` version."""
+    """How one server would be launched, by its settings and its template's `$Default` version."""
 
     target: str
     template: str
     type: str
     subnet: str
     groups: tuple[str, ...]
+    drilling: bool = False
+    """Whether the template is a drill's just now."""
 
 
 def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
@@ -63,13 +65,17 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
 
 
 def launch_settings(scope: Scope, targets: Sequence[Target]) -> Mapping[str, str]:
-    """By server id: a digest of how it would be launched, which changes when that changes."""
+    """By server id: a digest of how it would be launched, which changes when that changes.
+
+    Without the servers that are in a drill.
+    """
     launches, _ = _launches(scope, targets)
     return {
         launch.target: hashlib.sha256(
             json.dumps([launch.type, launch.subnet, launch.groups]).encode()
         ).hexdigest()[:8]
         for launch in launches
+        if not launch.drilling
     }
 
 
@@ -77,13 +83,14 @@ def _launches(scope: Scope, targets: Sequence[Target]) -> tuple[list[_Launch], l
     versions = ec2_capacity.default_versions(scope)
     named = {v["LaunchTemplateName"]: t for t, v in versions.items() if "LaunchTemplateName" in v}
     launches, missing = [], []
-    for target in targets:
+    # One that is launched into an existing instance needs no room of its own.
+    for target in (t for t in targets if not t.settings.get("launchIntoInstance")):
         template = named.get(f"{_NAME}{target.id}") or _template_of(scope, target.id)
         version = versions.get(template)
         if version is None:
             missing.append(_no_template(scope, target, template))
         else:
-            launches.append(_launch(target.id, template, version["LaunchTemplateData"]))
+            launches.append(_launch(target, template, version))
     return launches, missing
 
 
@@ -97,12 +104,23 @@ def _template_of(scope: Scope, server: str) -> str:
     return scope.cached(("drs-template", server), _TEMPLATE_KEPT, ask)
 
 
-def _launch(server: str, template: str, data: Mapping[str, Any]) -> _Launch:
-    interfaces = data.get("NetworkInterfaces") or [{}]
-    first = min(interfaces, key=lambda one: int(one.get("DeviceIndex", 0)))
-    groups = first.get("Groups") or data.get("SecurityGroupIds") or []
-    kind, subnet = data.get("InstanceType", ""), first.get("SubnetId", "")
-    return _Launch(server, template, kind, subnet, tuple(groups))
+def _launch(target: Target, template: str, version: Mapping[str, Any]) -> _Launch:
+    """The target's settings stand over the template: `prepare` writes them there first.
+
+    A drill's version says nothing of the network of a real launch.
+    """
+    data, wanted = version["LaunchTemplateData"], target.settings
+    drilling = launch_templates.of_a_drill(version)
+    first = {} if drilling else launch_templates.first_interface(data)
+    groups = first.get("Groups") or ([] if drilling else data.get("SecurityGroupIds")) or []
+    return _Launch(
+        target=target.id,
+        template=template,
+        type=wanted.get("instanceType") or data.get("InstanceType", ""),
+        subnet=wanted.get("subnetId") or first.get("SubnetId", ""),
+        groups=tuple(wanted.get("securityGroupIds") or groups),
+        drilling=drilling,
+    )
 
 
 def _no_template(scope: Scope, target: Target, template: str) -> Finding:

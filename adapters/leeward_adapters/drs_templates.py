@@ -9,15 +9,13 @@ whatever became of the run that made it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.model import ListShape, Shape, StructureShape
-
+from leeward_adapters import drs_settings, launch_templates
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 
 PREPARE: Final = "prepare"
@@ -27,7 +25,10 @@ _DRILL: Final = re.compile(
     r"leeward-drill server=(?P<server>s-\w+) source=(?P<source>\d+) "
     r"disposition=(?P<disposition>STARTED|STOPPED) copy-ip=(?P<copy_ip>yes|no) "
     r"subnet=(?P<subnet>\S+) groups=(?P<groups>\S+)"
+    r"(?: was=(?P<was>[NBI][yn][yn][FO]) settings=(?P<settings>[0-9a-f]{8}))?"
 )
+_SIZING: Final = {"N": "NONE", "B": "BASIC", "I": "IN_AWS"}
+_MODE: Final = {"F": "FAST", "O": "OPTIMAL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class DrillVersion:
     copy_ip: bool
     """copyPrivateIp before."""
     network: Network
+    was: str = ""
+    """Where the servers have launch settings: four letters for right-sizing, licensing, copyTags
+    and recoveryMode before."""
+    settings: str = ""
+    """Where the servers have launch settings: their digest."""
     template: str = ""
     number: str = ""
 
@@ -73,6 +79,8 @@ class DrillVersion:
             disposition=match["disposition"],
             copy_ip=match["copy_ip"] == "yes",
             network=Network(match["subnet"], tuple(match["groups"].split(","))),
+            was=match["was"] or "",
+            settings=match["settings"] or "",
             template=version["LaunchTemplateId"],
             number=str(version["VersionNumber"]),
         )
@@ -80,11 +88,26 @@ class DrillVersion:
     @property
     def description(self) -> str:
         """VersionDescription; at most 255 characters with the five groups that the API allows."""
+        more = f" was={self.was} settings={self.settings}" if self.was else ""
         return (
             f"leeward-drill server={self.server} source={self.source} "
             f"disposition={self.disposition} copy-ip={'yes' if self.copy_ip else 'no'} "
-            f"subnet={self.network.subnet} groups={','.join(self.network.groups)}"
+            f"subnet={self.network.subnet} groups={','.join(self.network.groups)}{more}"
         )
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What the launch configuration was before, but for launchDisposition."""
+        before: dict[str, Any] = {"copyPrivateIp": self.copy_ip}
+        if self.was:
+            sizing, byol, tags, mode = tuple(self.was)
+            before |= {
+                "targetInstanceTypeRightSizingMethod": _SIZING[sizing],
+                "licensing": {"osByol": byol == "y"},
+                "copyTags": tags == "y",
+                "recoveryMode": _MODE[mode],
+            }
+        return before
 
     def same_as(self, other: DrillVersion | None) -> bool:
         """Whether both mean the same, wherever they are kept."""
@@ -94,13 +117,9 @@ class DrillVersion:
 def drill_defaults(ec2: Any) -> dict[str, DrillVersion]:
     """Servers whose template's default is a drill's version now, in the whole account and Region.
 
-    One call per 200 templates (DescribeLaunchTemplateVersions of `$Default` without a template).
+    One call per 200 templates.
     """
-    pages = ec2.get_paginator("describe_launch_template_versions").paginate(
-        Versions=["$Default"], PaginationConfig={"PageSize": 200}
-    )
-    versions = (version for page in pages for version in page["LaunchTemplateVersions"])
-    drills = (DrillVersion.parse(v) for v in versions if v.get("DefaultVersion", True))
+    drills = (DrillVersion.parse(version) for version in launch_templates.defaults(ec2))
     return {drill.server: drill for drill in drills if drill is not None}
 
 
@@ -110,8 +129,22 @@ def pre_state(config: Mapping[str, Any]) -> str:
         {
             "copyPrivateIp": config.get("copyPrivateIp", False),
             "launchDisposition": config.get("launchDisposition", "STARTED"),
+            "was": _letters(config),
         },
         sort_keys=True,
+    )
+
+
+def _letters(config: Mapping[str, Any]) -> str:
+    """`DrillVersion.was` of a launch configuration."""
+    byol = config.get("licensing", {}).get("osByol", False)
+    return "".join(
+        (
+            config.get("targetInstanceTypeRightSizingMethod", "NONE")[0],
+            "y" if byol else "n",
+            "y" if config.get("copyTags", True) else "n",
+            config.get("recoveryMode", "OPTIMAL")[0],
+        )
     )
 
 
@@ -133,12 +166,16 @@ def prepare(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str
         network = Network.of(step)
         assert network is not None  # observe() refuses a Test without one
         for target in batch:
-            _prepare_drill(scope, step, call, target.id, network)
+            _prepare_drill(scope, step, call, target, network)
     else:
         drs = scope.client("drs")
         for target in batch:
-            drs.update_launch_configuration(sourceServerID=target.id, launchDisposition="STOPPED")
+            if not target.settings:
+                drs.update_launch_configuration(
+                    sourceServerID=target.id, launchDisposition="STOPPED"
+                )
         _leave_drill(scope, batch)
+        drs_settings.apply(scope, step, call, batch)
     return f"{len(batch)} prepared"
 
 
@@ -146,13 +183,14 @@ def ensure(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None
     """Right before a launch: whatever else changed the templates meanwhile is put right."""
     if not step.drill:
         _leave_drill(scope, batch)
+        drs_settings.apply(scope, step, call, batch)
         return
     network = Network.of(step)
     found = drill_defaults(scope.client("ec2"))
     for target in batch:
         drill = found.get(target.id)
         if network is not None and (drill is None or drill.network != network):
-            _prepare_drill(scope, step, call, target.id, network)
+            _prepare_drill(scope, step, call, target, network)
 
 
 def restore(scope: Scope, batch: Sequence[Target]) -> str:
@@ -167,100 +205,91 @@ def restore(scope: Scope, batch: Sequence[Target]) -> str:
         drs.update_launch_configuration(
             sourceServerID=target.id,
             launchDisposition=drill.disposition,
-            copyPrivateIp=drill.copy_ip,
+            **drill.configuration,
         )
-        _set_default(ec2, drill.template, drill.source)
+        launch_templates.set_default(ec2, drill.template, drill.source)
     return f"{len(batch)} restored"
 
 
 def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
-    ec2 = scope.client("ec2")
+    """Put back what a drill left, but for launchDisposition: a real launch has its own."""
+    drs, ec2 = scope.client("drs"), scope.client("ec2")
     found = drill_defaults(ec2)
     for target in batch:
         drill = found.get(target.id)
         if drill is not None:
-            _set_default(ec2, drill.template, drill.source)
+            drs.update_launch_configuration(sourceServerID=target.id, **drill.configuration)
+            launch_templates.set_default(ec2, drill.template, drill.source)
 
 
-def _prepare_drill(scope: Scope, step: Step, call: str, server: str, network: Network) -> None:
+def _prepare_drill(scope: Scope, step: Step, call: str, target: Target, network: Network) -> None:
     drs, ec2 = scope.client("drs"), scope.client("ec2")
+    settings = drs_settings.for_drill(target.settings)
     # An address that is copied lies outside the drill's subnet, or belongs to production.
     config = drs.update_launch_configuration(
-        sourceServerID=server, launchDisposition="STOPPED", copyPrivateIp=False
+        sourceServerID=target.id,
+        launchDisposition="STOPPED",
+        copyPrivateIp=False,
+        **drs_settings.configuration(settings),
     )
     template = config["ec2LaunchTemplateID"]
     versions = ec2.describe_launch_template_versions(
         LaunchTemplateId=template, Versions=["$Default", "$Latest"]
     )["LaunchTemplateVersions"]
     default = next(v for v in versions if v["DefaultVersion"])
-    wanted = _wanted(step, server, network, default)
+    wanted = _wanted(step, target.id, network, default, settings)
     known = next((v for v in versions if wanted.same_as(DrillVersion.parse(v))), None)
-    number = str(known["VersionNumber"]) if known else _make(ec2, call, template, wanted)
+    number = str(known["VersionNumber"]) if known else _make(ec2, call, template, wanted, settings)
     if not default["DefaultVersion"] or str(default["VersionNumber"]) != number:
-        _set_default(ec2, template, number)
+        launch_templates.set_default(ec2, template, number)
 
 
-def _wanted(step: Step, server: str, network: Network, default: Mapping[str, Any]) -> DrillVersion:
+def _wanted(
+    step: Step,
+    server: str,
+    network: Network,
+    default: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> DrillVersion:
     """The version that the drill needs, remembering what was before the first drill."""
-    left = DrillVersion.parse(default)
-    if left is not None:
-        return DrillVersion(server, left.source, left.disposition, left.copy_ip, network)
     before = json.loads(step.pre_states.get(server) or "{}")
+    left = DrillVersion.parse(default)
+    kept = (left.was if left else "") or (before.get("was", "NnyO") if settings else "")
     return DrillVersion(
         server,
-        str(default["VersionNumber"]),
-        before.get("launchDisposition", "STARTED"),
-        before.get("copyPrivateIp", False),
+        left.source if left else str(default["VersionNumber"]),
+        left.disposition if left else before.get("launchDisposition", "STARTED"),
+        left.copy_ip if left else before.get("copyPrivateIp", False),
         network,
+        was=kept,
+        settings=drs_settings.digest(settings) if kept else "",
     )
 
 
-def _make(ec2: Any, call: str, template: str, wanted: DrillVersion) -> str:
+def _make(
+    ec2: Any, call: str, template: str, wanted: DrillVersion, settings: Mapping[str, Any]
+) -> str:
     source = ec2.describe_launch_template_versions(
         LaunchTemplateId=template, Versions=[wanted.source]
-    )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
-    shape = ec2.meta.service_model.shape_for("RequestLaunchTemplateData")
-    data = _fit(source, shape)
-    data["NetworkInterfaces"] = [_interface(data, wanted.network)]
-    # With a source version, AWS adds what this client's model does not know. But what must go
-    # cannot be inherited: groups beside a network interface, and the zone of another subnet.
-    gone = [data.pop(key, None) for key in ("SecurityGroupIds", "SecurityGroups")]
-    gone += [data.get("Placement", {}).pop(key, None) for key in _ZONE]
-    inherits = not any(gone)
-    token = hashlib.sha256(f"{call}/{template}".encode()).hexdigest()[:64]
-    answer = ec2.create_launch_template_version(
-        LaunchTemplateId=template,
-        VersionDescription=wanted.description,
-        LaunchTemplateData=data,
-        ClientToken=token,
-        **({"SourceVersion": wanted.source} if inherits else {}),
-    )
-    return str(answer["LaunchTemplateVersion"]["VersionNumber"])
+    )["LaunchTemplateVersions"][0]
+
+    def change(data: dict[str, Any]) -> None:
+        drs_settings.revise(data, settings)
+        data["NetworkInterfaces"] = [_interface(data, wanted.network)]
+
+    return launch_templates.new_version(ec2, call, source, wanted.description, change)
 
 
-_ZONE: Final = ("AvailabilityZone", "AvailabilityZoneId")
-_OF_PRODUCTION: Final = frozenset(
-    {
-        "NetworkInterfaceId",
-        "PrivateIpAddress",
-        "PrivateIpAddresses",
-        "SecondaryPrivateIpAddressCount",
-        "Ipv6Addresses",
-        "Ipv6AddressCount",
-        "Ipv4Prefixes",
-        "Ipv4PrefixCount",
-        "Ipv6Prefixes",
-        "Ipv6PrefixCount",
-        "PrimaryIpv6",
-        "AssociateCarrierIpAddress",
-    }
-)
-"""Of the first network interface: what ties it to production's addresses. Further interfaces
-are left out of a drill whole."""
+_OF_PRODUCTION: Final = launch_templates.ADDRESSES | {
+    "NetworkInterfaceId",
+    "AssociateCarrierIpAddress",
+}
+"""Of the first network interface: what ties it to production. Further interfaces are left out of a
+drill whole."""
 
 
 def _interface(data: Mapping[str, Any], network: Network) -> dict[str, Any]:
-    first: Mapping[str, Any] = next(iter(data.get("NetworkInterfaces", [])), {})
+    first = launch_templates.first_interface(data)
     kept = {key: value for key, value in first.items() if key not in _OF_PRODUCTION}
     return kept | {
         "DeviceIndex": 0,
@@ -268,20 +297,3 @@ def _interface(data: Mapping[str, Any], network: Network) -> dict[str, Any]:
         "SubnetId": network.subnet,
         "Groups": list(network.groups),
     }
-
-
-def _fit(value: Any, shape: Shape) -> Any:
-    """The part of EC2's answer that the request's shape knows too."""
-    if isinstance(shape, StructureShape):
-        return {
-            key: _fit(member, shape.members[key])
-            for key, member in value.items()
-            if key in shape.members
-        }
-    if isinstance(shape, ListShape):
-        return [_fit(item, shape.member) for item in value]
-    return value
-
-
-def _set_default(ec2: Any, template: str, number: str) -> None:
-    ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=number)

@@ -39,6 +39,9 @@ class Instance:
     state: str
     """`pending`, `running`, `stopping`, `stopped`, `shutting-down`, `terminated`."""
     subnet: str = ""
+    type: str = ""
+    address: str = ""
+    """Primary private IPv4 address."""
     reason_code: str = ""
     reason: str = ""
     checks: tuple[str, ...] = ()
@@ -254,6 +257,8 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
         id=raw["InstanceId"],
         state=raw["State"]["Name"],
         subnet=raw.get("SubnetId", ""),
+        type=raw.get("InstanceType", ""),
+        address=raw.get("PrivateIpAddress", ""),
         reason_code=reason.get("Code", ""),
         reason=reason.get("Message", ""),
         launched=raw.get("LaunchTime"),

@@ -47,6 +47,8 @@ class Subnet:
     vpc: str
     free: int
     """Addresses that instances can still get; the five that AWS reserves are none of them."""
+    cidr: str
+    tags: Mapping[str, str]
 
 
 def subnets(scope: Scope) -> Mapping[str, Subnet]:
@@ -60,6 +62,8 @@ def subnets(scope: Scope) -> Mapping[str, Subnet]:
                 raw["AvailabilityZone"],
                 raw["VpcId"],
                 raw["AvailableIpAddressCount"],
+                raw["CidrBlock"],
+                {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])},
             )
             for page in pages
             for raw in page["Subnets"]

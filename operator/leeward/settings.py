@@ -9,8 +9,8 @@ from datetime import timedelta
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, Field, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, StringConstraints
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
@@ -19,6 +19,17 @@ def _networks(text: str) -> str:
     for network in filter(None, (part.strip() for part in text.split(","))):
         ip_network(network)
     return text
+
+
+def _split(value: object) -> object:
+    """The parts of a comma-separated text; anything else as it is."""
+    return (
+        tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+    )
+
+
+TagValue = Annotated[str, StringConstraints(pattern=r"^[\w.:/=+@-]{1,63}$")]
+TagValues = Annotated[tuple[TagValue, ...], NoDecode, BeforeValidator(_split), Field(max_length=20)]
 
 
 class Settings(BaseSettings):
@@ -60,6 +71,12 @@ class Settings(BaseSettings):
     """How often one batch is sent when AWS refuses it with a passing error."""
     resync_interval: Seconds = 20.0
     """How often all objects are listed, to catch what a watch missed."""
+    extra_priorities: TagValues = ()
+    """Values of the tag `dr:priority` beside critical, high, medium and low; less urgent than
+    those. Comma-separated."""
+    extra_strategies: TagValues = ()
+    """Values of the tag `dr:recovery-strategy` beside drs, eks-dns, sql-ag and managed-service.
+    Comma-separated."""
     aws_threads: Annotated[int, Field(ge=1, le=128)] = 32
     """Threads that call AWS."""
     check_allowed_networks: Annotated[str, AfterValidator(_networks)] = ""

@@ -61,6 +61,7 @@ def test_servers_are_found_by_their_source_servers_with_the_instances_tags(sandb
     assert found[first].attributes["originRegion"] == "us-east-1"
     assert found[first].attributes["replicationState"] == "CONTINUOUS"
     assert found[first].attributes["lag"] == "P0D"
+    assert found[first].attributes["sourceAddress"].startswith("10.0.")
     assert found[second].tags["OnlyHere"] == "yes"
     assert found[second].attributes["error"] == "AGENT_NOT_SEEN"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leeward_adapters.base import Finding, Target
+from leeward_adapters.base import Finding, Rehearsable, Target
 from leeward_adapters.registry import adapter
 from leeward_sandbox.aws.estates import Account, Network, tiny
 from leeward_sandbox.aws.estates.model import Role, Server
@@ -155,3 +155,18 @@ def test_a_quota_that_is_not_told_is_no_obstacle(make_sandbox: Any) -> None:
         service="service-quotas", action="error", code="AccessDeniedException"
     )
     assert [(f.severity, f.reason) for f in _look(sandbox)] == [("Warning", "QuotaUnknown")]
+
+
+def test_what_the_plan_wants_counts_before_what_the_template_says(sandbox: Any) -> None:
+    server, other = sandbox.servers()
+    wanted = {"instanceType": "d3en.xlarge"}
+    targets = [Target(server, "arn:1", settings=wanted), Target(other, "arn:2")]
+    drs = adapter("drs")
+
+    found = list(drs.readiness(sandbox.scope(), targets))
+
+    about = {f.target for f in found if f.reason == "InstanceTypeNotOffered"}
+    assert about == {server}
+    assert isinstance(drs, Rehearsable)
+    plain = drs.settings(sandbox.scope(), [Target(server, "arn:1")])
+    assert drs.settings(sandbox.scope(), targets)[server] != plain[server]

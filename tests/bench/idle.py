@@ -20,13 +20,15 @@ from table import Figure, progress
 from testbed import Object, Site, Usage, site, until
 
 from leeward.engine.kube import Kube, path_of
+from leeward.engine.objects import ENDED_LABEL
 from leeward_sandbox.stack import OPERATOR_NAMESPACE, SERVICE_ACCOUNT
 
 PLANS = 500
 EXECUTIONS = 5000
 APPLICATIONS = 20
-SECONDS = 60.0
-WINDOWS = 2
+SECONDS = 300.0
+"""Every plan is looked at once in that time."""
+WINDOWS = 1
 """How many windows of SECONDS, one after the other."""
 SCALE = 600.0
 SETTINGS = {
@@ -92,10 +94,10 @@ async def _fill(place: Site, status: Object) -> None:
 
     async def make_run(number: int) -> None:
         body = execution(f"idle-{number:04}", f"idle-{number % PLANS:03}")
+        path = f"{runs}/{body['metadata']['name']}"
         made = await author.create(runs, body)
-        await operator.replace(
-            f"{runs}/{body['metadata']['name']}/status", made | {"status": status}
-        )
+        await operator.replace(f"{path}/status", made | {"status": status})
+        await operator.patch(path, {"metadata": {"labels": {ENDED_LABEL: "true"}}})
 
     try:
         await _each(make_plan, range(1, PLANS))

@@ -31,7 +31,7 @@ PINNED: Final = (
     Boundary("failover", "AWS", "drs StartRecovery", 1, "after"),
     # Some tasks are made; all are made and none is recorded.
     Boundary("failover", "Kubernetes", "POST drtasks w1-activate-drs", 1, "before"),
-    Boundary("failover", "Kubernetes", "PUT drexecutions/status", 2, "before"),
+    Boundary("failover", "Kubernetes", "PUT drexecutions/status", 1, "before"),
     # The approval is written down and still on the object; it is off, and not yet closed.
     Boundary("failover", "Kubernetes", "PATCH drexecutions", 4, "before"),
     Boundary("failover", "Kubernetes", "PATCH drexecutions", 4, "after"),

@@ -90,6 +90,7 @@ class Lab:
     control: Control
     application: str
     plans: list[str] = field(default_factory=list)
+    namespace: str = NAMESPACE
 
     # --- Kubernetes
 
@@ -98,7 +99,7 @@ class Lab:
     ) -> CompletedProcess[str]:
         """kubectl in the tests' namespace."""
         return self.stack.cluster.kubectl(
-            "-n", NAMESPACE, *args, user=user, input=input_, check=check
+            "-n", self.namespace, *args, user=user, input=input_, check=check
         )
 
     def apply(
@@ -140,7 +141,7 @@ class Lab:
         return {
             "apiVersion": "leeward.dev/v1alpha1",
             "kind": "RecoveryPlan",
-            "metadata": {"name": self.application, "namespace": NAMESPACE},
+            "metadata": {"name": self.application, "namespace": self.namespace},
             "spec": {
                 "customer": "CustomerA",
                 "environment": "Production",
@@ -162,7 +163,7 @@ class Lab:
         return {
             "apiVersion": "leeward.dev/v1alpha1",
             "kind": "DRExecution",
-            "metadata": {"name": name, "namespace": NAMESPACE},
+            "metadata": {"name": name, "namespace": self.namespace},
             "spec": {"planRef": {"name": self.application}, "operation": operation, **spec},
         }
 

@@ -253,7 +253,7 @@ def test_a_run_survives_a_dozen_kills_at_any_moment(lab: Any) -> None:
     name = lab.start()
     moments, kills = random.Random(20260301), 0
     progress = Progress(lab, name)
-    while kills < 12 and progress.goes_on_for(moments.randint(2, 14)):
+    while kills < 12 and progress.goes_on_for(moments.randint(1, 7)):
         lab.stack.kill_operator()
         lab.stack.start_operator()
         kills += 1

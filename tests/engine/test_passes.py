@@ -89,3 +89,15 @@ def test_a_run_with_nothing_to_do_waits_for_nothing() -> None:
         assert (came.results, came.late, came.pending) == ([], [], 0)
 
     asyncio.run(run())
+
+
+def test_a_pass_whose_task_has_ended_meanwhile_is_taken_all_the_same() -> None:
+    async def run() -> None:
+        passes, slow = TaskPasses(0.01), Account("slow")
+        assert (await passes.advance({"slow": slow.go})).pending == 1
+        assert (await passes.advance({}, ["slow", "never begun"])).pending == 1
+        slow.answers.set()
+        came = await passes.advance({}, ["slow"])
+        assert (names(came.late), came.pending, slow.begun) == (["slow"], 0, 1)
+
+    asyncio.run(run())

@@ -101,13 +101,11 @@ class Lists(Kube):
         super().__init__(configuration)
         self.many = asyncio.Event()
 
-    async def list(
-        self, path: str, *, selector: str | None = None, whole: bool = True
-    ) -> list[Object]:
+    def each(self, path: str, **options: Any) -> AsyncIterator[Object]:
         self.count += 1
         if self.count == 5:
             self.many.set()
-        return await super().list(path, selector=selector, whole=whole)
+        return super().each(path, **options)
 
 
 def test_what_is_listed_as_it_was_seen_is_left_alone(connect: Connect, name: str) -> None:
@@ -152,31 +150,6 @@ def test_what_needs_nothing_is_looked_at_again_only_when_it_changed(
     asyncio.run(scenario())
 
 
-def test_no_more_passes_than_allowed_run_at_once(connect: Connect) -> None:
-    async def scenario() -> None:
-        async with connect() as kube:
-            busy = most = 0
-
-            async def count(_: int) -> float:
-                nonlocal busy, most
-                busy += 1
-                most = max(most, busy)
-                await kube.list(PATH)
-                busy -= 1
-                return 3600
-
-            passes = Passes(count)
-            supervisor = Supervisor(kube, PATH, passes.run, lambda _: True, resync=3600, at_once=2)
-            for number in range(6):
-                metadata = {"uid": f"u{number}", "name": f"n{number}", "resourceVersion": "1"}
-                supervisor.notify({"metadata": metadata})
-            await passes.until(6)
-            await supervisor.stop(PATIENCE)
-            assert most == 2
-
-    asyncio.run(scenario())
-
-
 RUN: Object = {
     "metadata": {"name": "run", "namespace": "n", "uid": "u", "resourceVersion": "1"},
     "status": {"state": "Running"},
@@ -197,6 +170,16 @@ def test_a_run_is_woken_by_what_is_asked_of_it_not_by_its_own_record(
     later = {"metadata": {**RUN["metadata"], **metadata}, "status": {"state": "Succeeded"}}
     assert (asked(later) != asked(RUN)) is woken
     assert version(later) != version(RUN)
+
+
+def test_a_plan_is_woken_by_a_run_of_it_that_ended_not_by_one_that_began() -> None:
+    def plan(*history: str, **status: Any) -> Object:
+        entries = [{"uid": uid} for uid in history]
+        return {"metadata": {"generation": 1}, "status": {"history": entries, **status}}
+
+    assert asked(plan("a")) == asked(plan("a", activeExecution={"uid": "b"}))
+    assert asked(plan("a")) != asked(plan("a", "b"))
+    assert asked({"metadata": {"generation": 1}}) == asked(plan())
 
 
 def test_an_object_that_vanished_unseen_gets_no_more_passes(connect: Connect, name: str) -> None:
@@ -222,14 +205,13 @@ class LateList(Kube):
 
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def list(
-        self, path: str, *, selector: str | None = None, whole: bool = True
-    ) -> list[Object]:
-        bodies = await super().list(path, selector=selector, whole=whole)
+    async def each(self, path: str, **options: Any) -> AsyncIterator[Object]:
+        bodies = [body async for body in super().each(path, **options)]
         if self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
-        return bodies
+        for body in bodies:
+            yield body
 
 
 def test_an_object_created_while_the_list_is_under_way_keeps_its_pass(

@@ -82,6 +82,12 @@ def test_servers_are_packed_into_jobs_within_the_quotas(
     assert seconds(seen.stages[0].duration) == round(expected)
 
 
+def test_launch_settings_take_calls_of_their_own(build: Build) -> None:
+    launch = {"instanceType": "m5.large"}
+    seen = foreseen(build, [build.server(n, launch=launch) for n in range(1, 101)])
+    assert seconds(seen.stages[0].duration) == round(100 * 6 * CALL + LAUNCH + SEEN)
+
+
 def test_a_task_is_split_where_a_quota_leaves_room_for_a_part_of_it(build: Build) -> None:
     servers = [build.server(n) for n in range(1, 501)]
     frozen = freeze(build.execution(), build.plan(), build.accounts(), [build.inventory(*servers)])

@@ -421,6 +421,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "resources": 1,
             "technologies": ["drs"],
             "discoveredAt": "2026-03-01T01:58:00Z",
+            "missing": 0,
         },
         {
             "name": "second",
@@ -429,6 +430,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "technologies": ["drs"],
             "discoveredAt": "2026-03-01T01:50:00Z",
             "problem": "AccessDenied",
+            "missing": 0,
         },
     ]
     assert status.discovered_at == "2026-03-01T01:58:00Z"
@@ -472,3 +474,50 @@ def test_a_condition_takes_the_place_of_the_one_of_its_type() -> None:
     assert [c.type for c in conditions.drop_condition(added, "B")] == ["A", "C"]
     assert conditions.holds(added, "C")
     assert not conditions.holds(added, "D")
+
+
+# --- what the plan depends on, and its accounts ---------------------------------------------------
+
+DEPENDENCY = {"name": "directory", "type": "ActiveDirectory", "target": "corp.example.com"}
+KNOWN = {"name": "directory", "type": "ActiveDirectory", "message": "dead"}
+
+
+@pytest.mark.parametrize(
+    ("state", "ready"), [("Holds", "Ready"), ("Failed", "Degraded"), ("Unknown", "Degraded")]
+)
+def test_a_dependency_that_does_not_hold_degrades_the_plan(
+    build: Build, state: str, ready: str
+) -> None:
+    known = {"dependencies": [{**KNOWN, "state": state}]}
+    status = status_of(build, plan={"dependencies": [DEPENDENCY], "status": known})
+    assert said(status)["Ready"] == f"True {ready}"
+    assert [d.state for d in status.dependencies] == [state]
+    assert ("1 dependency does not hold" in (status.summary or "")) is (state != "Holds")
+
+
+def test_a_dependency_that_was_taken_out_of_the_spec_is_forgotten(build: Build) -> None:
+    known = {"dependencies": [{**KNOWN, "state": "Failed"}]}
+    status = status_of(build, plan={"status": known})
+    assert status.dependencies == []
+    assert said(status)["Ready"] == "True Ready"
+
+
+def test_what_an_account_says_of_itself_stands_on_its_plans(build: Build) -> None:
+    lacks = {
+        "conditions": [
+            {
+                "type": "Ready", "status": "False", "reason": "PermissionsMissing",
+                "message": "the recovery role lacks drs:StartRecovery",
+                "lastTransitionTime": "2026-03-01T00:00:00Z",
+            }
+        ]
+    }  # fmt: skip
+    status = assess(
+        build.plan(), build.accounts(status=lacks), [build.inventory(build.server())],
+        now=build.now, valid=[], previous=RecoveryPlanStatus(), adapters=ADAPTERS,
+    )  # fmt: skip
+    (found,) = status.readiness
+    assert (found.severity, found.reason) == ("Blocking", "AccountNotReady")
+    assert found.examples == ["TargetAccount prod (111111111111)"]
+    assert "lacks drs:StartRecovery" in found.message
+    assert said(status)["Ready"] == "True Degraded"

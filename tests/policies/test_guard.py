@@ -228,6 +228,38 @@ def test_a_policy_edited_and_edited_back_is_another_snapshot(world: World, prove
     assert now.snapshot != asked.snapshot
 
 
+@pytest.mark.usefixtures("intact")
+def test_a_guard_that_has_read_the_policies_before_notices_each_edit(
+    world: World, token: str
+) -> None:
+    run = world.waiting()
+    execution = DRExecution.model_validate(world.admin.get("drexecutions", run))
+
+    def edit(value: str) -> None:
+        change = [{"op": "replace", "path": "/spec/failurePolicy", "value": value}]
+        world.cluster.kubectl("patch", POLICY, COMMANDS, "--type=json", "-p", json.dumps(change))
+
+    async def proofs() -> list[Proof]:
+        configuration = client.Configuration()
+        await config.load_kube_config(config_file=token, client_configuration=configuration)
+        kube = Kube(configuration)
+        guard = Guard(kube)
+        try:
+            found = [await guard.prove(execution, "wave-2"), await guard.prove(execution, "wave-2")]
+            for value in ("Ignore", "Fail"):
+                await asyncio.to_thread(edit, value)
+                found.append(await guard.prove(execution, "wave-2"))
+            return found
+        finally:
+            await kube.close()
+
+    first, second, edited, back = asyncio.run(proofs())
+    assert [p.reason for p in (first, second, edited, back)] == [
+        "Proved", "Proved", "PolicyDiffers", "Proved",
+    ]  # fmt: skip
+    assert first.snapshot == second.snapshot != back.snapshot
+
+
 class Outdated(Kube):
     """Reads of one path are answered with what was there before."""
 
@@ -235,8 +267,9 @@ class Outdated(Kube):
         super().__init__(configuration)
         self._outdated = (path, answer)
 
-    async def get(self, path: str) -> dict[str, Any]:
-        return self._outdated[1] if path == self._outdated[0] else await super().get(path)
+    async def get(self, path: str, *, whole: bool = True) -> dict[str, Any]:
+        before, outdated = self._outdated
+        return outdated if path == before else await super().get(path, whole=whole)
 
 
 @pytest.mark.usefixtures("intact")

@@ -6,7 +6,8 @@ of validation rules from them and because one object must stay far below etcd's 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -16,6 +17,7 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 PREFIX = f"{GROUP}/"  # of our annotations, labels and finalizers
 FINALIZER = f"{GROUP}/run"
+BASE_REGION = f"{GROUP}/base-region"  # annotation of the Lease: whose STS gives role sessions
 OPERATOR_USER = "system:serviceaccount:leeward-system:leeward"
 
 
@@ -158,6 +160,9 @@ class ObjectMeta(Model):
 
 class Resource(Model):
     """Base of the kinds: what every object has beside its spec and status."""
+
+    INITIAL: ClassVar[Mapping[str, str]] = {}
+    """What the API server shows as the status of an object that has none yet."""
 
     api_version: str = API_VERSION
     kind: str = ""

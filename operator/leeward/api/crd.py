@@ -78,6 +78,8 @@ def _root(kind: type[Kind]) -> Schema:
             "status": structural(fields["status"], f"{kind.KIND}.status", people=False),
         },
     }
+    if kind.INITIAL:
+        result["properties"]["status"]["default"] = dict(kind.INITIAL)
     if kind.KIND in _REFERRED_TO:
         result[VALIDATIONS] = [_name_rule()]
     return result

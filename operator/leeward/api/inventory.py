@@ -20,6 +20,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.launch import ServerLaunch
 
 
 class InventoryResource(Model):
@@ -41,12 +42,26 @@ class InventoryResource(Model):
         dict[TagKey, Annotated[str, Field(max_length=512)]], Field(max_length=20)
     ] = {}
     """What the adapter needs to know, such as replication state and lag."""
-    verdict: Literal["Selected", "NotEnrolled", "Excluded", "NotSelected", "NoAdapter", "NoWave"]
+    verdict: Literal[
+        "Selected",
+        "NotEnrolled",
+        "Excluded",
+        "NotSelected",
+        "NoAdapter",
+        "NoWave",
+        "ActiveActive",
+        "SharedElsewhere",
+    ]
     """Whether an execution would recover it, and if not, why."""
     wave: Annotated[str, Field(max_length=24)] | None = None
     """Wave that it belongs to."""
     problems: Annotated[list[Line], Field(max_length=10)] = []
     """What is wrong with its tags."""
+    missing_since: Time | None = None
+    """Since when AWS no longer shows it, though too much vanished with it for that to be believed.
+    Only an Unplanned run works on it; it is forgotten after a day."""
+    launch: ServerLaunch | None = None
+    """Its launch settings, as the plan's layers come together."""
 
 
 class RecoveryInventorySpec(Model):
@@ -71,6 +86,10 @@ class RecoveryInventoryStatus(Model):
     """False: the account did not answer the last time, and this is what it said before."""
     problem: Text | None = None
     """Why it did not answer."""
+    provider: Line | None = None
+    """Who listed the account's resources, and for which Regions."""
+    provider_reason: Text | None = None
+    """Why it was not the first provider alone."""
     count: int = 0
     """Resources in this part."""
     resources: Annotated[

@@ -27,6 +27,7 @@ from leeward.api.common import (
     listmap,
     rules,
 )
+from leeward.api.launch import Launch, SecurityGroupId, SubnetId
 from leeward.api.notifications import Notifications
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.api.tasks import Action, ExplicitTask
@@ -169,10 +170,10 @@ class Discovery(Model):
     interval: Duration = "5m"
     """How often it is looked at again."""
     providers: Annotated[
-        list[Literal["ResourceExplorer", "TaggingApi", "Describe"]],
-        Field(max_length=3, json_schema_extra=later("Resource Explorer and DRS are always used")),
+        list[Literal["ResourceExplorer", "TaggingApi", "Describe"]], Field(max_length=3)
     ] = []
-    """Where to look, in order of preference."""
+    """Whom to ask for tagged resources, in order of preference; the next one is asked for what the
+    one before did not cover. Empty: all three, in this order. DRS is always asked."""
 
 
 class Objectives(Model):
@@ -236,12 +237,9 @@ class DrillNetwork(Model):
 
     account_id: AccountId
     """The account."""
-    subnet_id: Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$", max_length=24)]
+    subnet_id: SubnetId
     """Isolated subnet in the recovery Region."""
-    security_group_ids: Annotated[
-        list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$", max_length=20)]],
-        Field(min_length=1, max_length=5),
-    ]
+    security_group_ids: Annotated[list[SecurityGroupId], Field(min_length=1, max_length=5)]
     """Security groups of the drill's instances, in the subnet's VPC."""
 
 
@@ -256,20 +254,6 @@ class Drill(Model):
         Duration | None, Field(json_schema_extra=later("put a gate before Cleanup instead"))
     ] = None
     """How long the drill's instances are kept before Cleanup."""
-
-
-class LaunchLayer(Model):
-    """One layer of launch settings; later layers win."""
-
-    config_map_ref: Ref
-    """ConfigMap with the settings as YAML files."""
-
-
-class Launch(Model):
-    """Launch settings."""
-
-    layers: Annotated[list[LaunchLayer], Field(max_length=20)] = []
-    """Layers: defaults, accounts, tag overrides."""
 
 
 class HealthEndpoint(Model):
@@ -345,15 +329,9 @@ class RecoveryPlanSpec(Model):
     ] = []
     """What must work in the recovery Region first. One that does not hold refuses a Test and a
     Planned run; approvers of an Unplanned one read it at its gates."""
-    launch: Annotated[
-        Launch | None,
-        Field(
-            json_schema_extra=later(
-                "DRS launch settings stay as they are, but for launchDisposition"
-            )
-        ),
-    ] = None
-    """Launch settings."""
+    launch: Launch | None = None
+    """Launch settings of the servers. Absent: they stay as AWS has them, but for
+    launchDisposition."""
     notifications: Notifications | None = None
     """Who is told what happens in a run."""
     health_checks: Annotated[

@@ -15,6 +15,7 @@ from leeward.api.common import (
     Time,
     atomic,
 )
+from leeward.api.launch import LaunchStatus
 from leeward.api.run_times import WaveActual
 
 Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
@@ -59,6 +60,24 @@ class AccountStatus(Model):
     """When it last answered."""
     problem: Text | None = None
     """Why it did not answer the last time."""
+    provider: Line | None = None
+    """Who listed its resources, and for which Regions: `ResourceExplorer`, `TaggingApi` or
+    `Describe`. Source servers always come from DRS."""
+    provider_reason: Text | None = None
+    """Why it was not the first provider alone."""
+    missing: int = 0
+    """Resources that AWS no longer shows, though nobody is known to have deleted them."""
+
+
+class GroupCount(Model):
+    """How many resources share one value."""
+
+    by: Literal["Wave", "Priority", "Strategy", "Application"]
+    """What they share."""
+    name: str = Field(max_length=256)
+    """The value; empty: none."""
+    count: int
+    """Resources that an execution would recover."""
 
 
 class ComplianceProblem(Model):
@@ -201,7 +220,7 @@ class RecoveryPlanStatus(Model):
     observed_generation: int | None = None
     """Generation of the spec that this status speaks of."""
     conditions: Conditions = []
-    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected."""
+    """Ready, Reconciling, Stalled, Discovered, Compliant, Protected and others."""
     summary: Line | None = None
     """One line for people."""
     location: Location = "Unknown"
@@ -214,6 +233,9 @@ class RecoveryPlanStatus(Model):
         list[TechnologyCount], Field(max_length=60, json_schema_extra=atomic())
     ] = []
     """Per technology."""
+    groups: Annotated[list[GroupCount], Field(max_length=150, json_schema_extra=atomic())] = []
+    """What an execution would recover, by wave, priority, strategy and application; beyond 100
+    applications the smallest are counted together as `others`."""
     accounts: Annotated[list[AccountStatus], Field(max_length=50, json_schema_extra=atomic())] = []
     """Per account."""
     compliance: Compliance | None = None
@@ -234,6 +256,8 @@ class RecoveryPlanStatus(Model):
     """The live execution; there is at most one."""
     history: Annotated[list[HistoryEntry], Field(max_length=200, json_schema_extra=atomic())] = []
     """The last executions."""
+    launch: LaunchStatus | None = None
+    """Launch settings; absent for a plan without layers."""
     last_drill: LastDrill | None = None
     """The newest drill of the whole plan that passed, with what it proved."""
     changed_since_drill: Annotated[

@@ -100,6 +100,17 @@ class PreviewAccess(Model):
     """IAM actions."""
 
 
+class PreviewLaunch(Model):
+    """Launch settings of the run's servers."""
+
+    servers: int
+    """Servers that are launched with settings of the plan."""
+    differing: int
+    """Servers for which AWS has something else now, which the run would set first."""
+    changes: Annotated[list[Text], Field(max_length=1000, json_schema_extra=atomic())] = []
+    """What differs, by server; every one on the command line, some in a status."""
+
+
 class Preview(Model):
     """What a run would do. Nothing of it was done."""
 
@@ -117,6 +128,8 @@ class Preview(Model):
     """Phases of the waves, in the order in which they would run."""
     gates: Annotated[list[PreviewGate], Field(max_length=60, json_schema_extra=atomic())] = []
     """Gates, in the order in which the run would meet them."""
+    launch: PreviewLaunch | None = None
+    """Launch settings; absent where no server of the run has any."""
     access: Annotated[list[PreviewAccess], Field(max_length=100, json_schema_extra=atomic())] = []
     """IAM actions, by role."""
     refusals: Annotated[list[Text], Field(max_length=100, json_schema_extra=atomic())] = []

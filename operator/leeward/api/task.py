@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -26,6 +27,7 @@ from leeward.api.common import (
     rules,
 )
 from leeward.api.execution import TaskState
+from leeward.api.launch import ServerLaunch
 from leeward.api.plan import DrillNetwork
 from leeward.api.run_times import Span
 from leeward.api.tasks import AutomationTask, AutoScalingTask, ManualTask, Route53Task
@@ -59,6 +61,8 @@ class TaskResource(Model):
     """The tag `dr:rpo-target`."""
     rto_target: Span | None = None
     """The tag `dr:rto-target`."""
+    launch: ServerLaunch | None = None
+    """Launch settings that it is launched with."""
 
 
 class DRTaskSpec(Model):
@@ -224,6 +228,7 @@ class DRTask(Resource):
     PLURAL: ClassVar[str] = "drtasks"
     SHORT: ClassVar[str] = "drt"
     NAMESPACED: ClassVar[bool] = True
+    INITIAL: ClassVar[Mapping[str, str]] = {"state": "NotStarted"}
     COLUMNS: ClassVar[list[tuple[str, str, str]]] = [
         ("Execution", "string", ".spec.executionRef.name"),
         ("Wave", "string", ".spec.wave"),

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from leeward.api.common import GROUP, OPERATOR_USER, VERSION
+from leeward.cli import findings
+from leeward.cli import without_region as without_region_of
 from leeward.cli.app import colored, connected, global_options
 from leeward.cli.failures import Refused
+from leeward.cli.findings import Finding
+from leeward.cli.kinds import INVENTORY, PLAN
 from leeward.cli.outcome import Exit
-from leeward.cli.render import clean
 
 if TYPE_CHECKING:
     from leeward.cli.connect import Api
 
 Object = Mapping[str, Any]
-Verdict = Literal["ok", "problem", "unknown"]
-
-_MARKS = {"ok": ("✔", "green"), "problem": ("✖", "red"), "unknown": ("⚠", "yellow")}
 _MINIMUM = (1, 30)  # ValidatingAdmissionPolicy v1
 _STAMPING = (1, 36)  # MutatingAdmissionPolicy v1; before, who creates a run names himself
 _OPERATOR_NAMESPACE = OPERATOR_USER.split(":")[2]
@@ -36,14 +35,6 @@ _PLURALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    verdict: Verdict
-    text: str
-
-
 @click.command()
 @click.option(
     "--operator-namespace",
@@ -53,22 +44,58 @@ class Finding:
     help="Namespace of the operator.",
 )
 @click.option("--lease", default=_LEASE, show_default=True, metavar="NAME", help="Its Lease.")
+@click.option(
+    "--without-region",
+    metavar="REGION",
+    help="List what of the installation needs this Region, in place of the other checks.",
+)
 @global_options
 @click.pass_context
-def check(ctx: click.Context, operator_namespace: str, lease: str) -> None:
+def check(
+    ctx: click.Context, operator_namespace: str, lease: str, without_region: str | None
+) -> None:
     """Check the installation: versions, CRDs, admission policies, and whether an operator leads.
 
     It sees what the API server shows, and nothing of AWS. Exit code 1: there is a problem.
     """
     with connected() as api:
-        findings = list(_findings(api, operator_namespace, lease))
-    for finding in findings:
-        glyph, colour = _MARKS[finding.verdict]
-        mark = click.style(glyph, fg=colour) if colored() else glyph
-        click.echo(f"{mark} {clean(finding.text)}")
-    counts = {v: sum(1 for f in findings if f.verdict == v) for v in ("ok", "unknown", "problem")}
-    click.echo(f"{counts['ok']} ok, {counts['unknown']} unknown, {counts['problem']} problems")
-    ctx.exit(Exit.ERROR if counts["problem"] else Exit.SUCCEEDED)
+        if without_region:
+            found = list(_without(api, without_region, operator_namespace, lease))
+        else:
+            found = list(_findings(api, operator_namespace, lease))
+    click.echo(findings.shown(found, color=colored()))
+    ctx.exit(Exit.ERROR if findings.failed(found) else Exit.SUCCEEDED)
+
+
+def _without(api: Api, region: str, namespace: str, lease: str) -> Iterator[Finding]:
+    """What needs the Region; what may not be read is said to be unknown."""
+    refused: list[Finding] = []
+
+    def listed(path: str, kind: str) -> list[Object]:
+        try:
+            return [{"kind": kind, **one} for one in api.list(path)[0]]
+        except Refused as error:
+            refused.append(Finding("unknown", f"{kind}s could not be read: {error}"))
+            return []
+
+    try:
+        held: Object = api.get(
+            f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}"
+        )
+    except Refused as error:
+        refused.append(Finding("unknown", f"Lease {namespace}/{lease} could not be read: {error}"))
+        held = {}
+    base = f"/apis/{GROUP}/{VERSION}"
+    workloads = [
+        *listed(f"/apis/apps/v1/namespaces/{namespace}/deployments", "Deployment"),
+        *listed(f"/apis/apps/v1/namespaces/{namespace}/statefulsets", "StatefulSet"),
+    ]
+    yield from without_region_of.operator(region, held, workloads, listed("/api/v1/nodes", "Node"))
+    plans = listed(f"{base}/{PLAN.plural}", "RecoveryPlan")
+    inventories = listed(f"{base}/{INVENTORY.plural}", "RecoveryInventory")
+    yield from without_region_of.plans(region, plans, inventories)
+    yield from without_region_of.control_planes(region)
+    yield from refused
 
 
 def _findings(api: Api, namespace: str, lease: str) -> Iterator[Finding]:

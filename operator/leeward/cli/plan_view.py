@@ -50,8 +50,10 @@ def _pairs(plan: Object, now: datetime) -> Iterator[Pair]:
     yield Pair("Message", clean(said or "the operator has not looked at it yet"))
     yield Pair("Location", found.get("location") or "Unknown")
     yield Pair("Resources", f"{found.get('resources') or 0:,}")
-    for kind in ("Discovered", "Compliant", "Protected"):
+    for kind in ("Discovered", "Compliant", "Protected", "DrillCurrent"):
         condition = outcome.condition(plan, kind)
+        if kind == "DrillCurrent" and not condition:
+            continue  # an older operator wrote the status
         held = condition.get("status") or "Unknown"
         why = f", {condition['message']}" if condition.get("message") else ""
         yield Pair(kind, clean(held + why), "waiting" if held == "False" else "")
@@ -81,6 +83,7 @@ def _root(plan: Object, now: datetime) -> Row:
         *(_wave(wave) for wave in found.get("waves") or []),
         *(_account(account, now) for account in found.get("accounts") or []),
         *(_readiness(problem) for problem in (found.get("readiness") or [])[:_SHOWN]),
+        *(_dependency(one) for one in found.get("dependencies") or []),
         *_compliance(found.get("compliance") or {}),
         *_runs(found.get("history") or [], now),
     )
@@ -129,6 +132,15 @@ def _readiness(problem: Object) -> Row:
         "",
         clean(f"{info} ({examples})" if examples else info),
     )
+
+
+def _dependency(one: Object) -> Row:
+    looks = {
+        "Holds": Status("Holds", "✔", "good"),
+        "Failed": Status("Failed", "✖", "bad"),
+        "Unknown": Status("Unknown", "⚠", "waiting"),
+    }
+    return Row(one["name"], one["type"], looks[one["state"]], "", clean(one.get("message") or ""))
 
 
 def _compliance(report: Object) -> Iterator[Row]:

@@ -51,6 +51,7 @@ def pairs(preview: Object) -> Iterator[Pair]:
         yield Pair("Work", f"{counted(preview['resources'], 'resource')} by {tasks}{jobs}")
         yield Pair("Estimated", _estimate(preview))
     yield from times_view.promises(preview.get("objectives") or {}, "now")
+    yield from _launch(preview.get("launch") or {})
     findings = preview.get("findings") or []
     for line in findings[:_SAID]:
         yield Pair("Finding", clean(line), "waiting")
@@ -88,6 +89,19 @@ def rows(preview: Object) -> tuple[Row, ...]:
 
 
 # --- sections ----------------------------------------------------------------------------------
+
+
+def _launch(launch: Object) -> Iterator[Pair]:
+    """How many servers have launch settings, and what the run would change in AWS for them."""
+    if not launch:
+        return
+    servers = counted(launch["servers"], "server")
+    yield Pair("Launch settings", f"{servers}, {launch['differing']} to be changed in AWS")
+    changes = launch.get("changes") or []
+    for line in changes[:_SAID]:
+        yield Pair("Changes", clean(line), "waiting")
+    if len(changes) > _SAID:
+        yield Pair("Changes", f"{len(changes) - _SAID} more; -o yaml lists them", "waiting")
 
 
 def _timeline(preview: Object, width: int) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 The order is: the command and `accepting` in one conditional write of the status; the annotation
 off; `accepting` cleared. While `accepting` names a key, admission refuses to have it written
-again, so that a crash between the steps neither loses a command nor takes it twice.
+again, so that a crash between the steps neither loses a command nor takes it twice. The command
+counts from the first step on; the others are done beside what it sets going.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from leeward.api.execution import (
 )
 from leeward.api.gate_record import ApprovalRecord, GateStatus
 from leeward.api.task import DRTask, DRTaskStatus
+from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, patch_metadata, put_status
 from leeward.planning import commands, gates
 from leeward.planning.commands import Command
-from leeward.planning.record import compose_task
 from leeward.planning.steering import Ground, after_relaunch, steer
 from leeward.planning.times import render_time
 from leeward.planning.waves import GATE_OPEN
@@ -48,10 +49,14 @@ class CommandTaker:
         self._c = context
 
     async def take(self, run: Held[DRExecution]) -> Held[DRExecution]:
-        """The run after all its commands have been taken."""
-        run = await self._finish(run)
+        """The run after all its commands have been recorded, and so count.
+
+        What remains to be done for the last of them is left to `finish`, so that it holds up
+        nobody who acts on the command.
+        """
+        run = await self.finish(run)
         for command in commands.on_execution(run.model.metadata.annotations):
-            run = await self._take(run, command, await self._applied(run.model, command))
+            run = await self._record(run, command, await self._applied(run.model, command))
         return run
 
     async def void(self, run: Held[DRExecution], gate: str, why: str) -> Held[DRExecution]:
@@ -59,21 +64,23 @@ class CommandTaker:
         for command in commands.on_execution(run.model.metadata.annotations):
             if command.gate == gate:
                 status = self._journalled(run.model.status, command, f"void: {why}", {})
-                run = await self._take(run, command, status)
-        return run
+                run = await self._record(run, command, status)
+        return await self.finish(run)
 
-    async def _take(
+    async def _record(
         self, run: Held[DRExecution], command: Command, status: DRExecutionStatus
     ) -> Held[DRExecution]:
-        """Record the command as `status` has it, then take its annotation off."""
+        """Record the command as `status` has it, once the one before it is off the object."""
+        run = await self.finish(run)
         accepting = Accepting(key=command.key, value=command.value[:512])
         run = await put_status(
             self._c.kube, run, status.model_copy(update={"accepting": accepting})
         )
         await self._emit(run, run.model.status.commands[-1])
-        return await self._finish(run)
+        return run
 
-    async def _finish(self, run: Held[DRExecution]) -> Held[DRExecution]:
+    async def finish(self, run: Held[DRExecution]) -> Held[DRExecution]:
+        """The run with the annotation of the command that was recorded last taken off."""
         accepting = run.model.status.accepting
         if accepting is None:
             return run
@@ -242,8 +249,7 @@ class CommandTaker:
         """Write the task's status, if it is another than it was."""
         task = held[name]
         if status != task.model.status:
-            status = compose_task(task.model, status, self._c.now())
-            held[name] = await put_status(self._c.kube, task, status)
+            held[name] = await journal.write(self._c, task, status)
 
 
 def _with(status: DRExecutionStatus, gate: GateStatus) -> list[GateStatus]:

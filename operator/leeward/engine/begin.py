@@ -23,6 +23,7 @@ from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of, sizes_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
+from leeward.engine.launch_layers import read_layers
 from leeward.engine.leading import leading
 from leeward.engine.objects import (
     EXECUTION_LABEL,
@@ -37,6 +38,7 @@ from leeward.engine.objects import (
     read_all,
 )
 from leeward.engine.previous import PreviousRuns
+from leeward.engine.together import each
 from leeward.planning.digests import digest
 from leeward.planning.direction_checks import awaits_discovery
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
@@ -47,6 +49,8 @@ from leeward.planning.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip
 
+_AT_ONCE = 8
+"""Tasks that are created side by side. None depends on another before the record names them all."""
 DISCOVERY_PATIENCE = timedelta(seconds=60)
 """How long a new run waits for a plan that was never looked at."""
 REFRESH_PATIENCE = timedelta(minutes=5)
@@ -74,7 +78,7 @@ class Beginner:
                 "create it, then create another execution"
             )
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
-        if waiting := self._waits_for(plan.model, execution):
+        if waiting := await self._waits_for(plan.model, execution):
             return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
         # Before the lock: what does not answer takes its time.
         looked = await self._dependencies.look(
@@ -159,9 +163,12 @@ class Beginner:
                 return None
             raise
 
-    def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
+    async def _waits_for(self, plan: RecoveryPlan, execution: DRExecution) -> str:
         """Why the run should wait a little for the plan; empty: it need not."""
         assessed = plan.status.observed_generation == plan.metadata.generation
+        known = plan.status.launch
+        if assessed and known is not None:
+            assessed = (await read_layers(self._c.kube, plan)).digest == known.digest
         if assessed and not awaits_discovery(execution, plan):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
@@ -169,21 +176,29 @@ class Beginner:
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
 
-    async def _create_tasks(self, run: Held[DRExecution], frozen: Frozen) -> list[Held[DRTask]]:
+    async def _create_tasks(
+        self, run: Held[DRExecution], frozen: Frozen
+    ) -> list[tuple[Held[DRTask], TaskRecord]]:
         """The frozen tasks as objects; what an earlier, unrecorded freeze left is removed."""
         metadata = run.model.metadata
         selector = f"{EXECUTION_LABEL}={label_value(metadata.name)}"
         existing = await read_all(self._c.kube, DRTask, metadata.namespace, selector)
-        for leftover in existing:
+
+        async def delete(leftover: Held[DRTask]) -> None:
             await self._c.kube.delete(leftover.path, uid=leftover.model.metadata.uid)
-        made = []
-        for task in frozen.tasks:
+
+        async def create(task: FrozenTask) -> tuple[Held[DRTask], TaskRecord]:
             self._c.lease.assert_valid()
-            raw = await self._c.kube.create(
-                path_of(DRTask.PLURAL, metadata.namespace), self._object(run, task)
+            path = path_of(DRTask.PLURAL, metadata.namespace)
+            raw = await self._c.kube.create(path, self._object(run, task))
+            # Of what is stored, never of the models: an upgrade must not change it.
+            stored = digest(raw["spec"])
+            return hold(DRTask, raw), TaskRecord(
+                name=task.name, uid=raw["metadata"]["uid"], digest=stored
             )
-            made.append(hold(DRTask, raw))
-        return made
+
+        await each(delete, existing, at_once=_AT_ONCE)
+        return await each(create, frozen.tasks, at_once=_AT_ONCE)
 
     def _object(self, run: Held[DRExecution], task: FrozenTask) -> dict[str, object]:
         metadata = run.model.metadata
@@ -213,18 +228,11 @@ class Beginner:
         run: Held[DRExecution],
         plan: RecoveryPlan,
         frozen: Frozen,
-        tasks: list[Held[DRTask]],
+        tasks: list[tuple[Held[DRTask], TaskRecord]],
         findings: tuple[str, ...],
     ) -> Held[DRExecution]:
         """The run with its frozen plan in its status: from here on it is a live run."""
         now, metadata = self._c.now(), run.model.metadata
-        # Of what is stored, never of the models: an upgrade must not change it.
-        records = [
-            TaskRecord(
-                name=t.model.metadata.name, uid=t.model.metadata.uid, digest=digest(t.raw["spec"])
-            )
-            for t in tasks
-        ]
         status = run.model.status.model_copy(
             update={
                 "epoch": self._c.lease.epoch,
@@ -232,7 +240,7 @@ class Beginner:
                 "plan_generation": plan.metadata.generation,
                 "plan_digest": frozen.digest,
                 "start_time": render_time(now),
-                "tasks": records,
+                "tasks": [record for _, record in tasks],
                 "waves": list(frozen.waves),
                 "parallelism": plan.spec.parallelism,
                 "frozen_gates": [g.frozen() for g in frozen.gates],
@@ -240,14 +248,14 @@ class Beginner:
                 "findings": [f[:1024] for f in findings[:30]],
             }
         )
-        total = sum(len(t.model.spec.resources) for t in tasks)
+        models = [task.model for task, _ in tasks]
+        total = sum(len(m.spec.resources) for m in models)
         outcome = Outcome(
             "Running", "Started",
             f"{run.model.spec.operation} of plan {plan.metadata.name}: {len(tasks)} tasks, "
             f"{total} resource steps in {len(frozen.waves)} waves",
         )  # fmt: skip
         execution = run.model.model_copy(update={"status": status})
-        models = [t.model for t in tasks]
         composed = compose(execution, models, outcome, now)
         run = await put_status(self._c.kube, run, composed)
         await self._emit(run, composed, "Normal")

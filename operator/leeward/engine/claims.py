@@ -15,7 +15,7 @@ from leeward.api.plan_record import ActiveExecution
 from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
-from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_all
+from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_each
 from leeward.planning.times import render_time
 
 OPERATOR = "leeward"
@@ -39,7 +39,7 @@ class Claims:
         own = {execution.metadata.uid, active.uid if active else ""}
         runs: dict[str, Held[DRExecution] | None] = {}
         held: dict[str, str] = {}
-        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
+        async for task in read_each(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
             holder, namespace = task.model.spec.execution_ref, task.model.metadata.namespace
             if holder.uid in own:
                 continue
@@ -77,7 +77,7 @@ class Claims:
         if execution.spec.operation == "Test":
             return
         seen: set[str] = set()
-        for task in await read_all(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
+        async for task in read_each(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
             holder = task.model.spec.execution_ref
             mine = any(r.arn in resources for r in task.model.spec.resources)
             if not mine or holder.uid in seen or task.model.spec.operation != "Test":

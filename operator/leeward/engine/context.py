@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from leeward.api.account import TargetAccount
@@ -13,8 +13,10 @@ from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
 from leeward.engine.kube import Kube
 from leeward.engine.lease import Lease
+from leeward.engine.pace import Pace
 from leeward.engine.pool import Pool
 from leeward.planning.step import StepRules
+from leeward.planning.taxonomy import TAXONOMY, Words
 from leeward.settings import Settings
 from leeward_adapters.aws import Account, Aws
 from leeward_adapters.base import Scope
@@ -35,6 +37,8 @@ class Context:
     """What the accounts' sessions carry."""
     now: Callable[[], datetime]
     """The operator's clock: aware, UTC."""
+    pace: Pace = field(default_factory=Pace)
+    """When runs and tasks were written last."""
 
     def external_id(self, namespace: str) -> str:
         """What is issued for plans of `namespace`, for the roles' trust policies to demand."""
@@ -77,6 +81,13 @@ class Context:
             session_name=session_name(namespace, execution),
             # Whatever the account's own tags say, Leeward's are true.
             session_tags={**entry.session_tags, **tags},
+        )
+
+    def words(self) -> Words:
+        """The values that tags may have: the taxonomy's, and those that the settings add."""
+        return Words(
+            (*TAXONOMY.priorities, *self.settings.extra_priorities),
+            (*TAXONOMY.strategies, *self.settings.extra_strategies),
         )
 
     def step_rules(self) -> StepRules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from leeward.api.common import FINALIZER
@@ -12,9 +13,10 @@ from leeward.api.task import DRTask
 from leeward.engine.context import Context
 from leeward.engine.estate import inventories_of
 from leeward.engine.follower import Follower
-from leeward.engine.kube import ApiError
+from leeward.engine.kube import ApiError, Object
 from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
+    ENDED_LABEL,
     EXECUTION_LABEL,
     LIVE_LABEL,
     Held,
@@ -30,6 +32,10 @@ from leeward.planning.location import estate_location
 from leeward.planning.run_times import remembered, wave_actuals
 from leeward.planning.times import render_time
 
+_AT_ONCE = 8
+"""Executions that are closed at a time: after a long outage many may wait for it."""
+_ENDED = {ENDED_LABEL: "true"}
+
 
 class Finisher:
     """Closes executions that have their verdict."""
@@ -37,16 +43,25 @@ class Finisher:
     def __init__(self, context: Context, notifier: Notifier) -> None:
         self._c = context
         self._notifier = notifier
+        self._room = asyncio.Semaphore(_AT_ONCE)
         self._follower = Follower(context)
 
     async def close(self, run: Held[DRExecution]) -> float | None:
         """Release the plan, let the tasks rest, create what follows, tell people, take the
         finalizer off.
 
+        With the finalizer goes the execution itself out of the operator's sight.
+
         Seconds until the next pass while people are being told, which holds nothing else up; None
         when the run is closed. Needs no AWS.
         """
+        async with self._room:
+            return await self._close(run)
+
+    async def _close(self, run: Held[DRExecution]) -> float | None:
         if FINALIZER not in run.model.metadata.finalizers:
+            if ENDED_LABEL not in run.model.metadata.labels:
+                await patch_metadata(self._c.kube, run, {"labels": _ENDED})
             return None
         namespace, name = run.model.metadata.namespace, run.model.metadata.name
         selector = f"{EXECUTION_LABEL}={label_value(name)}"
@@ -57,7 +72,8 @@ class Finisher:
         if (wait := await self._notifier.settle(run, [t.model for t in tasks])) is not None:
             return wait.total_seconds()
         finalizers = [f for f in run.model.metadata.finalizers if f != FINALIZER]
-        await patch_metadata(self._c.kube, run, {"finalizers": finalizers or None})
+        ended: Object = {"finalizers": finalizers or None, "labels": _ENDED}
+        await patch_metadata(self._c.kube, run, ended)
         return None
 
     async def _release_plan(self, run: DRExecution, tasks: Sequence[DRTask]) -> None:

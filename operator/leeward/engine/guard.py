@@ -8,9 +8,8 @@ policies away to forge an approval and put them back has changed their uids or g
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
@@ -18,6 +17,7 @@ from leeward import policies
 from leeward.api.common import PREFIX
 from leeward.api.execution import DRExecution
 from leeward.engine.kube import ApiError, path_of
+from leeward.engine.together import both, each
 
 OFF: Final = "Off"
 """Snapshot of gates that were asked while the setting `guard` was Off."""
@@ -51,8 +51,8 @@ Reason = Literal[
 class Cluster(Protocol):
     """The part of `engine.kube.Kube` that the guard uses."""
 
-    async def get(self, path: str) -> dict[str, Any]:
-        """The object at `path`; raises `ApiError`."""
+    async def get(self, path: str, *, whole: bool = True) -> dict[str, Any]:
+        """The object at `path`, or its metadata alone; raises `ApiError`."""
         ...
 
     async def patch(
@@ -84,6 +84,8 @@ class Guard:
         self._kube = kube
         self._setting = setting
         self._shipped = policies.load()
+        self._seen: dict[str, dict[str, Any]] = {}
+        """By path: a policy as it was read last. One of the same version is the same."""
 
     async def prove(self, execution: DRExecution, gate: str | None) -> Proof:
         """Prove the guard for what was read of `execution` just before.
@@ -98,25 +100,35 @@ class Guard:
         if self._setting == "Off":
             message = "the setting guard is Off: approvals are not proved to be unforged"
             return Proof(True, "GuardOff", message, OFF)
-        live = await asyncio.gather(*(self._read(shipped) for shipped in self._shipped))
+        # Side by side: what counts is that all of it comes after the execution was read.
+        live, probed = await both(
+            each(self._read, self._shipped, at_once=len(self._shipped)),
+            self._probe(execution, gate),
+        )
         for shipped, found in zip(self._shipped, live, strict=True):
             if problem := _problem(shipped, found):
                 return problem
         snapshot = _snapshot(self._shipped, live)
-        if problem := await self._probe(execution, gate, snapshot):
-            return problem
+        if probed is not None:
+            return replace(probed, snapshot=snapshot)
         message = "the admission policies are in force and as shipped"
         return Proof(True, "Proved", message, snapshot)
 
     async def _read(self, shipped: Mapping[str, Any]) -> dict[str, Any] | ApiError:
         plural = _PLURALS[shipped["kind"]]
         name = shipped["metadata"]["name"]
+        path = f"/apis/{shipped['apiVersion']}/{plural}/{name}"
         try:
-            return await self._kube.get(f"/apis/{shipped['apiVersion']}/{plural}/{name}")
+            if (known := self._seen.get(path)) is not None:
+                now = await self._kube.get(path, whole=False)
+                if _version(now) == _version(known):
+                    return known
+            self._seen[path] = await self._kube.get(path)
         except ApiError as error:
             return error
+        return self._seen[path]
 
-    async def _probe(self, execution: DRExecution, gate: str | None, snapshot: str) -> Proof | None:
+    async def _probe(self, execution: DRExecution, gate: str | None) -> Proof | None:
         """Try, as a dry run, to give a command in another's name; None if it is refused right."""
         key = PREFIX + (f"approve-{gate}" if gate else "pause")
         meta = execution.metadata
@@ -132,13 +144,17 @@ class Guard:
                 f"{meta.name}, was refused for another reason than its author, which proves "
                 f"nothing: {error.message}; {_REPAIR}"
             )
-            return Proof(False, "ProbeInconclusive", message, snapshot)
+            return Proof(False, "ProbeInconclusive", message, "")
         message = (
             f"the API server would take {key} in another's name on {meta.namespace}/{meta.name}, "
             f"although the policies are as shipped (a new policy takes a moment to come into "
             f"force); if it stays so, {_REPAIR}"
         )
-        return Proof(False, "ProbePassed", message, snapshot)
+        return Proof(False, "ProbePassed", message, "")
+
+
+def _version(policy: Mapping[str, Any]) -> tuple[str, str]:
+    return policy["metadata"]["uid"], policy["metadata"]["resourceVersion"]
 
 
 def _refused_by_identity(message: str, key: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 
 from leeward.api.task import DRTask, DRTaskStatus, Intent, PreState
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError, ApiUnavailable
 from leeward.engine.objects import Held, put_status, read
+from leeward.planning.progress import only_progress
 from leeward.planning.record import compose_task
 from leeward.planning.step import Batch, StepDecision
 from leeward.planning.times import parse_time, render_time
@@ -35,6 +37,25 @@ def decided(status: DRTaskStatus, decision: StepDecision) -> DRTaskStatus:
     )
 
 
+async def write(context: Context, task: Held[DRTask], status: DRTaskStatus) -> Held[DRTask]:
+    """The task with `status` as its record: counts, times and conditions worked out.
+
+    Our epoch goes along, so that whatever is on the object says which leader wrote it. Mere
+    progress is written at intervals: until then the model alone has it. Raises `ApiError` 409 when
+    anybody wrote the task since it was read.
+    """
+    now, uid = context.now(), task.model.metadata.uid
+    composed = compose_task(task.model, status, now)
+    if composed == task.stored:
+        return replace(task.ahead(composed), behind=None)
+    if only_progress(task.stored, composed) and not context.pace.allows(uid, now):
+        return task.ahead(composed)
+    composed = composed.model_copy(update={"epoch": context.lease.epoch})
+    written = await put_status(context.kube, task, composed)
+    context.pace.wrote(uid, now)
+    return written
+
+
 async def write_intent(
     context: Context, task: Held[DRTask], decision: StepDecision, batch: Batch, observed: Observed
 ) -> tuple[Held[DRTask], Intent]:
@@ -42,7 +63,6 @@ async def write_intent(
 
     Raises `ApiError` 409 when anybody wrote the task since it was read: then nothing is sent.
     """
-    now = context.now()
     status = decided(task.model.status, decision)
     number = f"{context.settings.hub}/{task.model.metadata.uid}/{len(status.journal)}"
     intent = Intent(
@@ -50,7 +70,7 @@ async def write_intent(
         action=batch.action,
         resources=list(batch.resources),
         epoch=context.lease.epoch,
-        time=render_time(now),
+        time=render_time(context.now()),
         attempt=status.attempt,
     )
     known = {p.id for p in status.pre_states}
@@ -63,11 +83,9 @@ async def write_intent(
         update={
             "journal": [*status.journal, intent],
             "pre_states": [*status.pre_states, *fresh],
-            "epoch": context.lease.epoch,
         }
     )
-    written = await put_status(context.kube, task, compose_task(task.model, changed, now))
-    return written, intent
+    return await write(context, task, changed), intent
 
 
 async def write_answer(
@@ -100,7 +118,9 @@ async def _answered(
         ]
         try:
             answered = status.model_copy(update={"journal": journal})
-            return await put_status(context.kube, task, answered)
+            written = await put_status(context.kube, task, answered)
+            context.pace.wrote(task.model.metadata.uid, context.now())
+            return written
         except ApiError as error:
             if error.status != 409:
                 raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -18,7 +19,8 @@ from leeward.api.common import API_VERSION
 Object = dict[str, Any]
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
-_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class ApiError(Exception):
@@ -94,32 +96,43 @@ class Kube:
             raise ApiUnavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
         return _answer(response.status, text, f"{method} {path}")
 
-    async def get(self, path: str) -> Object:
-        """The object at `path`, read from the quorum."""
-        return await self.call("GET", path)
+    async def get(self, path: str, *, whole: bool = True) -> Object:
+        """The object at `path`, read from the quorum; else than `whole`: its metadata alone."""
+        return await self.call("GET", path, accept=JSON if whole else _METADATA)
 
     async def list(
         self, path: str, *, selector: str | None = None, whole: bool = True
     ) -> list[Object]:
         """All objects under `path` that a label selector matches; else than `whole`: metadata."""
-        accept = JSON if whole else _METADATA
-        items: list[Object] = []
-        query = {"limit": "500"} | ({"labelSelector": selector} if selector else {})
+        return [body async for body in self.each(path, selector=selector, whole=whole)]
+
+    async def each(
+        self, path: str, *, selector: str | None = None, whole: bool = True, at_once: int = 500
+    ) -> AsyncIterator[Object]:
+        """The same one after the other, `at_once` of them in memory at a time."""
+        accept = JSON if whole else _METADATA_LIST
+        query = {"limit": str(at_once)} | ({"labelSelector": selector} if selector else {})
         while True:
             page = await self.call("GET", path, accept=accept, query=query)
-            items += page["items"]
+            for body in page["items"]:
+                yield body
             token = page["metadata"].get("continue")
             if not token:
-                return items
+                return
             query = query | {"continue": token}
 
     async def create(self, path: str, body: Object) -> Object:
         """Create an object; unknown fields are refused."""
         return await self.call("POST", path, body, query={"fieldValidation": "Strict"})
 
-    async def replace(self, path: str, body: Object) -> Object:
-        """Replace an object; with metadata.resourceVersion it is a compare-and-set."""
-        return await self.call("PUT", path, body, query={"fieldValidation": "Strict"})
+    async def replace(self, path: str, body: Object, *, whole: bool = True) -> Object:
+        """Replace an object; with metadata.resourceVersion it is a compare-and-set.
+
+        The answer is the object, or else than `whole` its metadata.
+        """
+        accept = JSON if whole else _METADATA
+        query = {"fieldValidation": "Strict"}
+        return await self.call("PUT", path, body, accept=accept, query=query)
 
     async def patch(
         self,
@@ -129,13 +142,17 @@ class Kube:
         resource_version: str | None = None,
         dry_run: bool = False,
         content_type: str = MERGE,
+        whole: bool = True,
     ) -> Object:
         """Merge-patch an object; with `resource_version` a compare-and-set (409 when it moved)."""
         if resource_version is not None:
             metadata = body.get("metadata", {}) | {"resourceVersion": resource_version}
             body = body | {"metadata": metadata}
         query = {"fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
-        return await self.call("PATCH", path, body, content_type=content_type, query=query)
+        accept = JSON if whole else _METADATA
+        return await self.call(
+            "PATCH", path, body, content_type=content_type, accept=accept, query=query
+        )
 
     async def delete(self, path: str, *, uid: str | None = None) -> None:
         """Delete an object, if it still has that uid; one that is gone is no error."""

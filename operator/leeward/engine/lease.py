@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 from leeward.engine.clock import elapsed
@@ -29,7 +29,7 @@ FENCED_EXIT = 75
 
 
 class Lease:
-    """A coordination.k8s.io/v1 Lease; durations in seconds.
+    """A coordination.k8s.io/v1 Lease; durations in seconds. Who leads writes `annotations` on it.
 
     `now` is the clock by which `since` is given, and by which intents are timed: no validity
     depends on it.
@@ -44,6 +44,7 @@ class Lease:
         *,
         duration: float,
         now: Callable[[], datetime],
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         self._kube = kube
         self._base = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
@@ -52,6 +53,7 @@ class Lease:
         self._identity = identity
         self._duration = duration
         self._now = now
+        self._annotations = dict(annotations or {})
         self._every = duration / 7.5
         self._margin = duration / 5
         self._valid_until = 0.0
@@ -120,7 +122,9 @@ class Lease:
         }
         if not self.epoch:
             spec["acquireTime"] = now
-        await self._kube.replace(self._path, lease | {"spec": spec})
+        metadata = lease["metadata"]
+        metadata |= {"annotations": (metadata.get("annotations") or {}) | self._annotations}
+        await self._kube.replace(self._path, lease | {"metadata": metadata, "spec": spec})
         self.epoch = epoch
         self._valid_until = before + self._duration
 

@@ -8,7 +8,7 @@ ends meanwhile, because a pass over a task writes its intent before it asks AWS 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -44,15 +44,16 @@ class TaskPasses:
         self._patience = patience
         self._running: dict[str, asyncio.Task[Result]] = {}
 
-    async def advance(self, starts: Mapping[str, Start]) -> Advance:
+    async def advance(self, starts: Mapping[str, Start], others: Iterable[str] = ()) -> Advance:
         """Begin a pass over each task (by uid) that has none, and wait for all a little.
 
-        Once they have ended, the first error of any is raised.
+        `others`: uids of tasks over which nothing begins, but an earlier pass may go on. Once
+        passes have ended, the first error of any is raised.
         """
         fresh = {uid for uid in starts if uid not in self._running}
         for uid in fresh:
             self._running[uid] = asyncio.create_task(starts[uid](), name=f"task {uid}")
-        passes = {uid: self._running[uid] for uid in starts}
+        passes = {uid: self._running[uid] for uid in (*starts, *others) if uid in self._running}
         if passes:
             await asyncio.wait(passes.values(), timeout=self._patience)
         ended = {uid: each for uid, each in passes.items() if each.done()}

@@ -8,60 +8,47 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.api.account import TargetAccount
-from leeward.api.common import Ref
+from leeward.api.common import PREFIX
 from leeward.api.conditions import Reason, Type, find
-from leeward.api.inventory import (
-    Finding,
-    InventoryResource,
-    RecoveryInventory,
-    RecoveryInventorySpec,
-    RecoveryInventoryStatus,
-)
+from leeward.api.inventory import Finding, InventoryResource, RecoveryInventory
+from leeward.api.launch import LaunchStatus
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.engine.context import Context
 from leeward.engine.dependencies import Dependencies
 from leeward.engine.estate import accounts_of, inventories_of
 from leeward.engine.fence_watch import FenceWatch
-from leeward.engine.kube import ApiError, path_of
-from leeward.engine.objects import (
-    PLAN_LABEL,
-    Held,
-    hold,
-    label_value,
-    new_object,
-    put_status,
-    read,
-)
-from leeward.engine.readiness import check, rehearsal
+from leeward.engine.inventories import Inventories, Looked
+from leeward.engine.kube import ApiError
+from leeward.engine.launch_layers import POLL, Layers, read_layers, refers, with_settings
+from leeward.engine.looks import Looks
+from leeward.engine.objects import Held, put_status, read
+from leeward.engine.readiness import Rehearsal, check, rehearsal
 from leeward.engine.supervisor import Key
-from leeward.planning import rules
+from leeward.planning import losses, rules
 from leeward.planning.durations import parse
-from leeward.planning.inventory import PART, Found, by_account, chunks
+from leeward.planning.inventory import by_account
+from leeward.planning.machines import Found
 from leeward.planning.plan_status import assess
+from leeward.planning.problem import Problem
 from leeward.planning.times import render_time
 from leeward_adapters import registry
-from leeward_adapters.discovery import discover
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """What one account said."""
-
-    account: str
-    found: tuple[Found, ...] = ()
-    problem: str = ""
-    """Why it did not answer; empty: it did."""
-    remarks: tuple[str, ...] = ()
-    """What it could not say although it answered."""
-    at: str = ""
-    """When it was asked."""
+AT_ONCE: Final = 8
+"""Plans that are worked out at a time: hundreds at once, after a start, would starve the Lease.
+One that waits for AWS does not count."""
+AGAIN: Final = timedelta(seconds=15)
+"""Until the next look after one to which something did not answer; doubled while it goes on."""
+REFRESH: Final = f"{PREFIX}refresh"
+"""Annotation of a plan: a new value has it looked at at once, without any cache."""
 
 
 class PlanReconciler:
@@ -71,47 +58,120 @@ class PlanReconciler:
         self._c = context
         self._fences = FenceWatch(context)
         self._dependencies = Dependencies(context)
+        self._looks = Looks(context)
+        self._inventories = Inventories(context)
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._looked: dict[str, tuple[object, datetime]] = {}
+        """By uid: what the plan was like when it was last looked at, and when it is due again."""
+        self._failures: dict[str, int] = {}
 
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next, or None when there is no such plan."""
-        try:
-            plan = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
-        except ApiError as error:
-            if error.status == 404:
-                self._looked.pop(key.uid, None)
+        async with self._room:
+            try:
+                plan = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
+            except ApiError as error:
+                if error.status == 404:
+                    self._looked.pop(key.uid, None)
+                    self._failures.pop(key.uid, None)
+                    return None
+                raise
+            if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
                 return None
-            raise
-        if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
-            return None
-        accounts = await accounts_of(self._c.kube, plan.model)
-        signature = (
-            plan.model.metadata.generation,
-            tuple(sorted((a.metadata.uid, a.metadata.generation) for a in accounts.values())),
-            plan.model.status.active_execution is None,
-        )
-        if wait := self._not_due(key, signature, plan.model):
-            return wait
-        problems = rules.problems_of(plan.model, accounts)
-        inventories = await inventories_of(self._c.kube, plan.model)
+            accounts = await accounts_of(self._c.kube, plan.model)
+            layers = await read_layers(self._c.kube, plan.model)
+            signature = (
+                plan.model.metadata.generation,
+                tuple(sorted(_as_it_is(account) for account in accounts.values())),
+                next((h.uid for h in reversed(plan.model.status.history)), ""),  # a run ended
+                layers.digest,
+                (plan.raw["metadata"].get("annotations") or {}).get(REFRESH),
+            )
+            if wait := self._not_due(key, signature):
+                return _pause(plan.model, timedelta(seconds=wait)).total_seconds()
+            inventories = await inventories_of(self._c.kube, plan.model)
+        return await self._pass(key, plan, accounts, inventories, layers, signature)
+
+    async def _pass(
+        self,
+        key: Key,
+        plan: Held[RecoveryPlan],
+        accounts: Mapping[str, TargetAccount],
+        inventories: Sequence[Held[RecoveryInventory]],
+        layers: Layers,
+        signature: object,
+    ) -> float:
+        """Look at the accounts of a plan that is due, and write down what was found."""
+        problems, answered = rules.problems_of(plan.model, accounts), True
+        launch = plan.model.status.launch
         if not problems:
-            looked = await self._look(plan.model, accounts, inventories)
-            inventories = await self._write(plan, accounts, inventories, looked)
-        depends = await self._dependencies.look(plan.model, accounts)
-        duties = await self._fences.look(plan.model, accounts)
-        fresh = await read(self._c.kube, RecoveryPlan, key.namespace, key.name)
+            asked = self._asked(key, plan.model, signature)
+            inventories, launch, answered = await self._discover(
+                plan, accounts, inventories, layers, asked=asked
+            )
+        seen: dict[str, Sequence[object]] = {
+            "dependencies": await self._dependencies.look(plan.model, accounts),
+            "deferred_fence": await self._fences.look(plan.model, accounts),
+        }
+        async with self._room:
+            await self._record(plan, accounts, inventories, problems, seen, launch)
+        delay = self._delay(key, plan.model, answered=answered)
+        self._looked[key.uid] = (signature, self._c.now() + delay)
+        return _pause(plan.model, delay).total_seconds()
+
+    async def _discover(
+        self,
+        plan: Held[RecoveryPlan],
+        accounts: Mapping[str, TargetAccount],
+        inventories: Sequence[Held[RecoveryInventory]],
+        layers: Layers,
+        *,
+        asked: bool,
+    ) -> tuple[list[Held[RecoveryInventory]], LaunchStatus | None, bool]:
+        """The inventories as they are after a look, and the report on the launch settings.
+
+        False: something that was asked did not answer.
+        """
+        known = [i.model for i in inventories]
+        looked = await self._look(plan.model, accounts, known, asked)
+        async with self._room:
+            found = [f for one in looked.values() for f in one.found]
+            sorted_out = by_account(
+                plan.model.spec, found, registry.kinds(), self._c.words(), layers.tag_keys
+            )
+        resources, launch = await with_settings(
+            self._c, plan.model, layers, accounts, sorted_out, known
+        )
+        rehearsed = await self._rehearsed(plan.model, accounts, resources)
+        findings = await self._findings(plan.model, accounts, resources, looked)
+        async with self._room:
+            written = await self._inventories.write(
+                plan, accounts, inventories, looked, rehearsed, findings
+            )
+        return written, launch, not _unanswered(looked, findings)
+
+    async def _record(
+        self,
+        plan: Held[RecoveryPlan],
+        accounts: Mapping[str, TargetAccount],
+        inventories: Sequence[Held[RecoveryInventory]],
+        problems: Sequence[Problem],
+        seen: Mapping[str, Sequence[object]],
+        launch: LaunchStatus | None,
+    ) -> None:
+        metadata = plan.model.metadata
+        fresh = await read(self._c.kube, RecoveryPlan, metadata.namespace, metadata.name)
         model = fresh.model
-        if model.status.deferred_fence == plan.model.status.deferred_fence:
-            model = _with_status(model, deferred_fence=duties)
-        model = _with_status(model, dependencies=depends)
+        if model.status.deferred_fence != plan.model.status.deferred_fence:
+            seen = {k: v for k, v in seen.items() if k != "deferred_fence"}  # a run wrote it
+        model = _with_status(model, seen)
         status = assess(
             model, accounts, [i.model for i in inventories],
             now=self._c.now(), valid=problems, previous=model.status, adapters=registry.kinds(),
+            words=self._c.words(), launch=launch,
         )  # fmt: skip
         await put_status(self._c.kube, fresh, status)
         await self._alarm(plan, status)
-        self._looked[key.uid] = (signature, self._c.now())
-        return self._interval(plan.model).total_seconds()
 
     async def _alarm(self, plan: Held[RecoveryPlan], after: RecoveryPlanStatus) -> None:
         """An event once the side that was left answers again with writers on it."""
@@ -127,171 +187,148 @@ class PlanReconciler:
         except ValueError:
             return timedelta(minutes=5)  # the plan is invalid, which its status says
 
-    def _not_due(self, key: Key, signature: object, plan: RecoveryPlan) -> float:
+    def _not_due(self, key: Key, signature: object) -> float:
         """Seconds until the estate must be looked at again; zero: now."""
         before = self._looked.get(key.uid)
         if before is None or before[0] != signature:
             return 0.0
-        return max((before[1] + self._interval(plan) - self._c.now()).total_seconds(), 0.0)
+        return max((before[1] - self._c.now()).total_seconds(), 0.0)
+
+    def _asked(self, key: Key, plan: RecoveryPlan, signature: object) -> bool:
+        """Whether something happened that the plan's status should speak of.
+
+        After a start of the operator nothing has: the plans keep up to date.
+        """
+        before = self._looked.get(key.uid)
+        if before is None:
+            return plan.status.observed_generation != plan.metadata.generation
+        return before[0] != signature
+
+    def _delay(self, key: Key, plan: RecoveryPlan, *, answered: bool) -> timedelta:
+        """Until the next look: sooner while something does not answer, if it ever passes."""
+        if answered:
+            self._failures.pop(key.uid, None)
+            return self._interval(plan)
+        failures = self._failures.get(key.uid, 0)
+        self._failures[key.uid] = failures + 1
+        again: timedelta = AGAIN * 2 ** min(failures, 10)
+        return min(self._interval(plan), again)
 
     async def _look(
         self,
         plan: RecoveryPlan,
         accounts: Mapping[str, TargetAccount],
-        inventories: Sequence[Held[RecoveryInventory]],
-    ) -> dict[str, _Looked]:
-        """What every account says, all at once; a silent one with what it said before as well."""
-        looked = await asyncio.gather(*(self._look_at(plan, a) for a in accounts.values()))
-        return {
-            one.account: _with_last_good(one, inventories) if one.problem else one for one in looked
-        }
+        inventories: Sequence[RecoveryInventory],
+        asked: bool,
+    ) -> dict[str, Looked]:
+        """What every account says, all at once, with what it said before where that is needed."""
+        looks = (self._look_at(plan, a, inventories, asked) for a in accounts.values())
+        return {one.account: one for one in await asyncio.gather(*looks)}
 
-    async def _look_at(self, plan: RecoveryPlan, target: TargetAccount) -> _Looked:
-        account = self._c.account(target, plan.metadata.namespace)
-        regions = plan.spec.regions
-        name, at = target.metadata.name, render_time(self._c.now())
-        seen = await self._c.pool.run(
-            discover,
-            lambda region: self._c.aws.scope(account, region),
-            regions=(regions.primary, regions.recovery),
-        )
-        if seen.problems:
-            log.warning("plan %s, account %s: %s", plan.metadata.name, name, seen.problems)
-        found = tuple(
+    async def _look_at(
+        self,
+        plan: RecoveryPlan,
+        target: TargetAccount,
+        inventories: Sequence[RecoveryInventory],
+        asked: bool,
+    ) -> Looked:
+        name = target.metadata.name
+        look = await self._looks.at(plan, target, self._interval(plan), asked=asked)
+        found = [
             Found(
                 id=r.id, arn=r.arn, technology=r.technology, account=name,
                 account_id=target.spec.account_id, region=r.region, name=r.name,
                 tags=r.tags, attributes=r.attributes,
             )
-            for r in seen.found
-        )  # fmt: skip
-        return _Looked(name, found, "; ".join(seen.problems)[:1024], tuple(seen.notes), at)
+            for r in look.seen.found
+        ]  # fmt: skip
+        known = losses.before(inventories, name)
+        if look.seen.problems:
+            log.warning("plan %s, account %s: %s", plan.metadata.name, name, look.seen.problems)
+            found = losses.union(found, known)
+        else:
+            found += await self._lost(plan, target, found, known)
+        return Looked(name, tuple(found), look.at, look.seen)
 
-    async def _write(
+    async def _lost(
         self,
-        plan: Held[RecoveryPlan],
+        plan: RecoveryPlan,
+        target: TargetAccount,
+        found: Sequence[Found],
+        known: Sequence[Found],
+    ) -> list[Found]:
+        """What an account that answered lacks, without what was deleted."""
+        lost, now = losses.vanished(found, known), self._c.now()
+        if losses.kept(lost, known, now):
+            servers = [f.id for f in lost if f.technology == "drs" and f.id.startswith("s-")]
+            try:
+                deleted = await self._looks.gone(plan, target, servers)
+            except (ClientError, BotoCoreError):
+                deleted = frozenset()  # not known to be
+            lost = [f for f in lost if f.id not in deleted]
+        return losses.kept(lost, known, now)
+
+    async def _rehearsed(
+        self,
+        plan: RecoveryPlan,
         accounts: Mapping[str, TargetAccount],
-        inventories: Sequence[Held[RecoveryInventory]],
-        looked: Mapping[str, _Looked],
-    ) -> list[Held[RecoveryInventory]]:
-        """The inventory objects as they are after this look, parts that are no more removed."""
-        found = [f for one in looked.values() for f in one.found]
-        sorted_out = by_account(plan.model.spec, found, registry.kinds())
-        existing = {i.model.metadata.name: i for i in inventories}
-        written: list[Held[RecoveryInventory]] = []
-        for name, target in accounts.items():
-            rehearsed = await rehearsal(self._c, plan.model, target, sorted_out.get(name, []))
-            resources = rehearsed.resources
-            findings = await self._findings(plan.model, target, resources, looked[name])
-            listed = {r.id for r in resources}
-            for part, some in enumerate(chunks(resources, PART) or [[]]):
-                held = await self._part(plan, target, part, existing)
-                ids = {r.id for r in some}
-                # What speaks of the account, or of something not listed, stands in the first part.
-                mine = [
-                    f for f in findings
-                    if f.resource in ids or (part == 0 and f.resource not in listed)
-                ]  # fmt: skip
-                status = self._status(held.model, some, mine, looked[name])
-                if part == 0:
-                    status = status.model_copy(update={"quotas": rehearsed.quotas})
-                written.append(await put_status(self._c.kube, held, status))
-        kept = {w.model.metadata.name for w in written}
-        for name, inventory in existing.items():
-            if name not in kept:
-                await self._c.kube.delete(inventory.path, uid=inventory.model.metadata.uid)
-        return written
+        resources: Mapping[str, Sequence[InventoryResource]],
+    ) -> dict[str, Rehearsal]:
+        """By TargetAccount: its resources, with what a drill of them would prove."""
+        looks = (
+            rehearsal(self._c, plan, target, resources.get(name, []))
+            for name, target in accounts.items()
+        )
+        return dict(zip(accounts, await asyncio.gather(*looks), strict=True))
 
     async def _findings(
         self,
         plan: RecoveryPlan,
+        accounts: Mapping[str, TargetAccount],
+        resources: Mapping[str, Sequence[InventoryResource]],
+        looked: Mapping[str, Looked],
+    ) -> dict[str, list[Finding]]:
+        """By TargetAccount: what discovery noted, and what readiness checks say."""
+        checks = (
+            self._of_account(plan, target, resources.get(name, []), looked[name])
+            for name, target in accounts.items()
+        )
+        return dict(zip(accounts, await asyncio.gather(*checks), strict=True))
+
+    async def _of_account(
+        self,
+        plan: RecoveryPlan,
         target: TargetAccount,
         resources: Sequence[InventoryResource],
-        looked: _Looked,
+        looked: Looked,
     ) -> list[Finding]:
         notes = [
-            Finding(severity="Warning", reason="DiscoveryFragile", message=r[:1024])
-            for r in looked.remarks
+            Finding(severity="Warning", reason="DiscoveryFragile", message=note[:1024])
+            for note in looked.seen.notes
         ]
         # Of a silent account too: what it said before is what would be recovered, and the Region
         # that it is recovered to may well answer.
         return [*notes, *await check(self._c, plan, target, resources)]
 
-    def _status(
-        self,
-        held: RecoveryInventory,
-        resources: Sequence[InventoryResource],
-        findings: Sequence[Finding],
-        looked: _Looked,
-    ) -> RecoveryInventoryStatus:
-        answered = not looked.problem
-        discovered = looked.at if answered else held.status.discovered_at
-        return RecoveryInventoryStatus(
-            discovered_at=discovered,
-            current=answered,
-            problem=looked.problem or None,
-            count=len(resources),
-            resources=list(resources),
-            findings=list(findings[:500]),
-        )
 
-    async def _part(
-        self,
-        plan: Held[RecoveryPlan],
-        target: TargetAccount,
-        part: int,
-        existing: Mapping[str, Held[RecoveryInventory]],
-    ) -> Held[RecoveryInventory]:
-        metadata = plan.model.metadata
-        name = f"{metadata.name}-{target.spec.account_id}-{part}"
-        if name in existing:
-            return existing[name]
-        spec = RecoveryInventorySpec(
-            plan_ref=Ref(name=metadata.name),
-            account=target.metadata.name,
-            account_id=target.spec.account_id,
-            part=part,
-        )
-        body = new_object(RecoveryInventory, metadata.namespace, name, spec)
-        body["metadata"] |= {
-            "labels": {PLAN_LABEL: label_value(metadata.name)},
-            "ownerReferences": [
-                {
-                    "apiVersion": plan.raw["apiVersion"], "kind": RecoveryPlan.KIND,
-                    "name": metadata.name, "uid": metadata.uid, "controller": True,
-                }
-            ],
-        }  # fmt: skip
-        path = path_of(RecoveryInventory.PLURAL, metadata.namespace)
-        return hold(RecoveryInventory, await self._c.kube.create(path, body))
+def _unanswered(looked: Mapping[str, Looked], findings: Mapping[str, Sequence[Finding]]) -> bool:
+    """Whether anything that was asked did not answer."""
+    checked = all(f.reason != "NotChecked" for found in findings.values() for f in found)
+    return not checked or any(one.problem for one in looked.values())
 
 
-def _with_status(plan: RecoveryPlan, **looked: Sequence[object]) -> RecoveryPlan:
+def _pause(plan: RecoveryPlan, due: timedelta) -> timedelta:
+    """Until the next pass, at which the estate is looked at only if it is due."""
+    return min(due, POLL) if refers(plan) else due
+
+
+def _as_it_is(account: TargetAccount) -> tuple[str, int, str]:
+    """What a plan is looked at anew for: another spec of an account, or another verdict on it."""
+    ready = find(account.status.conditions, Type.READY)
+    return account.metadata.uid, account.metadata.generation, ready.status if ready else ""
+
+
+def _with_status(plan: RecoveryPlan, seen: Mapping[str, Sequence[object]]) -> RecoveryPlan:
     """The plan with parts of its status as they were looked at."""
-    status = plan.status.model_copy(update={name: list(found) for name, found in looked.items()})
+    status = plan.status.model_copy(update={name: list(found) for name, found in seen.items()})
     return plan.model_copy(update={"status": status})
-
-
-def _with_last_good(silent: _Looked, inventories: Sequence[Held[RecoveryInventory]]) -> _Looked:
-    """What an account says that did not answer wholly, and whatever else it said before.
-
-    What is not seen for want of an answer is not gone: an inventory does not shrink by accident.
-    """
-    before = {
-        r.arn: Found(
-            id=r.id,
-            arn=r.arn,
-            technology=r.technology,
-            account=i.model.spec.account,
-            account_id=i.model.spec.account_id,
-            region=r.region,
-            name=r.name,
-            tags=r.tags,
-            attributes=r.attributes,
-        )
-        for i in inventories
-        if i.model.spec.account == silent.account
-        for r in i.model.status.resources
-    }
-    now = {f.arn: f for f in silent.found}
-    return replace(silent, found=tuple((before | now).values()))

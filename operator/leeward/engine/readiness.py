@@ -12,6 +12,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.inventory import Finding, InventoryResource
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
+from leeward.engine.targets import target_of
 from leeward.planning import explicit
 from leeward.planning.drill import SETTINGS
 from leeward_adapters import base, registry
@@ -68,7 +69,7 @@ async def rehearsal(
     quotas: dict[str, int] = {}
     mine = [r for r in resources if r.verdict == "Selected"]
     for technology in sorted({r.technology for r in mine} & registry.kinds()):
-        targets = [Target(r.id, r.arn) for r in mine if r.technology == technology]
+        targets = [target_of(r) for r in mine if r.technology == technology]
         try:
             adapter = registry.adapter(technology)
             if isinstance(adapter, Rehearsable):
@@ -102,14 +103,13 @@ def _targets(
     targets: dict[tuple[str, str], list[Target]] = {}
     for resource in resources:
         if resource.verdict == "Selected" and resource.technology != "route53":
-            target = Target(resource.id, resource.arn, resource.name, dict(resource.attributes))
-            targets.setdefault((recovery, resource.technology), []).append(target)
+            targets.setdefault((recovery, resource.technology), []).append(target_of(resource))
     for task in explicit.tasks(plan.spec):
         mine = explicit.account_of(task, plan.spec) == account.metadata.name
         if task.type != "Manual" and mine and explicit.runs_in(task, "Failover"):
             work = explicit.work(task, plan.spec, account)
             targets.setdefault((work.region, work.technology), []).extend(
-                Target(r.id, r.arn, attributes=dict(r.attributes)) for r in work.resources
+                target_of(r) for r in work.resources
             )
     return targets
 

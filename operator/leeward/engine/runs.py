@@ -16,6 +16,7 @@ from leeward.api.conditions import Reason, Type, find
 from leeward.api.execution import DRExecution
 from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
+from leeward.engine import journal
 from leeward.engine.answers import CommandTaker
 from leeward.engine.begin import Beginner
 from leeward.engine.context import Context
@@ -24,24 +25,24 @@ from leeward.engine.gatekeeper import Gatekeeper
 from leeward.engine.kube import ApiError, Object
 from leeward.engine.notifier import Notifier
 from leeward.engine.objects import (
-    EXECUTION_LABEL,
+    ENDED_LABEL,
     INCIDENT_LABEL,
     Held,
-    label_value,
     patch_metadata,
     put_status,
     read,
-    read_all,
 )
 from leeward.engine.passes import Result, TaskPasses
 from leeward.engine.supervisor import Key
+from leeward.engine.task_store import TaskStore
 from leeward.engine.tasks import TaskRunner
+from leeward.engine.together import both
 from leeward.planning import fencing, gates, outcomes
-from leeward.planning.digests import digest
-from leeward.planning.record import Outcome, compose, compose_task, verdict
+from leeward.planning.progress import only_progress
+from leeward.planning.record import Outcome, compose, verdict
 from leeward.planning.steering import abandoned, left_out
 from leeward.planning.times import render_time
-from leeward.planning.waves import ENDED, Cursor, closes, cursor
+from leeward.planning.waves import ENDED, LIVE, Cursor, closes, cursor
 
 WAITING_POLL = timedelta(seconds=30)
 """How often a waiting run looks at the clock; annotations wake it at once."""
@@ -56,7 +57,8 @@ def ended(run: DRExecution) -> bool:
 def needs_passes(body: Object) -> bool:
     """Whether an execution as a watch shows it needs passes: it lives, or must still be closed."""
     run = DRExecution.model_validate(body)
-    return not ended(run) or FINALIZER in run.metadata.finalizers
+    closed = FINALIZER not in run.metadata.finalizers and ENDED_LABEL in run.metadata.labels
+    return not (ended(run) and closed)
 
 
 class RunReconciler:
@@ -66,6 +68,7 @@ class RunReconciler:
         self._c = context
         self._tasks = TaskRunner(context)
         self._passes = TaskPasses()
+        self._store = TaskStore(context.kube)
         self._commands = CommandTaker(context)
         self._beginner = Beginner(context)
         self._notifier = Notifier(context)
@@ -83,10 +86,11 @@ class RunReconciler:
         if run.model.metadata.uid != key.uid:
             return None
         if ended(run.model):
+            self._store.forget(key.uid)
             return await self._finisher.close(run)
         run = await self._adopt(run)
         if not run.model.status.tasks:
-            run = await self._commands.take(run)
+            run = await self._commands.finish(await self._commands.take(run))
             if self._cancelling(run.model):
                 return await self._never_begun(run)
             run, delay = await self._beginner.begin(run)
@@ -101,6 +105,8 @@ class RunReconciler:
             if run.model.spec.incident:
                 ours["labels"] = {INCIDENT_LABEL: run.model.spec.incident}
             run = await patch_metadata(self._c.kube, run, ours)
+            if run.model.status.epoch == 0:
+                return run  # no leader wrote it yet; what one read of it is of the past by now
         if run.model.status.epoch > epoch:
             self._c.lease.fence(f"{metadata.name} belongs to epoch {run.model.status.epoch}")
         if run.model.status.epoch < epoch:
@@ -117,8 +123,7 @@ class RunReconciler:
 
     async def _live(self, run: Held[DRExecution]) -> float:
         """A pass over a run whose tasks are frozen."""
-        run = await self._commands.take(run)
-        tasks = await self._own_tasks(run)
+        run, tasks = await both(self._commands.take(run), self._own_tasks(run))
         run, tasks = await self._commands.take_from_tasks(run, tasks)
         run = await self._gates.expire(run)
         tasks = [await self._let_go(run, t) for t in tasks]
@@ -127,12 +132,12 @@ class RunReconciler:
             cancelling=self._cancelling(run.model), unplanned=fencing.unplanned(run.model),
         )  # fmt: skip
         if where.ask is not None:
-            run = await self._gates.ask(run, where, tasks)
+            run = await self._gates.ask(await self._commands.finish(run), where, tasks)
             return 0 if run.model.status.gates[-1].state == "Automatic" else 0.05
-        tasks, delay = await self._work(run, where, tasks)
+        # What a command allows begins as soon as it is recorded.
+        run, (tasks, delay) = await both(self._commands.finish(run), self._work(run, where, tasks))
         outcome, rest, tasks = await self._stands(run, where, tasks)
-        # An action may have taken minutes; commands given meanwhile moved the object on.
-        run = await self._refreshed(run)
+        self._store.keep(run.model, tasks)
         run = await self._write(run, tasks, outcome)
         remind = await self._notifier.after_pass(run, tasks)
         waits = [d for d in (delay, rest, remind) if d is not None]
@@ -148,30 +153,21 @@ class RunReconciler:
         return run.status.cancelling or run.metadata.deletion_timestamp is not None
 
     async def _own_tasks(self, run: Held[DRExecution]) -> list[Held[DRTask]]:
-        """The frozen tasks, adopted: in order, each with the uid and digest that were recorded."""
-        metadata, epoch = run.model.metadata, self._c.lease.epoch
-        selector = f"{EXECUTION_LABEL}={label_value(metadata.name)}"
-        held = await read_all(self._c.kube, DRTask, metadata.namespace, selector)
-        by_name = {h.model.metadata.name: h for h in held}
-        tasks = []
-        for record in run.model.status.tasks:
-            task = by_name.get(record.name)
-            if (
-                task is None
-                or task.model.metadata.uid != record.uid
-                or digest(task.raw["spec"]) != record.digest
-            ):
-                raise MissingTaskError(
-                    f"DRTask {record.name} of {metadata.namespace}/{metadata.name} is gone or was "
-                    "replaced; the run does not go on. Cancel it and create another execution"
-                )
-            if task.model.status.epoch > epoch:
-                self._c.lease.fence(f"{record.name} belongs to epoch {task.model.status.epoch}")
-            if task.model.status.epoch < epoch and task.model.status.state not in ENDED:
-                status = task.model.status.model_copy(update={"epoch": epoch})
-                task = await put_status(self._c.kube, task, status)
-            tasks.append(task)
-        return tasks
+        """The frozen tasks, adopted: in order, each with the uid and digest that were recorded.
+
+        Our epoch is put on those that are under way: what their leader still wanted to write is
+        refused from then on. One that has not begun gets it with the write that begins it, which
+        of two leaders only one can make.
+        """
+        return [await self._owned(task) for task in await self._store.of(run.model)]
+
+    async def _owned(self, task: Held[DRTask]) -> Held[DRTask]:
+        status, epoch = task.model.status, self._c.lease.epoch
+        if status.epoch > epoch:
+            self._c.lease.fence(f"{task.model.metadata.name} belongs to epoch {status.epoch}")
+        if status.epoch == epoch or status.state not in LIVE:
+            return task
+        return await put_status(self._c.kube, task, status.model_copy(update={"epoch": epoch}))
 
     async def _let_go(self, run: Held[DRExecution], task: Held[DRTask]) -> Held[DRTask]:
         """What is not begun of a cancelled run, and fencing that an Unplanned run gives up."""
@@ -184,7 +180,7 @@ class RunReconciler:
             status = None
         if status is None:
             return task
-        task = await put_status(self._c.kube, task, compose_task(task.model, status, now))
+        task = await journal.write(self._c, task, status)
         if fencing.deferred(task.model):
             await self._c.recorder.emit(
                 task.raw, Reason.FENCE_DEFERRED, status.message or "", "Warning", render_time(now)
@@ -231,7 +227,7 @@ class RunReconciler:
             return task
         update = {"state": "Skipped", "message": why[:1024]}
         status = task.model.status.model_copy(update=update)
-        return await put_status(self._c.kube, task, compose_task(task.model, status, self._c.now()))
+        return await journal.write(self._c, task, status)
 
     async def _work(
         self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
@@ -245,8 +241,10 @@ class RunReconciler:
         models = [t.model for t in tasks]
         chosen = {t.model.metadata.uid: t for t in tasks if t.model.metadata.name in names}
         came = await self._passes.advance(
-            {uid: partial(self._pass, run, task, models) for uid, task in chosen.items()}
+            {uid: partial(self._pass, run, task, models) for uid, task in chosen.items()},
+            (t.model.metadata.uid for t in tasks),
         )
+        self._store.keep(run.model, came.late)
         for task in (*came.late, *(t for t, _ in came.results)):
             if task.model.status.state in {"Failed", "Complete"}:
                 await self._emit_end(task)
@@ -288,9 +286,15 @@ class RunReconciler:
         self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]], outcome: Outcome
     ) -> Held[DRExecution]:
         """The run with its status; a change of state becomes a Kubernetes event."""
-        before = run.model.status.events
-        status = compose(run.model, [t.model for t in tasks], outcome, self._c.now())
+        before, now = run.model.status.events, self._c.now()
+        status = compose(run.model, [t.model for t in tasks], outcome, now)
+        uid = run.model.metadata.uid
+        if only_progress(run.model.status, status) and not self._c.pace.allows(uid, now):
+            return run
+        # An action may have taken minutes; commands given meanwhile moved the object on.
+        run = await self._refreshed(run)
         written = await put_status(self._c.kube, run, status)
+        self._c.pace.wrote(uid, now)
         if status.events != before:
             last = status.events[-1]
             waits = outcome.state in {"WaitingForDecision", "Failed", "Expired"}
@@ -298,7 +302,3 @@ class RunReconciler:
                 written.raw, last.reason, last.message, "Warning" if waits else "Normal", last.time
             )
         return written
-
-
-class MissingTaskError(Exception):
-    """A frozen task is gone or another: the record of the run is broken."""

@@ -7,11 +7,9 @@ after which to run it again, or None when the object needs nothing more.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
@@ -39,14 +37,15 @@ def version(body: Object) -> object:
 
 
 def asked(body: Object) -> object:
-    """What is new when somebody asked something of a run: not when its own pass wrote its status.
+    """What is new when somebody asked something of an object: not when its own pass wrote it.
 
-    Passes know by themselves when to look again. Of a status only `cancelling` is written by
-    others: a run that takes another one's place cancels it there.
+    Passes know by themselves when to look again. Of a status others write only `cancelling`, as a
+    run does that takes another one's place, and the `history` of a plan, as a run does that ends.
     """
     metadata, status = body["metadata"], body.get("status") or {}
     kept = {key: value for key, value in metadata.items() if key not in _WITH_EVERY_WRITE}
-    return kept, status.get("cancelling", False)
+    newest = next((run["uid"] for run in reversed(status.get("history") or ())), "")
+    return kept, status.get("cancelling", False), newest
 
 
 _WITH_EVERY_WRITE = frozenset({"resourceVersion", "managedFields"})
@@ -63,8 +62,8 @@ class Supervisor:
         run: one pass.
         needs: whether an object needs passes.
         resync: seconds between two lists.
+        selector: of labels; objects that it does not match are as if they were not there.
         news: what of an object must differ from when it was last seen for it to be woken.
-        at_once: most passes at a time; None: no limit.
     """
 
     def __init__(
@@ -75,18 +74,16 @@ class Supervisor:
         needs: Callable[[Object], bool],
         *,
         resync: float,
+        selector: str | None = None,
         news: Callable[[Object], object] = version,
-        at_once: int | None = None,
     ) -> None:
         self._kube = kube
         self._path = path
         self._run_pass = run
         self._needs = needs
         self._interval = resync
+        self._selector = selector
         self._news = news
-        self._room: AbstractAsyncContextManager[object] = (
-            asyncio.Semaphore(at_once) if at_once else contextlib.nullcontext()
-        )
         self._seen: dict[Key, object] = {}
         self._at_rest: dict[Key, object] = {}
         """Versions of objects that needed no pass when they were looked at."""
@@ -136,11 +133,8 @@ class Supervisor:
         wake, failures = self._wakes[key], 0
         while not self._closing:
             try:
-                async with self._room:
-                    if self._closing:
-                        break
-                    wake.clear()  # before the state is read: what happens later sets it again
-                    delay = await self._run_pass(key)
+                wake.clear()  # before the state is read: what happens later sets it again
+                delay = await self._run_pass(key)
                 failures = 0
             except (ApiError, ApiUnavailable) as error:
                 failures += 1
@@ -182,16 +176,17 @@ class Supervisor:
 
     async def _resync(self, *, whole: bool) -> None:
         before = set(self._tasks)  # what is created meanwhile may not be listed
-        listed = {key_of(b): b for b in await self._kube.list(self._path, whole=whole)}
-        for gone in before - listed.keys():
-            self._drop(gone)
-        self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
-        for key, body in listed.items():
+        listed = set()
+        async for body in self._kube.each(self._path, selector=self._selector, whole=whole):
             await asyncio.sleep(0)  # looking at thousands takes seconds; the Lease is to be kept
+            listed.add(key := key_of(body))
             if whole or key in self._tasks or self._at_rest.get(key) == version(body):
                 self.notify(body)
             else:
                 await self._look_up(key)
+        for gone in before - listed:
+            self._drop(gone)
+        self._at_rest = {key: seen for key, seen in self._at_rest.items() if key in listed}
 
     async def _look_up(self, key: Key) -> None:
         """See an object that no watch told of, or that its watch told of late."""

@@ -7,6 +7,7 @@ the leader.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,8 @@ from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent, TaskResou
 from leeward.api.tasks import BLOCKS
 from leeward.engine import journal
 from leeward.engine.context import Context
-from leeward.engine.objects import Held, put_status, read
+from leeward.engine.objects import Held, read
+from leeward.engine.targets import target_of
 from leeward.planning import commands
 from leeward.planning.blind import decide_blind
 from leeward.planning.manual import TECHNOLOGY as MANUAL
@@ -50,6 +52,8 @@ from leeward_adapters.errors import Fault, classify
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
 _BLOCKS = {"drill_network", *BLOCKS.values()}
+_AT_LEAST_SAID = 2.0
+"""Seconds of the first look at AWS after which a task that begins is written without its result."""
 _UNPROVED = Seen(State.RUNNING, message="done as AWS shows it; the proof is still missing")
 
 
@@ -91,7 +95,7 @@ class TaskRunner:
         if task.model.status.state in {"NotStarted", "Retry"}:
             if holding or stopping:
                 return task, self._c.settings.seconds("poll_interval")
-            task = await self._begin(task, left_out)
+            task = self._begun(task, left_out)
         spec = task.model.spec
         if spec.technology == MANUAL:
             return await self._manual(run, task, holding=holding, stopping=stopping)
@@ -104,32 +108,48 @@ class TaskRunner:
         step = self._step(run.model, task.model, actions, stopping=stopping)
         turn = _Turn(run, task, adapter, actions, scope, step, holding, stopping)
         try:
-            return await self._pass(turn)
+            turn, looking = await self._looking(turn)
+            return await self._pass(turn, looking)
         except _AWS_ERRORS as error:
             return await self._unseen(turn, classify(error))
 
-    async def _begin(
-        self, task: Held[DRTask], left_out: Sequence[TaskResourceStatus]
-    ) -> Held[DRTask]:
+    def _begun(self, task: Held[DRTask], left_out: Sequence[TaskResourceStatus]) -> Held[DRTask]:
+        """The task as it begins. That is written together with what comes of the first look."""
         now, status = self._c.now(), task.model.status
         changed = status.model_copy(
             update={
                 "state": "InProgress",
                 "start_time": render_time(now),
-                "epoch": self._c.lease.epoch,
                 "message": "looking at AWS",
                 "resources": without(status.resources, left_out),
             }
         )
-        return await put_status(self._c.kube, task, compose_task(task.model, changed, now))
+        return task.ahead(compose_task(task.model, changed, now))
 
-    async def _pass(self, turn: _Turn) -> tuple[Held[DRTask], timedelta]:
+    async def _looking(self, turn: _Turn) -> tuple[_Turn, asyncio.Task[Observed]]:
+        """A first look. A task that begins says so by itself only if AWS takes its time."""
+        looking = asyncio.create_task(self._observe(turn))
+        if turn.task.behind is None:
+            return turn, looking
+        try:
+            await asyncio.wait({looking}, timeout=_AT_LEAST_SAID)
+            if not looking.done():
+                task = await journal.write(self._c, turn.task, turn.task.model.status)
+                turn = replace(turn, task=task)
+        except BaseException:
+            looking.cancel()
+            raise
+        return turn, looking
+
+    async def _pass(
+        self, turn: _Turn, looking: asyncio.Task[Observed]
+    ) -> tuple[Held[DRTask], timedelta]:
         """Look, decide, and carry the decision out.
 
         What is not repeatable counts against quotas: it is looked at once more where no other task
         of the account and Region acts between the look and the act.
         """
-        observed = await self._observe(turn)
+        observed = await looking
         decision = decide(self._given(turn, observed))
         if decision.batch is None or turn.actions[decision.batch.action].repeatable:
             return await self._carried_out(turn, observed, decision)
@@ -222,7 +242,7 @@ class TaskRunner:
             operation=spec.operation,
             started=self._started(status),
             source_region=spec.source_region,
-            targets=tuple(Target(r.id, r.arn, r.name, dict(r.attributes)) for r in spec.resources),
+            targets=tuple(target_of(r) for r in spec.resources),
             calls=journal.calls_of(status, actions),
             pre_states=_pre_states(status),
             relaunch=relaunched(status, stopping=stopping),
@@ -295,7 +315,7 @@ class TaskRunner:
     ) -> Held[DRTask]:
         status = journal.decided(task.model.status, decision)
         status = status.model_copy(update={"unseen_since": unseen_since})
-        return await put_status(self._c.kube, task, compose_task(task.model, status, self._c.now()))
+        return await journal.write(self._c, task, status)
 
     async def _unseen(self, turn: _Turn, fault: Fault) -> tuple[Held[DRTask], timedelta]:
         """AWS could not be looked at: the task says so and looks again, or gives up."""

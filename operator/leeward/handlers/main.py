@@ -14,6 +14,7 @@ import kopf
 from pydantic import ValidationError
 
 from leeward.api.account import TargetAccount
+from leeward.api.common import BASE_REGION
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
@@ -25,7 +26,7 @@ from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
 from leeward.engine.kube import Kube, Object, path_of
 from leeward.engine.lease import Lease
-from leeward.engine.objects import LIVE_LABEL, read_all
+from leeward.engine.objects import LIVE_LABEL, NOT_ENDED, read_each
 from leeward.engine.plans import PlanReconciler
 from leeward.engine.pool import Pool
 from leeward.engine.runs import RunReconciler, needs_passes
@@ -37,8 +38,6 @@ from leeward_adapters.aws import Aws
 
 log = logging.getLogger(__name__)
 USAGE_EXIT = 2
-PLANS = 8
-"""Plans that are looked at at a time: hundreds at once, after a start, would starve the Lease."""
 GRACE = 20.0
 """Seconds for running passes to end on SIGTERM; calls to AWS in flight are waited for."""
 
@@ -75,8 +74,9 @@ async def _main(settings: Settings) -> None:
     identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
     now = SteadyClock()
     lease = Lease(
-        kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now
-    )
+        kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now,
+        annotations={BASE_REGION: settings.base_region},
+    )  # fmt: skip
     context = Context(
         kube=kube,
         lease=lease,
@@ -145,6 +145,7 @@ async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
         for supervisor in supervisors.all():
             await supervisor.stop(1.0)
         await runs.settle(GRACE)
+        await context.recorder.settle(1.0)
 
 
 def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
@@ -159,18 +160,22 @@ def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
         return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync, **options)
 
     return Supervisors(
-        runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked),
-        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, at_once=PLANS),
+        runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked, selector=NOT_ENDED),
+        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, news=asked),
         accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
     )
 
 
 async def _highest_epoch(kube: Kube) -> int:
     """The highest epoch on any live execution or task."""
-    runs = await read_all(kube, DRExecution, None)
-    tasks = await read_all(kube, DRTask, None, f"{LIVE_LABEL}=true")
-    epochs = [r.model.status.epoch for r in runs] + [t.model.status.epoch for t in tasks]
-    return max(epochs, default=0)
+    runs = read_each(kube, DRExecution, None, NOT_ENDED)
+    tasks = read_each(kube, DRTask, None, f"{LIVE_LABEL}=true")
+    highest = 0
+    async for run in runs:
+        highest = max(highest, run.model.status.epoch)
+    async for task in tasks:
+        highest = max(highest, task.model.status.epoch)
+    return highest
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,9 @@ from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.kube import Kube
+from leeward.engine.objects import LIVE_LABEL, NOT_ENDED
 from leeward.engine.supervisor import Supervisor
+from leeward.handlers.storages import NoDiffBase, NoProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,17 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.networking.error_backoffs = Forever()
     settings.networking.request_timeout = 20
     settings.networking.connect_timeout = 5
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 5
     settings.watching.inactivity_timeout = 35
+    # What has ended stays for years, and a watch brings whole objects.
+    settings.watching.label_selectors[GROUP, DRExecution.PLURAL] = NOT_ENDED
+    settings.watching.label_selectors[GROUP, DRTask.PLURAL] = LIVE_LABEL
     settings.process.ultimate_exiting_timeout = None
     settings.execution.max_workers = 1
     return settings
@@ -68,6 +75,7 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     """The handlers."""
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
+    plans, accounts = News(asked_of_accounts), News(wanted)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -87,18 +95,51 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
     async def plan_seen(event: Any, **_: Any) -> None:
         supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
-        supervisors.accounts.wake_all()  # they look at what their plans need
+        if plans.has(event):
+            supervisors.accounts.wake_all()  # they look at what their plans need
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
     async def account_seen(event: Any, **_: Any) -> None:
         supervisors.accounts.notify(event["object"], deleted=event["type"] == "DELETED")
-        supervisors.plans.wake_all()
+        if accounts.has(event):
+            supervisors.plans.wake_all()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
         await asyncio.gather(*(s.stop(grace) for s in supervisors.all()))
 
     return registry
+
+
+class News:
+    """Tells what of an object concerns others from what is written of it again and again."""
+
+    def __init__(self, concerns: Callable[[Any], object]) -> None:
+        """`concerns`: what of an object others go by."""
+        self._concerns = concerns
+        self._seen: dict[str, object] = {}
+
+    def has(self, event: Any) -> bool:
+        """Whether an object appeared, went, or is another for others than when it was last seen."""
+        body = event["object"]
+        uid, now = body["metadata"]["uid"], self._concerns(body)
+        if event["type"] == "DELETED":
+            self._seen.pop(uid, None)
+            return True
+        known = uid in self._seen and self._seen[uid] == now
+        self._seen[uid] = now
+        return not known
+
+
+def wanted(body: Any) -> object:
+    """What is new when people want an object otherwise."""
+    return body["metadata"].get("generation")
+
+
+def asked_of_accounts(body: Any) -> object:
+    """What is new when a plan is wanted otherwise, or other technologies were found for it."""
+    accounts = (body.get("status") or {}).get("accounts") or ()
+    return wanted(body), [(a.get("name"), a.get("technologies")) for a in accounts]
 
 
 def _has_command(body: Any) -> bool:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from leeward.api.plan import RecoveryPlanSpec
 from leeward.api.plan_record import Compliance, ComplianceProblem
-from leeward.planning import taxonomy
-from leeward.planning.inventory import Located, wave_numbers
+from leeward.planning.inventory import Located
+from leeward.planning.taxonomy import ENABLED, Words
 from leeward.planning.wording import clip
 
 _MOST: Final = 30
 _EXAMPLES: Final = 5
 
 
-def report(spec: RecoveryPlanSpec, resources: Sequence[Located]) -> Compliance:
+def report(resources: Sequence[Located], words: Words) -> Compliance:
     """How many resources have their tags in order, and what is wrong with the others, by kind."""
-    waves = taxonomy.WAVES | wave_numbers(spec).keys()
     verdicts = [found.resource.verdict for found in resources]
     return Compliance(
-        compliant=sum(_in_order(found, waves) for found in resources),
+        compliant=sum(_in_order(found) for found in resources),
         excluded=sum(verdict in ("Excluded", "NoWave") for verdict in verdicts),
         not_enrolled=verdicts.count("NotEnrolled"),
-        problems=_problems(resources),
+        problems=_problems(resources, words),
     )
 
 
-def _in_order(found: Located, waves: Iterable[int]) -> bool:
-    verdict = taxonomy.judge(found.resource.tags, frozenset(waves))
-    return verdict.enrolled is True and not verdict.problems and not found.resource.problems
+def _in_order(found: Located) -> bool:
+    return found.resource.tags.get(ENABLED) == "true" and not found.resource.problems
 
 
-def _problems(resources: Sequence[Located]) -> list[ComplianceProblem]:
+def _problems(resources: Sequence[Located], words: Words) -> list[ComplianceProblem]:
     kinds: dict[str, list[str]] = {}
     for found in resources:
         for line in found.resource.problems:
@@ -43,7 +40,7 @@ def _problems(resources: Sequence[Located]) -> list[ComplianceProblem]:
             reason=clip(reason, 63),
             count=len(names),
             examples=sorted(names)[:_EXAMPLES],
-            remedy=clip(taxonomy.REMEDIES.get(reason, ""), 1024),
+            remedy=clip(words.remedy(reason), 1024),
         )
         for reason, names in ordered
     ]

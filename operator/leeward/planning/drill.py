@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
+from leeward.api.conditions import Reason
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import InventoryResource, RecoveryInventory
 from leeward.api.plan import RecoveryPlan
@@ -149,3 +150,15 @@ def _name(arn: str) -> str:
 
 def _how(attributes: Mapping[str, str]) -> str:
     return attributes.get(SETTINGS, "")[:_HOW] or _UNKNOWN
+
+
+def verdict(
+    last: LastDrill | None, changed: Sequence[str]
+) -> tuple[Literal["True", "False"], str, str]:
+    """Status, reason and message of the condition `DrillCurrent`."""
+    if last is None:
+        return "False", Reason.NEVER_DRILLED, "no Test of the whole plan has passed yet"
+    what = f"{last.execution} of {last.completion_time}"
+    if changed:
+        return "False", Reason.CHANGED_SINCE_DRILL, f"since drill {what}: {'; '.join(changed)}"
+    return "True", Reason.DRILL_PASSED, f"drill {what} passed, and nothing has changed"

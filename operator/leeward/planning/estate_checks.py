@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from leeward.api.conditions import Reason
 from leeward.planning import protection
 from leeward.planning.explicit import known, runs_in
 from leeward.planning.freeze import origin
+from leeward.planning.inventory import Located
 from leeward.planning.problem import Problem
 from leeward.planning.readiness import readiness
 from leeward.planning.request import Request
@@ -107,6 +109,24 @@ def inventory_recent(request: Request) -> Iterator[Problem]:
         )
 
 
+def nothing_vanished(request: Request) -> Iterator[Problem]:
+    """No account shows much less than before without deletions that explain it."""
+    lost: dict[str, list[Located]] = {}
+    for found in request.eligible:
+        if found.resource.missing_since:
+            lost.setdefault(found.account, []).append(found)
+    for account, missing in sorted(lost.items()):
+        since = min(found.resource.missing_since or "" for found in missing)
+        yield Problem(
+            Reason.INVENTORY_SHRANK,
+            f"{counted(len(missing), 'resource')} of account {account} vanished at {since}, and "
+            f"nobody is known to have deleted them: {some([str(f) for f in missing])}; a Test or "
+            "Planned run would leave them behind, an Unplanned one works on them. See why AWS no "
+            "longer shows them, or name them in spec.selection.excludeResources; they are "
+            "forgotten after a day",
+        )
+
+
 def can_be_fenced(request: Request) -> Iterator[Problem]:
     """Servers whose machine on the side that is left the run cannot stop."""
     fences = request.execution.spec.operation in {"Failover", "Reprotect"}
@@ -180,7 +200,12 @@ def adopted(request: Request) -> Iterator[Problem]:
 
 def left_out(request: Request) -> Iterator[Problem]:
     """Resources that the run leaves behind."""
-    for verdict, why in (("Excluded", "by tags"), ("NoWave", "without a wave")):
+    reasons = (
+        ("Excluded", "by tags"),
+        ("NoWave", "without a wave"),
+        ("SharedElsewhere", "being shared with applications that the plan does not move"),
+    )
+    for verdict, why in reasons:
         names = [str(f) for f in request.found if f.resource.verdict == verdict]
         if names:
             yield Problem(

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from leeward.api.conditions import Reason
 from leeward.api.execution import DRExecution
-from leeward.api.plan_record import DeferredFence
+from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
 from leeward.api.task import DRTask, DRTaskStatus, TaskResourceStatus
 from leeward.planning.durations import parse
 from leeward.planning.times import parse_time, render_time
@@ -142,3 +142,18 @@ def summary(left: Sequence[DeferredFence]) -> str:
     total = sum(d.count for d in left)
     places = dict.fromkeys(f"{d.account} ({d.account_id}, {d.region})" for d in left)
     return f"{counted(total, 'resource')} may still write: {some(list(places))}"
+
+
+def verdict(status: RecoveryPlanStatus) -> tuple[Literal["True", "False"], str, str] | None:
+    """Status, reason and message of the condition `SourceFenced`; None: nothing was left."""
+    if left := status.deferred_fence:
+        back = [duty for duty in left if duty.seen == "Running"]
+        said = summary(back or left)
+        if back:
+            message = f"the side that was left answers again: {said}; stop them there now"
+            return "False", Reason.SOURCE_RETURNED, message
+        message = f"{said}; they are looked for until the side that was left answers again"
+        return "False", Reason.FENCE_DEFERRED, message
+    if status.location not in {"Recovery", "Mixed"}:
+        return None
+    return "True", Reason.FENCED, "nothing of the last failover is left to be fenced"

@@ -242,14 +242,14 @@ def _dealt(
         if not run.has_phase(technology, stage.phase):
             continue
         for part, chunk in enumerate(chunks(list(group), CHUNK)):
-            members = [_resource(stage.wave, r) for r in chunk]
+            members = [_resource(stage, r) for r in chunk]
             spec = _spec(run, stage, technology, account, members)
             prefix = stage.prefix(run.execution.metadata.name)
             yield f"{prefix}-{technology}-{spec.account_id}-{region}-{part}", spec
 
 
-def _resource(wave: Wave, found: Located) -> TaskResource:
-    resource = found.resource
+def _resource(stage: _Stage, found: Located) -> TaskResource:
+    resource, wave = found.resource, stage.wave
     rpo, rto = (minutes(resource.tags.get(tag)) for tag in (RPO, RTO))
     return TaskResource(
         id=resource.id,
@@ -259,6 +259,7 @@ def _resource(wave: Wave, found: Located) -> TaskResource:
         criticality=criticality(wave.tolerance, resource.id, resource.arn),
         rpo_target=render(rpo) if rpo else None,
         rto_target=render(rto) if rto else None,
+        launch=resource.launch if stage.phase == "Instantiate" else None,
     )
 
 

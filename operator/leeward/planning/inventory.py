@@ -8,39 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
 from leeward.api.inventory import InventoryResource, RecoveryInventory
 from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec, Wave
-from leeward.planning import taxonomy
-from leeward.planning.taxonomy import TagProblem, problem
+from leeward.planning import machines, taxonomy
+from leeward.planning.machines import Found
+from leeward.planning.taxonomy import TAXONOMY, TagProblem, Words, problem
 from leeward.planning.wording import clip
 
-Outcome = Literal["Selected", "NotEnrolled", "Excluded", "NotSelected", "NoAdapter", "NoWave"]
+Outcome = Literal[
+    "Selected",
+    "NotEnrolled",
+    "Excluded",
+    "NotSelected",
+    "NoAdapter",
+    "NoWave",
+    "ActiveActive",
+    "SharedElsewhere",
+]
 Item = TypeVar("Item")
 
 PART: Final = 500
 """Resources that one RecoveryInventory holds."""
 _REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _TAGS: Final = ("Name", taxonomy.CUSTOMER, taxonomy.ENVIRONMENT, taxonomy.APPLICATION)
-_DORMANT: Final = frozenset({"STOPPED", "DISCONNECTED"})  # DRS DataReplicationState
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A resource as discovery found it."""
-
-    id: str
-    arn: str
-    technology: str
-    account: str
-    """TargetAccount."""
-    account_id: str
-    region: str
-    name: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,80 +116,17 @@ def selected(inventories: Sequence[RecoveryInventory]) -> list[Located]:
 # --- which resources there are -----------------------------------------------------------------
 
 
-def _is_instance(found: Found) -> bool:
-    return found.technology == "ec2" and ":instance/" in found.arn
-
-
-def _plainly(found: Found) -> Found:
-    """The resource; an instance that discovery took for one of DRS by its tags is one of EC2."""
-    unprotected = found.technology == "drs" and ":instance/" in found.arn
-    return replace(found, technology="ec2", attributes={}) if unprotected else found
-
-
-def _stands_for_itself(tags: Mapping[str, str]) -> bool:
-    """Whether the tags want something else than DRS for the machine."""
-    return tags.get(taxonomy.STRATEGY, "drs") in frozenset(taxonomy.STRATEGIES) - {"drs"}
-
-
-def _best_server(servers: Sequence[Found]) -> Found:
-    """Of several source servers of one instance, the one whose agent is connected."""
-    dormant = [s.attributes.get("replicationState", "") in _DORMANT for s in servers]
-    return min(zip(dormant, servers, strict=True), key=lambda pair: (pair[0], pair[1].id))[1]
-
-
-def _machines(spec: RecoveryPlanSpec, found: Sequence[Found]) -> Iterator[tuple[Found, ...]]:
-    """Source servers with the instance that each represents, and instances without one.
-
-    Source servers live in the recovery Region and instances in the primary one; what is in the
-    other Region was launched by a recovery, or protects the way back.
-    """
-    home, away = spec.regions.primary, spec.regions.recovery
-    instances = {f.id: f for f in found if _is_instance(f) and f.region == home}
-    servers = [
-        f
-        for f in found
-        if f.technology == "drs"
-        and f.region == away
-        and (f.attributes.get("originRegion") or home) == home
-    ]
-    represented: set[str] = set()
-    for server in servers:
-        instance = instances.get(server.attributes.get("originInstanceId", ""))
-        if instance is None:
-            yield (server,)
-        elif not _stands_for_itself({**server.tags, **instance.tags}):
-            represented.add(instance.id)
-            yield (server, instance)
-    for instance in instances.values():
-        if instance.id not in represented:
-            yield (instance,)
-
-
-def _better_servers(found: Sequence[Found]) -> dict[str, str]:
-    """By id of a source server: the one that replaces it, where an instance has several."""
-    groups: dict[str, list[Found]] = {}
-    for server in found:
-        origin = server.attributes.get("originInstanceId")
-        if server.technology == "drs" and origin:
-            groups.setdefault(f"{server.region}/{origin}", []).append(server)
-    replaced = {}
-    for servers in groups.values():
-        best = _best_server(servers)
-        replaced.update({s.id: best.id for s in servers if s.id != best.id})
-    return replaced
-
-
 def _cases(
-    spec: RecoveryPlanSpec, found: Sequence[Found], adapters: frozenset[str]
+    spec: RecoveryPlanSpec, found: Sequence[Found], adapters: frozenset[str], words: Words
 ) -> Iterator[_Case]:
     waves = wave_numbers(spec)
-    found = [_plainly(resource) for resource in found]
-    better = _better_servers(found)
-    others = [(f,) for f in found if f.technology != "drs" and not _is_instance(f)]
-    for resource, *rest in [*_machines(spec, found), *others]:
+    found = [machines.plainly(resource) for resource in found]
+    better = machines.better_servers(found)
+    others = [(f,) for f in found if f.technology != "drs" and not machines.is_instance(f)]
+    for resource, *rest in [*machines.machines(spec, found, words), *others]:
         instance = rest[0] if rest else None
         tags = {**resource.tags, **(instance.tags if instance else {})}
-        verdict = taxonomy.judge(tags, taxonomy.WAVES | waves.keys())
+        verdict = taxonomy.judge(tags, taxonomy.WAVES | waves.keys(), words)
         case = _Case(
             spec=spec,
             found=resource,
@@ -226,16 +156,21 @@ def _in_scope(case: _Case) -> bool:
     """Whether the resource is this plan's business.
 
     One without `Customer` may be, as long as no other tag says that it is not: it is reported,
-    since an untagged server would otherwise be left behind in silence.
+    since an untagged server would otherwise be left behind in silence. A service that several
+    applications share is the business of each plan that has one of them.
     """
     customer = case.tags.get(taxonomy.CUSTOMER)
     environment = case.tags.get(taxonomy.ENVIRONMENT)
     application = case.tags.get(taxonomy.APPLICATION)
     if case.found.technology == "route53":
         return case.wave is not None or customer == case.spec.customer
-    if customer and customer != case.spec.customer:
-        return False
     if environment and environment.casefold() != case.spec.environment.casefold():
+        return False
+    if customer in (case.spec.customer, taxonomy.SHARED_CUSTOMER):
+        users = taxonomy.shared_by(case.tags)
+        if not frozenset(users).isdisjoint(case.spec.applications):
+            return True
+    if customer and customer != case.spec.customer:
         return False
     if not case.spec.applications:
         return True
@@ -278,6 +213,17 @@ def _left_out_by_plan(case: _Case) -> _Ruling | None:
 
 def _tags_wrong(case: _Case) -> _Ruling | None:
     return _Ruling("Excluded", case.verdict.problems) if case.verdict.problems else None
+
+
+def _serves_from_both_regions(case: _Case) -> _Ruling | None:
+    return _Ruling("ActiveActive") if case.verdict.active_active else None
+
+
+def _shared_elsewhere(case: _Case) -> _Ruling | None:
+    """A shared service moves only with all applications that use it."""
+    moved = case.spec.applications
+    stay = frozenset(case.verdict.shared_by).difference(moved) if moved else frozenset()
+    return _Ruling("SharedElsewhere") if stay else None
 
 
 def _strategy_does_not_fit(case: _Case) -> _Ruling | None:
@@ -332,6 +278,8 @@ _CHECKS: Final[tuple[Callable[[_Case], _Ruling | None], ...]] = (
     _not_enrolled,
     _left_out_by_plan,
     _tags_wrong,
+    _serves_from_both_regions,
+    _shared_elsewhere,
     _strategy_does_not_fit,
     _no_source_server,
     _another_server_is_better,
@@ -341,10 +289,10 @@ _CHECKS: Final[tuple[Callable[[_Case], _Ruling | None], ...]] = (
 )
 
 
-def _resource(case: _Case) -> InventoryResource:
+def _resource(case: _Case, keys: frozenset[str]) -> InventoryResource:
     ruling = next((r for check in _CHECKS if (r := check(case))), _Ruling("Selected"))
     found, home = case.found, case.spec.regions.primary
-    tags = {k: v for k, v in sorted(case.tags.items()) if k in _TAGS or k.startswith("dr:")}
+    tags = {k: v for k, v in sorted(case.tags.items()) if k in keys or k.startswith("dr:")}
     attributes = sorted(found.attributes.items())[:20]
     return InventoryResource(
         id=found.id,
@@ -357,19 +305,26 @@ def _resource(case: _Case) -> InventoryResource:
         verdict=ruling.outcome,
         wave=case.wave.name if case.wave else None,
         problems=[clip(wrong.line(), 256) for wrong in ruling.problems[:10]],
+        missing_since=found.missing_since,
     )
 
 
 def by_account(
-    spec: RecoveryPlanSpec, found: Sequence[Found], adapters: frozenset[str]
+    spec: RecoveryPlanSpec,
+    found: Sequence[Found],
+    adapters: frozenset[str],
+    words: Words = TAXONOMY,
+    tags: frozenset[str] = frozenset(),
 ) -> dict[str, list[InventoryResource]]:
     """As `sort_out`, by TargetAccount, with an empty list for an account without any resource.
 
     Give it all accounts at once: a source server may be in another account than its instance.
+    `tags` are keys of further tags that the inventory must keep.
     """
+    keys = tags | frozenset(_TAGS)
     result: dict[str, list[InventoryResource]] = {ref.name: [] for ref in spec.accounts}
-    for case in _cases(spec, found, adapters):
-        result.setdefault(case.found.account, []).append(_resource(case))
+    for case in _cases(spec, found, adapters, words):
+        result.setdefault(case.found.account, []).append(_resource(case, keys))
     return {
         account: sorted(resources, key=lambda r: (r.arn, r.id))
         for account, resources in sorted(result.items())
@@ -377,11 +332,15 @@ def by_account(
 
 
 def sort_out(
-    spec: RecoveryPlanSpec, found: Sequence[Found], adapters: frozenset[str]
+    spec: RecoveryPlanSpec,
+    found: Sequence[Found],
+    adapters: frozenset[str],
+    words: Words = TAXONOMY,
 ) -> list[InventoryResource]:
     """The resources that are the plan's business, each with verdict, wave and problems.
 
-    `adapters` are the technologies that this version can recover. Sorted by ARN.
+    `adapters` are the technologies that this version can recover, `words` the values that tags
+    may have. Sorted by ARN.
     """
-    grouped = by_account(spec, found, adapters).values()
+    grouped = by_account(spec, found, adapters, words).values()
     return sorted((r for resources in grouped for r in resources), key=lambda r: (r.arn, r.id))

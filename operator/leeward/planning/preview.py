@@ -17,6 +17,7 @@ from leeward.api.preview import (
     Preview,
     PreviewAccess,
     PreviewGate,
+    PreviewLaunch,
     PreviewStage,
     PreviewWork,
 )
@@ -26,6 +27,8 @@ from leeward.planning.explicit import NO_SIZES, RecordedSizes
 from leeward.planning.fencing import FENCE
 from leeward.planning.forecast import Forecast, StageForecast, forecast
 from leeward.planning.freeze import Frozen, FrozenTask, freeze
+from leeward.planning.inventory import of_plan
+from leeward.planning.launch_estate import drift
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.planned_gates import PlannedGate
 from leeward.planning.preflight import Preflight, preflight
@@ -37,6 +40,7 @@ from leeward.planning.wording import clip, some
 _NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate"})
 """Refusals of what cannot be turned into tasks and gates."""
 _MOST_REFUSALS: Final = 100
+_MOST_CHANGES: Final = 1000
 
 Permissions = Callable[[str], Mapping[str, frozenset[str]]]
 """By technology: IAM actions by use, as its adapter declares them."""
@@ -79,6 +83,7 @@ def preview(
         "objectives": objectives,
         "stages": [_stage(stage) for stage in foreseen.stages],
         "gates": [_gate(execution, gate, verdict, now) for gate in _asked(execution, frozen)],
+        "launch": _launch(frozen, of_plan(plan, inventories)),
         "access": [*_access(frozen.tasks, accounts, permissions)],
         "findings": [*_beside(execution, plan, frozen, foreseen), *said.findings],
     }
@@ -95,6 +100,19 @@ def _resources(execution: DRExecution, frozen: Frozen) -> int:
             and not serves_before(execution.spec.operation, t.spec.recovery_phase)
             for r in t.spec.resources
         }
+    )
+
+
+def _launch(frozen: Frozen, inventories: Sequence[RecoveryInventory]) -> PreviewLaunch | None:
+    """The settings that the run would change, as far as discovery has compared them."""
+    servers = {r.id for t in frozen.tasks for r in t.spec.resources if r.launch}
+    if not servers:
+        return None
+    changes = drift(inventories, servers)
+    return PreviewLaunch(
+        servers=len(servers),
+        differing=len(changes),
+        changes=[finding.message for finding in changes[:_MOST_CHANGES]],
     )
 
 

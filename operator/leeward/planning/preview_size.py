@@ -34,6 +34,13 @@ def _size(whole: Preview) -> int:
     return len(text.encode())
 
 
+def _few_changes(whole: Preview) -> Preview:
+    if whole.launch is None:
+        return whole
+    few = [clip(change, 256) for change in whole.launch.changes[: 2 * _SHOWN]]
+    return whole.model_copy(update={"launch": whole.launch.model_copy(update={"changes": few})})
+
+
 def _without_accounts(whole: Preview) -> Preview:
     return _with_stages(whole, lambda stage: {"work": _by_technology(stage.work)})
 
@@ -114,6 +121,7 @@ def _with_stages(whole: Preview, change: Callable[[PreviewStage], Mapping[str, o
 
 
 _SHORTER: Final[tuple[tuple[str, Callable[[Preview], Preview]], ...]] = (
+    ("changes of launch settings beyond the first 10, and their ends", _few_changes),
     ("accounts of the stages", _without_accounts),
     ("ARNs of the roles", _without_arns),
     ("findings beyond the first 10, and their ends", _few_findings),

@@ -251,6 +251,18 @@ def plan_is_ready(request: Request) -> Iterator[Problem]:
         yield Problem("PlanNotReady", f"RecoveryPlan {name} is not ready: {ready.message}")
 
 
+def launch_settings_valid(request: Request) -> Iterator[Problem]:
+    """The plan's launch settings can be read and fit its servers."""
+    launch = request.plan.status.launch
+    if launch is None or not launch.problem_count:
+        return
+    yield Problem(
+        launch.reason,
+        f"launch settings of plan {request.plan.metadata.name}: {some(launch.problems, 3)}; the "
+        "servers concerned keep the settings that they had, new ones what AWS has",
+    )
+
+
 def nothing_unsupported(request: Request) -> Iterator[Problem]:
     """Neither plan nor execution asks for what this version cannot do."""
     named = [("RecoveryPlan", line) for line in unsupported(request.plan)]

@@ -22,8 +22,11 @@ def taken(
 ) -> list[Located]:
     """Those of the selected resources that the run works on.
 
-    A resource in a wave that the plan no longer has stays, so that preflight can say so.
+    A resource in a wave that the plan no longer has stays, so that preflight can say so. What
+    AWS no longer shows, though nobody is known to have deleted it, an Unplanned run works on.
     """
+    if execution.operation == "Test" or execution.mode == "Planned":
+        found = [f for f in found if not f.resource.missing_since]
     left = {wave.name for wave in plan.waves}
     left -= {wave.name for _, wave in waves_of(execution, plan)}
     return [f for f in found if f.resource.wave not in left and _chosen(execution, f)]

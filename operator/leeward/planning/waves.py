@@ -36,7 +36,8 @@ CLOSING: Final[Mapping[str, tuple[str, ...]]] = {"Test": ("Cleanup",)}
 PASSED: Final = frozenset({"Complete", "Skipped"})
 ENDED: Final = frozenset({"Complete", "Skipped", "Failed", "Abandoned"})
 GATE_OPEN: Final = frozenset({"Approved", "Automatic"})
-_LIVE: Final = frozenset({"InProgress", "Retry", "PendingApproval"})
+LIVE: Final = frozenset({"InProgress", "Retry", "PendingApproval"})
+"""States of a task that has begun and not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +273,7 @@ class _Course:
             t
             for t in candidates
             if t.status.state not in ENDED
-            and (t.status.state in _LIVE or all(d in passed for d in t.spec.depends_on))
+            and (t.status.state in LIVE or all(d in passed for d in t.spec.depends_on))
         )
 
 
@@ -282,14 +283,14 @@ def limited(candidates: Sequence[DRTask], parallelism: Parallelism | None) -> tu
         return tuple(candidates)
     busy: dict[str, set[str]] = {}
     for task in candidates:
-        if task.status.state in _LIVE:
+        if task.status.state in LIVE:
             busy.setdefault(task.spec.technology, set()).add(task.spec.account)
     chosen = []
     for task in candidates:
         technology, account = task.spec.technology, task.spec.account
         accounts = busy.get(technology, set())
         room = technology in busy or len(busy) < parallelism.technologies
-        if task.status.state in _LIVE or account in accounts:
+        if task.status.state in LIVE or account in accounts:
             chosen.append(task)
         elif room and len(accounts) < parallelism.accounts:
             busy.setdefault(technology, set()).add(account)
@@ -348,7 +349,7 @@ def _touched(wave: str, tasks: Sequence[DRTask]) -> bool:
     """Whether the run ever asked AWS for something in the wave, or is cleaning it up."""
     return any(
         bool(t.status.journal)
-        or (closes(t.spec.operation, t.spec.recovery_phase) and t.status.state in _LIVE)
+        or (closes(t.spec.operation, t.spec.recovery_phase) and t.status.state in LIVE)
         for t in tasks
         if t.spec.wave == wave
     )
