@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from leeward_adapters import discovery, drs_capacity, eventbridge, quotas, registry, sns
+from leeward_adapters import (
+    dependencies,
+    discovery,
+    drs_capacity,
+    eventbridge,
+    quotas,
+    registry,
+    sns,
+)
 from leeward_adapters.permissions import SIMULATE
 
 Document = dict[str, Any]
@@ -54,8 +62,10 @@ class Trust:
     """Keys of the TargetAccount's own session tags."""
 
 
-def needed(technologies: Iterable[str]) -> Needed:
+def needed(technologies: Iterable[str], checked: Iterable[str] = ()) -> Needed:
     """What the roles need for these technologies, and for discovery and the checks of accounts.
+
+    `checked` are types of dependencies that the read role looks at.
 
     Raises:
         AdapterError: there is no adapter for one of them.
@@ -63,6 +73,7 @@ def needed(technologies: Iterable[str]) -> Needed:
     declared = [registry.adapter(kind).permissions for kind in technologies]
     looks = {action for permissions in declared for action in permissions["Read"]}
     all_of = {a for permissions in declared for actions in permissions.values() for a in actions}
+    looks |= {action for kind in checked for action in dependencies.permissions(kind)}
     read = discovery.PERMISSIONS | drs_capacity.PERMISSIONS | quotas.PERMISSIONS | looks
     return Needed(read=frozenset(read), recovery=frozenset(all_of))
 
@@ -72,6 +83,7 @@ def documents(
     account_id: str,
     partition: str = "aws",
     regions: Sequence[str] = (),
+    checked: Sequence[str] = (),
 ) -> dict[str, Document]:
     """The permission policies by name of the role.
 
@@ -80,8 +92,9 @@ def documents(
         account_id: the account of the roles.
         partition: its partition.
         regions: Regions in which the roles may act; none: all.
+        checked: types of dependencies that the read role looks at.
     """
-    actions = needed(technologies)
+    actions = needed(technologies, checked)
     roles = f"arn:{partition}:iam::{account_id}:role"
     looking = _statements(actions.read, regions)
     own = [f"{roles}/{READ_ROLE}", f"{roles}/{RECOVERY_ROLE}"]

@@ -34,6 +34,14 @@ def test_the_policies_of_the_technologies_that_are_named_are_printed() -> None:
     assert "drs:StartRecovery" not in allowed
 
 
+def test_what_a_dependency_needs_is_added_to_the_read_role() -> None:
+    shown = printed(
+        "--adapters", "drs", "--dependencies", "DynamoDbGlobalTable", "--role", "LeewardRead"
+    )
+
+    assert "dynamodb:DescribeTable" in [a for s in shown["Statement"] for a in s["Action"]]
+
+
 def test_one_policy_is_printed_as_iam_takes_it() -> None:
     shown = printed(
         "--role", "trust", "--principal", PRINCIPAL, "--namespace", "orders", "--hub", "h"
@@ -64,6 +72,7 @@ def test_a_template_holds_both_roles_and_an_external_id_of_ones_own() -> None:
     [
         (["--account", "orders"], "must be an AWS account id of 12 digits"),
         (["--account", ACCOUNT, "--adapters", "vmware"], "there is no adapter 'vmware'"),
+        (["--account", ACCOUNT, "--dependencies", "Ftp"], "there is no dependency of type Ftp"),
         (["--account", ACCOUNT, "--format", "cloudformation"], "a template needs --principal"),
         (["--account", ACCOUNT, "--principal", PRINCIPAL], "name the --namespace"),
         (["--account", ACCOUNT, "--role", "trust"], "the trust policy needs --principal"),

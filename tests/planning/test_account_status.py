@@ -191,3 +191,14 @@ def test_regions_that_the_account_is_not_for_are_left_out(build: Build) -> None:
     account = build.account(regions=["us-east-1"])
 
     assert use_of(account, [build.plan(status=FOUND)], ADAPTERS).regions == ()
+
+
+def test_dependencies_that_are_looked_up_through_it_count(build: Build) -> None:
+    checks = [
+        {"name": "a", "type": "S3Replication", "target": "bucket"},
+        {"name": "b", "type": "Http", "target": "https://x", "accountRef": {"name": "other"}},
+    ]
+    plan = build.plan(dependencies=checks)
+
+    assert use_of(build.account(), [plan], ADAPTERS).dependencies == ("S3Replication",)
+    assert use_of(build.account("other"), [plan], ADAPTERS).dependencies == ("Http",)

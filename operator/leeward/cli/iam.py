@@ -17,6 +17,11 @@ def iam() -> None:
 
 @iam.command()
 @click.option("--adapters", metavar="LIST", help="Technologies, with commas between. Default: all.")
+@click.option(
+    "--dependencies",
+    metavar="LIST",
+    help="Types of the plans' dependencies, with commas between. Default: none.",
+)
 @click.option("--account", required=True, metavar="ID", help="AWS account of the roles.")
 @click.option("--partition", default="aws", show_default=True, metavar="NAME")
 @click.option(
@@ -60,6 +65,7 @@ def iam() -> None:
               help="Only this policy, as IAM's API takes it.")  # fmt: skip
 def policy(
     adapters: str | None,
+    dependencies: str | None,
     account: str,
     partition: str,
     regions: tuple[str, ...],
@@ -82,7 +88,7 @@ def policy(
         raise Failure(f"--account must be an AWS account id of 12 digits, not {account!r}")
     try:
         kinds = adapters.split(",") if adapters else sorted(registry.kinds())
-        printed = iam_policy.documents(kinds, account, partition, regions)
+        printed = iam_policy.documents(kinds, account, partition, regions, _types(dependencies))
     except registry.AdapterError as error:
         raise Failure(str(error)) from error
     trust = _trust(principal, namespaces, hub, external_id, tags)
@@ -97,6 +103,17 @@ def policy(
         raise Failure("the trust policy needs --principal")
     shown: Any = printed[role] if role else printed
     click.echo(json.dumps(shown, indent=2))
+
+
+def _types(given: str | None) -> list[str]:
+    """Types of dependencies in a list with commas."""
+    from leeward_adapters.dependencies import CHECKS
+
+    types = given.split(",") if given else []
+    if unknown := sorted(set(types) - set(CHECKS)):
+        wrong = f"there is no dependency of type {', '.join(unknown)}"
+        raise Failure(f"{wrong}; known: {', '.join(CHECKS)}")
+    return types
 
 
 def _trust(

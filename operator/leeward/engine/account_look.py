@@ -79,7 +79,7 @@ class Looker:
 
     def _rights(self, use: RoleUse, account: Account, status: RoleStatus) -> RoleStatus:
         recovery = use == "Recovery"
-        needed = iam_policy.needed(self.use.technologies)
+        needed = iam_policy.needed(self.use.technologies, self.use.dependencies)
         rights = permissions.check(
             self.context.aws.scope(account, self.region),
             self.context.aws.scope(account, self.region, recovery=recovery),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from leeward.api.account import TargetAccount
 from leeward.api.plan import RecoveryPlan
 from leeward.planning import explicit
+from leeward.planning.dependencies import account_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Use:
     """Recovery Regions, sorted."""
     technologies: tuple[str, ...] = ()
     """Technologies, sorted."""
+    dependencies: tuple[str, ...] = ()
+    """Types of dependencies that are checked through it, sorted."""
 
 
 def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: frozenset[str]) -> Use:
@@ -28,18 +31,19 @@ def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: froze
         plans: all plans there are.
         adapters: technologies that can be recovered.
     """
-    name, regions, technologies = target.metadata.name, set(), set()
+    name, regions, technologies, types = target.metadata.name, set(), set(), set()
     for plan in plans:
         if plan.metadata.namespace not in target.spec.allow.namespaces:
             continue
-        if name not in explicit.run_accounts(plan.spec):
-            continue
-        regions.add(plan.spec.regions.recovery)
-        technologies |= _technologies(name, plan)
+        types |= {d.type for d in plan.spec.dependencies if account_of(d, plan.spec) == name}
+        if name in explicit.run_accounts(plan.spec):
+            regions.add(plan.spec.regions.recovery)
+            technologies |= _technologies(name, plan)
     allowed = target.spec.regions
     return Use(
         regions=tuple(sorted(r for r in regions if not allowed or r in allowed)),
         technologies=tuple(sorted(technologies & adapters)),
+        dependencies=tuple(sorted(types)),
     )
 
 
