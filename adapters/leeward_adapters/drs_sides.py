@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from leeward_adapters import drs_settings
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.ec2 import place
 
@@ -135,12 +136,23 @@ def not_reversed(scope: Scope, target: Target) -> Seen:
 
 
 def as_seen_there(step: Step, servers: Mapping[str, Raw]) -> Step:
-    """The step with the reversed servers in place of its targets; others are left out."""
+    """The step with the reversed servers in place of its targets; others are left out.
+
+    Launch settings come along but for those that name networks, addresses and instances: they are
+    of the recovery Region, and nothing of them exists in the primary one.
+    """
     ids = {t: str(server["sourceServerID"]) for t, server in servers.items()}
     return replace(
         step,
         targets=tuple(
-            replace(t, id=ids[t.id], arn=servers[t.id]["arn"]) for t in step.targets if t.id in ids
+            replace(
+                t,
+                id=ids[t.id],
+                arn=servers[t.id]["arn"],
+                settings=drs_settings.for_drill(t.settings),
+            )
+            for t in step.targets
+            if t.id in ids
         ),
         calls={ids[t]: call for t, call in step.calls.items() if t in ids},
         pre_states={ids[t]: state for t, state in step.pre_states.items() if t in ids},

@@ -57,10 +57,11 @@ def release(scope: Scope, step: Step, servers: Mapping[str, Raw] | None, ids: Se
     drs = scope.client("drs")
     found = drs_instances.describe(drs, ids)
     live = {s: i for s in ids if (i := drs_instances.production(found[s])) is not None}
-    if servers is None:
-        old = [i for i in live.values() if i.failed_back]
-    else:
-        old = [live[s] for s in before_failover(drs_sides.other_side(scope, step), servers, live)]
+    over = {s for s, i in live.items() if i.failed_back}
+    if servers is not None:
+        rest = {s: i for s, i in live.items() if s not in over}
+        over |= {*before_failover(drs_sides.other_side(scope, step), servers, rest)}
+    old = [live[s] for s in ids if s in over]
     for instance in old:
         drs_sides.remove(drs.delete_recovery_instance, recoveryInstanceID=instance.id)
     return f"{len(old)} released"

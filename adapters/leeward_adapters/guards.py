@@ -30,7 +30,7 @@ from leeward_adapters.views import Clock
 
 PATIENCE: Final = 5.0
 """Seconds that a call waits for its turn at most."""
-_READS: Final = ("Describe", "Get", "List", "Search", "AssumeRole")
+_READS: Final = ("Describe", "Get", "List", "Search", "Simulate", "BatchGet", "AssumeRole")
 _UNSEEN: Final = frozenset(
     {"UpdateLaunchConfiguration", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate"}
 )

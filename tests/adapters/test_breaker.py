@@ -12,6 +12,7 @@ from leeward_adapters.aws import Aws
 from leeward_adapters.base import ErrorClass
 from leeward_adapters.breaker import Breaker, Bucket, CircuitOpenError, RateLimitError
 from leeward_adapters.errors import classify
+from leeward_adapters.guards import reads
 
 
 class Clock:
@@ -108,6 +109,22 @@ def test_a_try_that_was_never_answered_does_not_keep_the_circuit_open_for_good(
     clock.now += limits.FIRST_PAUSE
 
     assert _admits(breaker)
+
+
+@pytest.mark.parametrize(
+    ("operation", "changes"),
+    [
+        ("DescribeJobs", False),
+        ("GetLaunchConfiguration", False),
+        ("SimulatePrincipalPolicy", False),
+        ("StartRecovery", True),
+        ("StopInstances", True),
+        ("ModifyLaunchTemplate", True),
+        ("DeleteRecoveryInstance", True),
+    ],
+)
+def test_what_changes_something_is_told_by_its_name(operation: str, changes: bool) -> None:
+    assert reads(operation) is not changes
 
 
 def test_calls_beyond_a_burst_wait_for_their_turn(clock: Clock) -> None:

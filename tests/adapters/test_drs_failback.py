@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -300,6 +300,23 @@ def test_a_failback_launches_stopped_in_the_primary_region_and_starts(away: Esta
     started.undo()
     away.sandbox.control.advance(60)
     assert all(started.is_back(s) for s in away.servers)
+
+
+def test_launch_settings_of_the_other_region_s_network_stay_there(away: Estate) -> None:
+    first = away.servers[0]
+    away.reprotect()
+    away.fence(R, list(away.recovered().values()))
+    b2 = away.machine(away.recovered()[first], R)
+    task = away.task("Failback", Phase.INSTANTIATE, first)
+    of_recovery = {"subnetId": b2["SubnetId"], "privateIpAddress": b2["PrivateIpAddress"]}
+    settings = {**of_recovery, "instanceType": "c5.large"}
+    task.targets = tuple(replace(t, settings=settings) for t in task.targets)
+
+    assert task.run()[first].state is State.DONE
+
+    a3 = away.machine(away.at_home()[first], P)
+    assert a3["InstanceType"] == "c5.large"
+    assert a3["SubnetId"] != b2["SubnetId"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

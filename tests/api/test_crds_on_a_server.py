@@ -146,7 +146,6 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
     ),
     ("failover.yaml", "spec.parameters", {"a": "b"}, f"parameters {_NOT_SUPPORTED}"),
     ("failover.yaml", "spec.priority", 0, f"priority {_NOT_SUPPORTED}"),
-    ("targetaccounts.yaml", "spec.sessionTags", {"team": "dr"}, f"sessionTags {_NOT_SUPPORTED}"),
 ]
 _BAD: list[tuple[str, str, Any, str]] = [
     (

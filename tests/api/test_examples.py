@@ -77,7 +77,7 @@ def test_every_example_uses_only_what_this_version_supports() -> None:
         stored["metadata"]["name"]: unsupported(KINDS[stored["kind"]].model_validate(stored))
         for stored in _objects()
     }
-    assert len(found) == 8
+    assert len(found) == 11
     assert not any(found.values()), found
 
 

@@ -100,7 +100,7 @@ def test_servers_are_launched_as_the_layers_said_when_the_run_began(
     }  # fmt: skip
     lab.apply(config_map(name, files), *readable(name))
     plan = lab.ready_plan(**layered(name))
-    assert lab.reason(plan, "LaunchSettingsValid") == "LaunchSettingsResolved"
+    assert lab.condition(plan, "LaunchSettingsValid") == "True", plan["status"]["launch"]
     assert (plan["status"]["launch"]["servers"], plan["status"]["launch"]["differing"]) == (2, 2)
     dry = lab.until_condition("drx", lab.start(suffix="dry", dryRun="Plan"), "Succeeded")
     changes = dry["status"]["preview"]["launch"]["changes"]

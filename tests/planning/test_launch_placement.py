@@ -181,7 +181,10 @@ def test_subnets_that_overlap_are_not_guessed_between() -> None:
 
 @pytest.mark.parametrize(
     ("subnets", "message"),
-    [({}, "does not say which subnets"), ({ACCOUNT: SUBNETS[2:]}, "tagged drstarget=true")],
+    [
+        ({ACCOUNT: "Denied: no"}, "does not say which subnets it has: Denied: no"),
+        ({ACCOUNT: SUBNETS[2:]}, "tagged drstarget=true"),
+    ],
 )
 def test_auto_needs_subnets_to_choose_from(subnets: Any, message: str) -> None:
     found = resolved(subnets=subnets, networking={"targetSubnetSelection": "AUTO"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,13 +20,11 @@ from leeward.engine.kube import ApiError, Kube
 from leeward.planning import launch_settings
 from leeward.planning.digests import digest
 from leeward.planning.launch_estate import report, server_of, with_launches
-from leeward.planning.launch_placement import TARGET_TAG, Resolution, Subnet, resolve
+from leeward.planning.launch_placement import TARGET_TAG, Resolution, Subnet, Subnets, resolve
 from leeward.planning.launch_settings import Document, Files
 from leeward.planning.problem import Problem
 from leeward_adapters import ec2_capacity
 from leeward_adapters.errors import classify
-
-log = logging.getLogger(__name__)
 
 POLL: Final = timedelta(seconds=20)
 """How soon a change of a ConfigMap is noticed; shorter than a new run waits for its plan."""
@@ -154,7 +151,7 @@ async def _resolve(
     if not any(_places(document) for document in layers.documents):
         asked = []
     answers = await asyncio.gather(*(_subnets(context, plan, account) for account in asked))
-    known = {a.spec.account_id: s for a, s in zip(asked, answers, strict=True) if s is not None}
+    known = {a.spec.account_id: s for a, s in zip(asked, answers, strict=True)}
     return resolve(servers, layers.documents, known)
 
 
@@ -164,17 +161,14 @@ def _places(document: Document) -> bool:
     return not network.keys().isdisjoint({"targetSubnetSelection", "targetSubnetIds"})
 
 
-async def _subnets(
-    context: Context, plan: RecoveryPlan, account: TargetAccount
-) -> list[Subnet] | None:
-    """Subnets of the account in the recovery Region; None: it does not answer."""
+async def _subnets(context: Context, plan: RecoveryPlan, account: TargetAccount) -> Subnets:
+    """Subnets of the account in the recovery Region, or why it does not say."""
     known = context.account(account, plan.metadata.namespace)
     scope = context.aws.scope(known, plan.spec.regions.recovery)
     try:
         found = await context.pool.run(ec2_capacity.subnets, scope)
     except (ClientError, BotoCoreError) as error:
         fault = classify(error)
-        log.warning("subnets of %s: %s: %s", account.metadata.name, fault.code, fault.message)
-        return None
+        return f"{fault.code}: {fault.message}"
     key, value = TARGET_TAG
     return [Subnet(s.id, IPv4Network(s.cidr), s.tags.get(key) == value) for s in found.values()]

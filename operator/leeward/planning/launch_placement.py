@@ -34,6 +34,10 @@ class Subnet:
         return place < _RESERVED or place == self.network.num_addresses - 1
 
 
+Subnets = Sequence[Subnet] | str
+"""Subnets of an account, or why they are not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """The launch settings of an estate."""
@@ -52,19 +56,19 @@ class _Unfit(Exception):  # noqa: N818 - a finding about one server
 def resolve(
     servers: Sequence[Server],
     documents: Sequence[Document],
-    subnets: Mapping[str, Sequence[Subnet]],
+    subnets: Mapping[str, Subnets],
 ) -> Resolution:
     """The settings of every server that some document is for.
 
-    `subnets` are those of the recovery Region by account id; an account that did not answer is
-    missing, and servers whose subnet must be found there stay unresolved.
+    `subnets` are those of the recovery Region by account id, or why an account did not say which
+    it has: servers whose subnet must be found there stay unresolved then.
     """
     launches: dict[str, ServerLaunch] = {}
     problems: dict[str, Problem] = {}
     for server in servers:
         merged = merge(server, documents)
         try:
-            launch = _launch(server, merged, subnets.get(server.account_id))
+            launch = _launch(server, merged, subnets.get(server.account_id, ()))
         except _Unfit as unfit:
             problems[server.arn] = _problem("LaunchSettingsUnfit", server, str(unfit))
             continue
@@ -81,7 +85,7 @@ def _problem(reason: str, server: Server, what: str) -> Problem:
     return Problem(reason, clip(f"{name} (account {server.account_id}): {what}", 1024))
 
 
-def _launch(server: Server, merged: Merged, subnets: Sequence[Subnet] | None) -> ServerLaunch:
+def _launch(server: Server, merged: Merged, subnets: Subnets) -> ServerLaunch:
     given = merged.settings
     if into := given.launch_into_instance_properties:
         # The instance keeps its own type, network and tags; DRS refuses to copy them onto it.
@@ -127,7 +131,7 @@ def _sizing(merged: Merged) -> str | None:
 # --- subnet and address ------------------------------------------------------------------------
 
 
-def _subnet(server: Server, merged: Merged, subnets: Sequence[Subnet] | None) -> str | None:
+def _subnet(server: Server, merged: Merged, subnets: Subnets) -> str | None:
     """The id of the server's subnet; None where no layer says anything about it."""
     given = merged.settings
     net = given.networking or Networking()
@@ -150,8 +154,8 @@ def _subnet(server: Server, merged: Merged, subnets: Sequence[Subnet] | None) ->
             f"{merged.says('networking.targetSubnetSelection', 'MANUAL')} needs "
             "networking.targetSubnetIds"
         )
-    if subnets is None:
-        raise _Unfit("the account does not say which subnets it has in the recovery Region")
+    if isinstance(subnets, str):
+        raise _Unfit(f"the account does not say which subnets it has: {subnets}")
     candidates = _candidates(ids, subnets, merged)
     exact = selection != "AUTO" and len(candidates) == 1
     if exact and not (static or (copied and server.address)):
