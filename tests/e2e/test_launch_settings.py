@@ -95,7 +95,8 @@ def test_servers_are_launched_as_the_layers_said_when_the_run_began(
         },
         "override_for_tag__Environment__Production.yml": {"licensing": {"osByol": True}},
         f"override_for_resource__{second}.yml": {
-            "instanceType": "c5.large", "networking": {"privateIpAddress": "10.10.255.77"},
+            "instanceType": "c5.large", "copyPrivateIp": False,
+            "networking": {"privateIpAddress": "10.10.255.77"},
         },
     }  # fmt: skip
     lab.apply(config_map(name, files), *readable(name))
