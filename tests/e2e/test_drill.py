@@ -42,6 +42,12 @@ def instances(lab: Any) -> dict[str, Any]:
     return {i["sourceServerID"]: i for i in listed if i["ec2InstanceState"] != "TERMINATED"}
 
 
+def launched(lab: Any) -> dict[str, Any]:
+    """By server: its live recovery instance, the job that launched it, and its state."""
+    kept = ("ec2InstanceID", "jobID", "ec2InstanceState")
+    return {server: [i[key] for key in kept] for server, i in instances(lab).items()}
+
+
 def machines(lab: Any, ids: list[str]) -> dict[str, Any]:
     """What EC2 says of instances."""
     found = lab.client("ec2", ACCOUNT).describe_instances(InstanceIds=ids)["Reservations"]
@@ -138,7 +144,7 @@ def test_a_drill_without_a_network_of_its_own_is_refused(lab: Any) -> None:
 def test_a_drill_over_a_recovered_server_is_refused(lab: Any, drill: dict[str, Any]) -> None:
     lab.ready_plan(**one_account(), drill=drill)
     lab.until_condition("drx", lab.start(), "Succeeded")
-    live = instances(lab)
+    before = launched(lab)
     inventory = f"{lab.application}-{ACCOUNT}-0"
     lab.until(
         "discovery has seen the recovery instances",
@@ -152,7 +158,7 @@ def test_a_drill_over_a_recovered_server_is_refused(lab: Any, drill: dict[str, A
         run = lab.until_condition("drx", lab.start("Test"), "Succeeded", "False")
     assert lab.reason(run, "Succeeded") == "RecoveryInstanceExists"
     assert "2 servers already recovered for real" in run["status"]["message"]
-    assert instances(lab) == live
+    assert launched(lab) == before
 
 
 def test_a_cancelled_drill_cleans_up_what_it_launched(lab: Any, drill: dict[str, Any]) -> None:
