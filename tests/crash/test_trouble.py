@@ -167,7 +167,7 @@ def test_a_run_outlasts_lost_answers_of_the_api_server(
     # A pass that begins a run makes seven writes: it must come through now and then.
     with run.bench.proxy.lose_answers(lambda w: call_of(w, run) is not None, every=10) as stop:
         play(run)
-    assert stop.seen >= 50
+    assert stop.seen >= 40  # four answers at least were lost
     proof.assert_whole(run)
 
 
