@@ -48,12 +48,10 @@ class AccountReconciler:
             raise
         target = held.model
         entry = await self._c.book.learn(self._c.kube, target)
-        shared = self._lists_serve()
         use = use_of(target, await self._all_plans(), registry.kinds())
         signature = (target.metadata.generation, entry, use)
         if wait := self._not_due(key, signature):
-            # What woke this pass may be younger than the list of plans: look again at a new one.
-            return min(wait, PLANS_KEPT.total_seconds()) if shared else wait
+            return wait
         seen = await self._look(target, use, entry)
         await put_status(self._c.kube, held, status_of(target, seen, self._c.now()))
         pause = SOON if unverified(seen.roles) else INTERVAL
@@ -66,10 +64,6 @@ class AccountReconciler:
         if before is None or before[0] != signature:
             return 0.0
         return max((before[1] - self._c.now()).total_seconds(), 0.0)
-
-    def _lists_serve(self) -> bool:
-        """Whether the plans were listed a moment ago, for another pass than this one."""
-        return self._plans is not None and self._c.now() - self._plans[0] <= PLANS_KEPT
 
     async def _all_plans(self) -> list[RecoveryPlan]:
         """All plans as they are now; passes that ask at one time share a list."""
