@@ -100,7 +100,8 @@ class Estate:
     def at_home(self) -> dict[str, str]:
         """Instances that were launched in P, by the server of R that stands for them."""
         launched = self.recovered(P)
-        return {b1: launched[a2["sourceServerID"]] for b1, a2 in self.reversed().items()}
+        by_server = {b1: a2["sourceServerID"] for b1, a2 in self.reversed().items()}
+        return {b1: launched[a2] for b1, a2 in by_server.items() if a2 in launched}
 
     def drs(self, region: str = R) -> Any:
         return self.sandbox.client("drs", region)
