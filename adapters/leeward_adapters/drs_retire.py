@@ -243,7 +243,12 @@ def _of_old(
     if missing := [v for v in volumes if not kept.get(v, frozenset()) - {"error"}]:
         if any(kept.get(v) for v in missing) and target in step.calls:
             return _snapshot_failed(away, old, missing)
-        return _needed(KEEP, f"{len(missing)} volumes of {old.id} are to be kept", old.id)
+        return Seen(
+            State.NEEDED,
+            action=KEEP,
+            message=f"{len(missing)} volumes of {old.id} are to be kept",
+            reference=old.id,
+        )
     done = [v for v in volumes if "completed" in kept[v]]
     if len(done) < len(volumes):
         message = f"{len(done)} of {len(volumes)} volumes of {old.id} are in snapshots"
@@ -251,7 +256,12 @@ def _of_old(
     back = side.back
     if back is not None and _replicating(back):
         server = str(back["sourceServerID"])
-        return _needed(STOP_REPLICATION, f"{server} need protect {old.id} no more", server)
+        return Seen(
+            State.NEEDED,
+            action=STOP_REPLICATION,
+            message=f"{server} need protect {old.id} no more",
+            reference=server,
+        )
     if side.job is not None and _retired_in_vain(side.job, step.calls.get(target)):
         return Seen(
             State.FAILED,
@@ -260,7 +270,12 @@ def _of_old(
             f"{side.job.status} and left {old.id}: look at its log, then retry",
             reference=side.job.job,
         )
-    return _needed(RETIRE, f"{old.id}, whose volumes are kept, is to be terminated", old.id)
+    return Seen(
+        State.NEEDED,
+        action=RETIRE,
+        message=f"{old.id}, whose volumes are kept, is to be terminated",
+        reference=old.id,
+    )
 
 
 def _retired_in_vain(job: Part, call: Call | None) -> bool:
@@ -283,14 +298,25 @@ def _of_back(scope: Scope, back: Raw, side: _Side) -> Seen:
     server = str(back["sourceServerID"])
     if side.records:
         record = side.records[0]
-        return _needed(FORGET, f"DRS's record of {record.id} is in the way", record.id)
+        return Seen(
+            State.NEEDED,
+            action=FORGET,
+            message=f"DRS's record of {record.id} is in the way",
+            reference=record.id,
+        )
     if drs_sides.replication_state(back) != "DISCONNECTED":
-        return _needed(DISCONNECT, f"{server} in {place(scope)} protects nothing any more", server)
-    return _needed(DELETE, f"{server} in {place(scope)} is disconnected", server)
-
-
-def _needed(action: str, message: str, reference: str) -> Seen:
-    return Seen(State.NEEDED, action=action, message=message, reference=reference)
+        return Seen(
+            State.NEEDED,
+            action=DISCONNECT,
+            message=f"{server} in {place(scope)} protects nothing any more",
+            reference=server,
+        )
+    return Seen(
+        State.NEEDED,
+        action=DELETE,
+        message=f"{server} in {place(scope)} is disconnected",
+        reference=server,
+    )
 
 
 def _replicating(server: Raw) -> bool:

@@ -198,7 +198,7 @@ def test_a_web_identity_that_is_refused_says_what_to_mend(
     sandbox: Any, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
-    token.write_text("x")
+    token.write_text("token")
     use_irsa(issuer, monkeypatch, token)
     issuer.status = 400
 

@@ -107,7 +107,7 @@ def test_a_recovered_server_needs_no_more_room(make_sandbox: Any, new_account: A
     sandbox = _sandbox(make_sandbox, new_account(), _servers(2), vcpu_quota=4)
     sandbox.launch_by_hand(sandbox.servers())
     sandbox.control.advance(3600)
-    assert {f.reason for f in _look(sandbox)} == {"LiveRecoveryInstance"}
+    assert {f.reason for f in _look(sandbox)} == {"LiveRecoveryInstance", "NotReversed"}
 
 
 def test_groups_and_subnets_that_are_gone_are_named(make_sandbox: Any, new_account: Any) -> None:

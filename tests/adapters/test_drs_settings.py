@@ -61,6 +61,7 @@ def _changes(sandbox: Any, since: int = 0) -> list[str]:
 
 def _settings(sandbox: Any, server: str, **more: Any) -> dict[str, Any]:
     """Settings of every kind, none of which the server has."""
+    sandbox.client("iam").create_instance_profile(InstanceProfileName="recovered")
     subnet = _elsewhere(sandbox, server)
     return {
         "copyPrivateIp": False,
@@ -282,7 +283,7 @@ def test_a_failover_in_mid_drill_copies_the_address_again(sandbox: Any, make_tas
     make_task(sandbox, [server], operation="Test").advance_once()
     assert _config(sandbox, server)["copyPrivateIp"] is False
 
-    make_task(sandbox, [server], execution="orders-2").act("prepare")
+    make_task(sandbox, [server], execution="orders-2").run()
 
     assert _config(sandbox, server)["copyPrivateIp"] is True
 

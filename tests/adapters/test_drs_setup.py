@@ -90,7 +90,7 @@ def test_set_up_is_done_when_it_is_agreed_to_and_once(
 ) -> None:
     since = sandbox.control.last_seq()
     declined = leeward("drs", "init", "-f", str(settings), input="n\n")
-    assert declined.exit_code == 1
+    assert declined.exit_code == 130
     assert made(sandbox, since) == []
 
     done = leeward("drs", "init", "-f", str(settings), "--yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -24,14 +25,16 @@ from leeward_sandbox.aws.server import SandboxServer
 
 pytestmark = pytest.mark.aws
 
-ACCOUNT = "700000000001"
+ACCOUNTS = (f"7{number:011}" for number in itertools.count(1))
+"""One for each test: the process has one AWS."""
 INTERVAL = timedelta(minutes=5)
 
 
 class Place:
     """An AWS, a clock that the test moves, and plans that look at one account."""
 
-    def __init__(self, server: SandboxServer, namespace: str) -> None:
+    def __init__(self, server: SandboxServer, account: str, namespace: str) -> None:
+        self.account = account
         self.control = Control(server.endpoint)
         self.time = datetime(2026, 3, 1, tzinfo=UTC)
         self.pool = Pool(4)
@@ -61,9 +64,9 @@ class Place:
         return RecoveryPlan.model_validate({"metadata": metadata, "spec": spec})
 
     async def look(self, name: str, *, asked: bool = False, **discovery: Any) -> Look:
-        role = f"arn:aws:iam::{ACCOUNT}:role/LeewardRead"
+        role = f"arn:aws:iam::{self.account}:role/LeewardRead"
         spec = {
-            "accountId": ACCOUNT, "readRoleArn": role, "recoveryRoleArn": role,
+            "accountId": self.account, "readRoleArn": role, "recoveryRoleArn": role,
             "allow": {"namespaces": [self._namespace]},
         }  # fmt: skip
         target = TargetAccount.model_validate(
@@ -83,10 +86,11 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SANDBOX999999999999")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sandbox")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    estate = tiny(2, account=ACCOUNT)
+    account = next(ACCOUNTS)
+    estate = tiny(2, account=account)
     server = SandboxServer(gateway(World(Clock(scale=0)), estate))
     server.start()
-    place = Place(server, estate.namespace)
+    place = Place(server, account, estate.namespace)
     yield place
     place.pool.close()
     server.close()
