@@ -137,7 +137,6 @@ _UNSUPPORTED: list[tuple[str, str, Any, str]] = [
         {"emails": ["ops@example.com"]},
         f"notifications.emails {_NOT_SUPPORTED}: subscribe the addresses to one of snsTopicArns",
     ),
-    ("recoveryplan.yaml", "spec.launch", {"layers": []}, f"launch {_NOT_SUPPORTED}"),
     (
         "recoveryplan.yaml",
         "spec.recoveryPhases",
