@@ -141,7 +141,8 @@ def test_missing_rights_are_named_and_stop_a_planned_run(desk: Any, add: Any) ->
     desk.until("the plan is assessed", lambda: desk.get("rp", desk.application).get("status"))
     run = desk.start()
     refused = desk.until_condition("drx", run, "Succeeded", "False")
-    assert "resource-explorer-2:Search" in refused["status"]["message"]
+    for part in (f"role/{name} lacks ", "more: allow them, see `leeward iam policy --account"):
+        assert part in refused["status"]["message"]
 
     allow(desk, name, EVERYTHING)
     look_again(desk, name)

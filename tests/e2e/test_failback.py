@@ -150,6 +150,10 @@ def test_an_estate_fails_over_and_comes_back_and_is_protected_again(lab: Any) ->
     assert set(states(lab, AWAY, {*away.values()}).values()) == {"stopped"}
 
 
+def exists(lab: Any, run: str) -> bool:
+    return bool(lab.kubectl("get", "drx", run, "--ignore-not-found", "-o", "name").stdout)
+
+
 def test_a_chain_goes_on_by_itself_to_the_gate_of_each_and_nothing_is_retired_unasked(
     lab: Any,
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_chain_goes_on_by_itself_to_the_gate_of_each_and_nothing_is_retired_un
     for operation in ("reprotect", "failback", "cleanup"):
         names.append(f"{names[-1]}-{operation}")
         lab.until_condition("drx", names[-2], "Succeeded")
+        lab.until(f"{names[-1]} is there", lambda: exists(lab, names[-1]))
         if operation == "cleanup":
             break
         run = lab.until_gate(names[-1], "begin-data")

@@ -100,8 +100,9 @@ def test_servers_are_launched_as_the_layers_said_when_the_run_began(
         },
     }  # fmt: skip
     lab.apply(config_map(name, files), *readable(name))
-    plan = lab.ready_plan(**layered(name))
-    assert lab.condition(plan, "LaunchSettingsValid") == "True", plan["status"]["launch"]
+    # What subnets there are is asked once a minute at most.
+    lab.ready_plan(**layered(name), discovery={"interval": "10s"})
+    plan = lab.until_condition("rp", lab.application, "LaunchSettingsValid")
     assert (plan["status"]["launch"]["servers"], plan["status"]["launch"]["differing"]) == (2, 2)
     dry = lab.until_condition("drx", lab.start(suffix="dry", dryRun="Plan"), "Succeeded")
     changes = dry["status"]["preview"]["launch"]["changes"]
