@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import discovery_back, drs_instances, resource_explorer
+from leeward_adapters import discovery_back, drs_instances, drs_sides, resource_explorer
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_reverse import REPLACED_TAG
@@ -86,6 +86,8 @@ class Discovery:
     """Which provider answered, for which Region."""
     known: Known = Known()
     """For the next look."""
+    way_back_silent: bool = False
+    """Whether the primary Region did not say who protects what was recovered."""
 
 
 def discover(
@@ -119,7 +121,9 @@ def discover(
         instances.setdefault(instance.server, []).append(instance)
     tags = {_id(r): r.tags for r in explored.resources if r.type == "ec2:instance"}
     notes = list(explored.notes)
+    asked = len(notes)
     back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
+    silent = len(notes) > asked
     found = [
         _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
     ]
@@ -129,6 +133,7 @@ def discover(
         problems=[*explored.problems, *problems],
         notes=notes,
         used=explored.used,
+        way_back_silent=silent,
         # What did not answer wholly is asked again, whatever its age.
         known=replace(
             now,
@@ -240,7 +245,7 @@ def _attributes(
         "originInstanceId": origin,
         "originRegion": cloud.get("originRegion", ""),
         "originAccountId": cloud.get("originAccountID", ""),
-        "replicationState": replication.get("dataReplicationState", ""),
+        "replicationState": _replication_state(raw),
         "lag": replication.get("lagDuration", ""),
         "lastSeen": raw.get("lifeCycle", {}).get("lastSeenByServiceDateTime", ""),
         "error": replication.get("dataReplicationError", {}).get("error", ""),
@@ -252,6 +257,14 @@ def _attributes(
         known["recoveryInstanceId"] = instance.id
         known["recoveryInstanceDrill"] = str(instance.drill).lower()
     return {key: str(value) for key, value in known.items() if value}
+
+
+def _replication_state(raw: Mapping[str, Any]) -> str:
+    """DRS says CONTINUOUS while a rescan is under way, whose newest point in time is an old one."""
+    state = drs_sides.replication_state(raw)
+    disks = raw.get("dataReplicationInfo", {}).get("replicatedDisks")
+    behind = state == "CONTINUOUS" and disks and not drs_sides.rescanned(raw)
+    return "RESCAN" if behind else state
 
 
 def _address(raw: Mapping[str, Any]) -> str:

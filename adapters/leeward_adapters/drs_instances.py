@@ -56,7 +56,10 @@ class RecoveryInstance:
     point_in_time: str = ""
     """Of the data that it was launched from, as DRS writes times."""
     failed_back: bool = False
-    """Whether its server serves at home again: it is a left-over."""
+    """Whether a failback was launched from it. That alone does not say that its server serves at
+    home: the failback may have ended there."""
+    reversed_at: str = ""
+    """When its replication to the other Region began, as DRS writes times."""
     replicated: bool = False
     """Whether its own replication, the way back, was begun and not ended."""
 
@@ -112,6 +115,7 @@ def parse(raw: Mapping[str, Any]) -> RecoveryInstance:
         job=raw.get("jobID", ""),
         point_in_time=raw.get("pointInTimeSnapshotDateTime", ""),
         failed_back=raw.get("failback", {}).get("state") == "FAILBACK_COMPLETED",
+        reversed_at=raw.get("failback", {}).get("failbackInitiationTime", ""),
         replicated=back not in _NOT_REPLICATED,
     )
 

@@ -222,7 +222,7 @@ def _without_job(scope: Scope, step: Step, target: Target, view: _View) -> Seen:
         return Seen(State.RUNNING, message=drs_jobs.describe(busy, step), reference=busy.job)
     existing = drs_instances.production(view.instances.get(target.id, ()))
     if existing is not None:
-        return _existing(scope, step, target, existing)
+        return _existing(scope, step, target, existing, view.servers.get(target.id))
     refusal = drs_servers.refusal(scope, target.id, view.servers.get(target.id))
     if refusal is not None:
         return Seen(State.REFUSED, reason=refusal.reason, message=refusal.message)
@@ -256,10 +256,17 @@ def _prepare_needed(scope: Scope, step: Step, target: Target) -> Seen:
     )
 
 
-def _existing(scope: Scope, step: Step, target: Target, existing: RecoveryInstance) -> Seen:
-    if existing.failed_back:
-        told = drs_stale.refused if step.drill else drs_stale.release_needed
-        return told(scope, target.id, existing)
+def _existing(
+    scope: Scope,
+    step: Step,
+    target: Target,
+    existing: RecoveryInstance,
+    server: Mapping[str, Any] | None,
+) -> Seen:
+    if step.drill and existing.failed_back:
+        return drs_stale.refused(scope, target.id, existing)
+    if drs_stale.replaceable(scope, step, target, server, existing):
+        return drs_stale.release_needed(scope, target.id, existing)
     if step.drill:
         return Seen(
             State.REFUSED,
@@ -269,11 +276,12 @@ def _existing(scope: Scope, step: Step, target: Target, existing: RecoveryInstan
             "possible after failing back",
             reference=existing.id,
         )
+    holds = "holds the data until the failback" if existing.failed_back else "was there already"
     return Seen(
         State.DONE,
         reason="Adopted",
-        message=f"recovery instance {existing.id} ({existing.state}) was there already; DRS "
-        "would remove it if it launched again",
+        message=f"recovery instance {existing.id} ({existing.state}) {holds}; DRS would remove it "
+        "if it launched again",
         reference=existing.id,
     )
 

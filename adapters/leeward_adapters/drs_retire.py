@@ -200,8 +200,9 @@ def _unsafe(scope: Scope, away: Scope, target: str, side: _Side) -> Seen | None:
             f"recovery instance {side.machine.id} of {target} in {place(away)} is "
             f"{side.machine.state}: fail back first; if that was done, stop it",
         )
-    serving = side.serving
-    if serving is None and (home := drs_instances.production(side.records)) is not None:
+    serving, home = side.serving, drs_instances.production(side.records)
+    # From the second failback on, what the server protects may be the primary before this one.
+    if home is not None and (serving is None or serving.id != home.id):
         return _refused(
             "NotProtected",
             f"{target} in {place(away)} does not protect {home.id} yet, which was launched by a "

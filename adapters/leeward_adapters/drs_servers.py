@@ -25,9 +25,6 @@ _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
 _BEHIND: Final = frozenset({"STALLED", "PAUSED", "RESCAN", "BACKLOG"})
 
 
-_JUDGED: Final = ("sourceServerID", "dataReplicationInfo")
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a source server cannot be launched."""
@@ -61,13 +58,16 @@ def shared(scope: Scope, ids: Sequence[str], as_of: float | None) -> dict[str, M
     drs = scope.client("drs")
 
     def ask(some: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        # A thousand whole ones would fill megabytes.
-        return {
-            server: {key: raw[key] for key in _JUDGED if key in raw}
-            for server, raw in describe(drs, some).items()
-        }
+        return {server: _judged(raw) for server, raw in describe(drs, some).items()}
 
     return scope.views.look_up("drs-servers", ids, as_of, ask)
+
+
+def _judged(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What is looked at of a source server; a thousand whole ones would fill megabytes."""
+    kept = {key: raw[key] for key in ("sourceServerID", "dataReplicationInfo") if key in raw}
+    hints = raw.get("sourceProperties", {}).get("identificationHints", {})
+    return {**kept, "sourceProperties": {"identificationHints": hints}}
 
 
 def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> Refusal | None:
@@ -192,7 +192,8 @@ def _of_instances(
     if live is not None and live.failed_back:
         message = (
             f"recovery instance {live.id} of {target.id} in {place(scope)} is from before the "
-            "failback: a Failover leaves it aside, a Test is refused; a Cleanup retires it"
+            f"failback: a Failover leaves it aside once {target.id} protects what came home, a "
+            "Test is refused; a Cleanup retires it"
         )
         return [Finding("Warning", "RecoveryInstanceStale", message, target.id)]
     if live is not None:
@@ -221,7 +222,13 @@ def _error(server: Mapping[str, Any]) -> str:
 
 
 def _has_snapshot(scope: Scope, server_id: str) -> bool:
+    return newest_point(scope, server_id) is not None
+
+
+def newest_point(scope: Scope, server_id: str) -> datetime | None:
+    """The newest point in time that the server could be launched from; None: there is none."""
     answer = scope.client("drs").describe_recovery_snapshots(
         sourceServerID=server_id, order="DESC", maxResults=1
     )
-    return bool(answer.get("items"))
+    found = [datetime.fromisoformat(item["expectedTimestamp"]) for item in answer.get("items", [])]
+    return max(found, default=None)

@@ -4,15 +4,19 @@ After a failback the instance that served in the recovery Region stays, stopped,
 and DRS goes on to name it as the recovery instance of its source server. It must not be taken for
 what a new failover wants, nor may a launch end it. So DRS's record of it is taken off: the EC2
 instance and its volumes stay as they are.
+
+DRS calls a failback completed as soon as it launched something at home. Until what was launched is
+protected in its turn, the recovery instance holds the newest data in its Region, and may serve.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from leeward_adapters import drs_instances, drs_sides
-from leeward_adapters.base import Scope, Seen, State, Step
+from leeward_adapters import drs_instances, drs_servers, drs_sides
+from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
@@ -43,6 +47,37 @@ def release_needed(scope: Scope, server: str, instance: RecoveryInstance) -> See
     )
 
 
+def replaceable(
+    scope: Scope, step: Step, target: Target, server: Raw | None, instance: RecoveryInstance
+) -> bool:
+    """Whether a launch of the server would give newer data than the instance holds.
+
+    Its replication back was begun before the failback, so a point in time of the server that is
+    younger than that is of what came home: the original was left by then, and was it not, the
+    server must be seen to protect another one.
+
+    Args:
+        scope: the Region that is recovered into.
+        step: the step.
+        target: the source server.
+        server: what DescribeSourceServers says of it; None: it is not there.
+        instance: its live recovery instance.
+    """
+    if not instance.failed_back:
+        return False
+    if step.operation == "Failback":
+        return True  # judged by `before_failover` before it comes to this
+    if instance.state != "STOPPED" or not instance.reversed_at or server is None:
+        return False
+    if drs_servers.refusal(scope, target.id, server) is not None:
+        return False
+    at_home = target.attributes.get("failbackInstanceId")
+    if at_home and drs_sides.protects(server) != at_home:
+        return False
+    newest = drs_servers.newest_point(scope, target.id)
+    return newest is not None and newest > datetime.fromisoformat(instance.reversed_at)
+
+
 def release(scope: Scope, step: Step, servers: Mapping[str, Raw] | None, ids: Sequence[str]) -> str:
     """Take DRS's records of stale instances off (DeleteRecoveryInstance); EC2 keeps them.
 
@@ -57,14 +92,22 @@ def release(scope: Scope, step: Step, servers: Mapping[str, Raw] | None, ids: Se
     drs = scope.client("drs")
     found = drs_instances.describe(drs, ids)
     live = {s: i for s in ids if (i := drs_instances.production(found[s])) is not None}
-    over = {s for s, i in live.items() if i.failed_back}
-    if servers is not None:
+    if servers is None:
+        over = _replaceable(scope, step, live)
+    else:
+        over = {s for s, i in live.items() if i.failed_back}
         rest = {s: i for s, i in live.items() if s not in over}
         over |= {*before_failover(drs_sides.other_side(scope, step), servers, rest)}
     old = [live[s] for s in ids if s in over]
     for instance in old:
         drs_sides.remove(drs.delete_recovery_instance, recoveryInstanceID=instance.id)
     return f"{len(old)} released"
+
+
+def _replaceable(scope: Scope, step: Step, live: Mapping[str, RecoveryInstance]) -> set[str]:
+    targets = {t.id: t for t in step.targets if t.id in live}
+    known = drs_servers.describe(scope.client("drs"), sorted(targets))
+    return {s for s, t in targets.items() if replaceable(scope, step, t, known.get(s), live[s])}
 
 
 def before_failover(

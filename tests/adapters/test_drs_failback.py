@@ -469,6 +469,45 @@ def test_a_second_failback_does_not_adopt_the_old_primary(back: Estate) -> None:
     assert {back.state(i, P) for i in old.values()} == {"stopped"}
 
 
+def test_a_failover_keeps_what_holds_the_data_while_the_failback_is_not_through(
+    back: Estate,
+) -> None:
+    old = back.recovered()
+    back.sandbox.client("ec2").start_instances(InstanceIds=list(old.values()))
+    back.sandbox.control.advance(60)
+    for fenced in (False, True):  # serving again, and stopped without a successor's protection
+        if fenced:
+            back.fence(R, list(old.values()))
+        task = back.task("Failover", Phase.INSTANTIATE)
+
+        proof = task.run()
+
+        assert {(s.state, s.reason) for s in proof.values()} == {(State.DONE, "Adopted")}
+        seen = task.observe().targets.values()
+        assert all("holds the data until the failback" in s.message for s in seen)
+        assert task.act("release") == "0 released"
+        assert back.recovered() == old
+
+
+def test_a_cleanup_does_not_take_the_primary_before_this_one_for_what_serves(
+    back: Estate,
+) -> None:
+    back.protect_again()
+    before = back.at_home()
+    back.fence(P, list(before.values()))
+    back.fail_over()
+    back.reprotect()
+    back.fail_back()
+    back.sandbox.client("ec2", P).start_instances(InstanceIds=list(before.values()))
+    back.sandbox.control.advance(3600)
+    last = back.sandbox.control.last_seq()
+
+    proof = back.task("Cleanup", Phase.CLEANUP).run()
+
+    assert {(s.state, s.reason) for s in proof.values()} == {(State.REFUSED, "NotProtected")}
+    assert back.mutations(last) == []
+
+
 # -- Cleanup ----------------------------------------------------------------------------------
 
 

@@ -17,6 +17,13 @@ B2, A2 = "i-0000000000000b201", "s-000000000000000a2"
 AWAY: dict[str, Any] = {"recoveryInstanceId": B2, "recoveryInstanceDrill": "false"}
 BACKED = {**AWAY, "reversedServerId": A2, "reversedState": "CONTINUOUS", "reversedLag": "PT1M"}
 RETIRED = {"retiredInstanceId": B2}
+UNFINISHED = {
+    **RETIRED,
+    "reversedServerId": A2,
+    "reversedState": "STALLED",
+    "reversedLag": "PT1M",
+    "failbackInstanceId": "i-0000000000000a301",
+}
 PRIMARY = {"values": ["192.0.2.9"]}
 
 
@@ -231,10 +238,28 @@ def test_a_wave_at_home_is_left_alone(build: Build) -> None:
 
 
 def test_an_unfinished_failback_can_be_made_anew(build: Build) -> None:
-    """A run says that the wave is home, but its recovery instance is not retired yet."""
-    case = Case(build, "Failback", server(build, {**BACKED, "failbackInstanceId": "i-a3"}))
+    """What was launched at home is not protected there: the first server has another origin."""
+    case = Case(build, "Failback", server(build, UNFINISHED))
     case.status = located("Primary")
     assert case.reasons() == []
+    tasks = case.frozen().tasks
+    phases = [task.spec.recovery_phase for task in tasks]
+    assert phases == ["Fence", "Instantiate", "Activate", "Replicate"]
+    assert [r.id for r in tasks[0].spec.resources] == [B2]
+
+
+def test_an_unfinished_failback_leaves_nothing_to_clean_up(build: Build) -> None:
+    case = Case(build, "Cleanup", server(build, UNFINISHED))
+    case.fields["cleanup"] = {"recoveryInstances": "Retire"}
+    case.allow = {"destructive": "Allowed"}
+    assert case.reasons() == ["NothingToCleanUp"]
+
+
+def test_a_failback_that_is_through_is_not_made_anew(build: Build) -> None:
+    through = {**UNFINISHED, "originInstanceId": UNFINISHED["failbackInstanceId"]}
+    case = Case(build, "Failback", server(build, through))
+    case.status = located("Primary")
+    assert "WrongLocation" in case.reasons()
 
 
 def test_records_and_groups_exchange_their_sides(build: Build) -> None:

@@ -65,3 +65,13 @@ def test_an_inventory_is_what_was_known(build: Build) -> None:
         "2026-03-01T01:00:00Z",
     )
     assert losses.before([inventory], "another") == []
+
+
+@pytest.mark.parametrize(("now", "kept"), [("i-b2", "i-a3"), ("i-b2-of-the-next-failover", None)])
+def test_what_a_failback_launched_is_known_while_the_primary_region_is_silent(
+    build: Build, now: str, kept: str | None
+) -> None:
+    told = {"retiredInstanceId": "i-b2", "failbackInstanceId": "i-a3"}
+    known = servers(build, 1, attributes=told)
+    (found,) = losses.way_back_kept(servers(build, 1, attributes={"retiredInstanceId": now}), known)
+    assert found.attributes.get("failbackInstanceId") == kept

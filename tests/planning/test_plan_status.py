@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ADAPTERS = frozenset({"drs", "route53"})
 LIVE = {"recoveryInstanceId": "i-2", "recoveryInstanceDrill": "false"}
 DRILL = {"recoveryInstanceId": "i-2", "recoveryInstanceDrill": "true"}
+UNFINISHED = {"retiredInstanceId": "i-2", "failbackInstanceId": "i-3"}
 Given = dict[str, Any]
 
 
@@ -286,6 +287,8 @@ def wave(location: str) -> Given:
         ({"servers": [{"attributes": LIVE}], "previous": wave("Recovery")}, "Recovery"),
         ({"previous": wave("Recovery")}, "Recovery"),
         ({"previous": wave("Mixed")}, "Primary"),
+        ({"servers": [{"attributes": UNFINISHED}], "previous": wave("Primary")}, "Mixed"),
+        ({"inventories": [], "previous": wave("Mixed")}, "Mixed"),
         ({"inventories": []}, "Unknown"),
         ({"inventories": [], "previous": wave("Recovery")}, "Recovery"),
         ({"servers": [{}, {"number": 2, "wave": "app"}], "previous": wave("Recovery")}, "Mixed"),

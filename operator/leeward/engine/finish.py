@@ -113,6 +113,8 @@ class Finisher:
         update: dict[str, object] = {"history": remembered(status.history, entry)[-200:]}
         there = MOVES_TO.get(run.spec.operation)
         if there is not None and run.status.location is not None:
+            if run.spec.resources is not None:
+                there = "Mixed"  # the rest of the wave stayed where it was
             moved = {w.name: _where(w, there) for w in run.status.waves if w.resources.total}
             waves = [
                 w.model_copy(update={"location": moved.get(w.name) or w.location})
@@ -131,4 +133,6 @@ def _where(wave: WaveProgress, there: Location) -> Location | None:
     """Where a wave serves after a run to that side left it so; None: as before."""
     if wave.state == "Complete" and wave.resources.complete:
         return there
-    return None if wave.state in {"NotStarted", "Abandoned", "Skipped"} else "Mixed"
+    if wave.state == "Abandoned":
+        return "Mixed" if wave.resources.complete else None
+    return None if wave.state in {"NotStarted", "Skipped"} else "Mixed"

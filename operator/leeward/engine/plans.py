@@ -244,6 +244,8 @@ class PlanReconciler:
             for r in look.seen.found
         ]  # fmt: skip
         known = losses.before(inventories, name)
+        if look.seen.way_back_silent:
+            found = losses.way_back_kept(found, known)
         if look.seen.problems:
             log.warning("plan %s, account %s: %s", plan.metadata.name, name, look.seen.problems)
             found = losses.union(found, known)

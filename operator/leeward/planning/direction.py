@@ -15,7 +15,7 @@ from leeward.api.plan import RecoveryPlan, Regions
 from leeward.api.plan_record import Location
 from leeward.api.task import TaskResource
 from leeward.planning.inventory import Located
-from leeward.planning.protection import NOT_REVERSED, has_instance, recovered, servers
+from leeward.planning.protection import NOT_REVERSED, has_instance, recovered, servers, unfinished
 
 OUTWARD: Final = frozenset({"Failover", "Test"})
 """Operations that begin where the estate is at home."""
@@ -41,16 +41,16 @@ def losing(operation: str, regions: Regions) -> str:
 def takes(operation: str, found: Located) -> bool:
     """Whether the operation has something to do for a resource that tags select.
 
-    Back comes what was recovered, and cleaned up is what a failback left. Only DRS knows the way
-    back.
+    Back comes what was recovered, also where an earlier failback ended on its way, and cleaned up
+    is what a failback left that is through. Only DRS knows the way back.
     """
     if operation in OUTWARD:
         return True
     if found.resource.technology != "drs":
         return False
     if operation == "Cleanup":
-        return bool(found.resource.attributes.get("retiredInstanceId"))
-    return recovered(found)
+        return bool(found.resource.attributes.get("retiredInstanceId")) and not unfinished(found)
+    return recovered(found) or (operation == "Failback" and unfinished(found))
 
 
 def toward(operation: str, found: Located) -> Located:
@@ -86,15 +86,19 @@ def launched(operation: str, resource: TaskResource) -> bool:
 def away(plan: RecoveryPlan, wave: str, resources: Sequence[Located]) -> bool:
     """Whether anything of the wave serves from the recovery Region, or may.
 
-    A run says so, or discovery: a recovery instance that a failback has not retired.
+    A run says so, or discovery: a recovery instance that no failback, or none that is through, has
+    retired.
     """
     place = next((w.location for w in plan.status.waves if w.name == wave), "Unknown")
     mine = [found for found in resources if found.resource.wave == wave]
-    return place in _AWAY or any(recovered(server) for server in servers(mine))
+    return place in _AWAY or any(
+        recovered(server) or unfinished(server) for server in servers(mine)
+    )
 
 
 def recovery_instance(found: Located, partition: str, region: str) -> TaskResource:
-    """The EC2 instance that serves for the server in the recovery Region."""
-    instance = found.resource.attributes["recoveryInstanceId"]
+    """The EC2 instance that serves, or may, for the server in the recovery Region."""
+    attributes = found.resource.attributes
+    instance = attributes.get("recoveryInstanceId") or attributes["retiredInstanceId"]
     arn = f"arn:{partition}:ec2:{region}:{found.account_id}:instance/{instance}"
     return TaskResource(id=instance, arn=arn, name=found.resource.name)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from leeward.api.plan import RecoveryPlanSpec, Wave
 from leeward.api.plan_record import Location, RecoveryPlanStatus, WaveStatus
 from leeward.planning.inventory import Located
-from leeward.planning.protection import recovered, servers
+from leeward.planning.protection import recovered, servers, unfinished
 
 
 def wave_statuses(
@@ -22,7 +22,9 @@ def wave_statuses(
 
     `Recovery` is written by a run alone, and kept: only a run knows that users were moved. Else
     discovery decides, as soon as every account has answered: a wave is at home while none of its
-    servers has a recovery instance that no drill launched, and `Mixed` when any has.
+    servers has a recovery instance that no drill launched, and `Mixed` when any has, or came home
+    by a failback that is not through. Of a wave that has explicit tasks and no server discovery
+    knows nothing, so what a run left half done stays `Mixed` until another one is through.
     """
     before = {wave.name: wave.location for wave in previous.waves}
     result = []
@@ -31,8 +33,11 @@ def wave_statuses(
         location: Location = "Unknown"
         if before.get(wave.name) == "Recovery":
             location = "Recovery"
+        elif before.get(wave.name) == "Mixed" and wave.tasks and not servers(mine):
+            location = "Mixed"
         elif discovered:
-            location = "Mixed" if any(recovered(s) for s in servers(mine)) else "Primary"
+            away = any(recovered(s) or unfinished(s) for s in servers(mine))
+            location = "Mixed" if away else "Primary"
         result.append(WaveStatus(name=wave.name, resources=numbers[wave.name], location=location))
     return result
 

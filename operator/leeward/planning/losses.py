@@ -7,7 +7,7 @@ narrowed or a role that lost a right is as likely, and an estate would be left b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -48,6 +48,23 @@ def kept(lost: Sequence[Found], known: Sequence[Found], now: datetime) -> list[F
         return []
     marked = (replace(f, missing_since=f.missing_since or render_time(now)) for f in lost)
     return [f for f in marked if now - parse_time(f.missing_since or "") <= KEPT_FOR]
+
+
+def way_back_kept(found: Sequence[Found], known: Sequence[Found]) -> list[Found]:
+    """What is found while the primary Region is silent, with what it said before.
+
+    Of the same recovery instance alone: what a failback launched is remembered, as without it
+    nobody could tell whether that failback is through.
+    """
+    before = {f.arn: f.attributes for f in known if f.technology == "drs"}
+    return [_with_home(f, before.get(f.arn, {})) for f in found]
+
+
+def _with_home(found: Found, before: Mapping[str, str]) -> Found:
+    instance, home = found.attributes.get("retiredInstanceId"), before.get("failbackInstanceId")
+    if not instance or not home or before.get("retiredInstanceId") != instance:
+        return found
+    return replace(found, attributes={"failbackInstanceId": home, **found.attributes})
 
 
 def union(found: Sequence[Found], known: Sequence[Found]) -> list[Found]:

@@ -82,6 +82,18 @@ def recovered(found: Located) -> bool:
     return has_instance(found.resource.attributes)
 
 
+def unfinished(found: Located) -> bool:
+    """Whether a failback launched the server at home, and nothing protects it there yet.
+
+    Until the first source server protects what was launched, its recovery instance holds the only
+    copy outside of the primary Region, and may still serve.
+    """
+    attributes = found.resource.attributes
+    home = attributes.get("failbackInstanceId")
+    retired = bool(attributes.get("retiredInstanceId"))
+    return retired and bool(home) and home != attributes.get("originInstanceId")
+
+
 def has_instance(attributes: Mapping[str, str]) -> bool:
     """As `recovered`, by what discovery noted.
 
