@@ -15,7 +15,12 @@ import boto3
 import pytest
 
 from leeward_adapters import dependencies
-from leeward_adapters.dependencies import Dependency, Verdict, active_directory
+from leeward_adapters.dependencies import (
+    Dependency,
+    Verdict,
+    active_directory,
+    route53_health_check,
+)
 from leeward_adapters.dependencies.addresses import Addresses, AddressRefusedError, networks
 from leeward_sandbox.aws.estates import tiny
 from leeward_sandbox.aws.estates.model import Aurora
@@ -104,7 +109,9 @@ def test_a_directory_holds_with_enough_domain_controllers_in_the_recovery_region
 
 
 @pytest.mark.aws
-def test_a_health_check_says_what_its_checkers_report(sandbox: Any) -> None:
+def test_a_health_check_says_what_its_checkers_report(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     route53 = admin(sandbox, "route53")
     config = {"Type": "HTTPS", "FullyQualifiedDomainName": "shop.example.com", "Port": 443}
 
@@ -132,6 +139,10 @@ def test_a_health_check_says_what_its_checkers_report(sandbox: Any) -> None:
     assert "1 of 2 children healthy" in calculated.message
     route53.update_health_check(HealthCheckId=good, Disabled=True)
     assert "disabled" in look(scope, "Route53HealthCheck", good).message
+    with monkeypatch.context() as patched:
+        patched.setattr(route53_health_check, "_TOGETHER", -1.0)
+        with pytest.raises(TimeoutError):
+            look(scope, "Route53HealthCheck", both)
     gone = look(scope, "Route53HealthCheck", "00000000-0000-0000-0000-000000000000")
     assert "is not there" in gone.message
 
