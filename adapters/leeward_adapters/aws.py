@@ -60,8 +60,10 @@ class Account:
     """Empty: the operator's own credentials."""
     recovery_role_arn: str = ""
     """Empty: the operator's own credentials."""
-    external_id: str = ""
+    external_id: str = field(default="", repr=False)
     """`sts:ExternalId`; empty: none is sent."""
+    external_id_from: str = ""
+    """Where a secret one comes from, which messages name in its place; empty: it is no secret."""
     session_name: str = "leeward"
     """Name of the role session, 2 to 64 characters; CloudTrail shows it."""
     session_tags: Mapping[str, str] = field(default_factory=dict)
@@ -340,8 +342,9 @@ class AwsScope:
         return AwsScope(self._aws, self._account, region, self._role)
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
-        """`make()`, or its answer for this account and Region if younger than `seconds`."""
-        return self._aws.cached((self._account.id, self._region, key), seconds, make)
+        """`make()`, or its answer to this role in this Region if younger than `seconds`."""
+        identity = _identity(self._account, self._role)
+        return self._aws.cached((identity, self._region, key), seconds, make)
 
 
 def _identity(account: Account, role: str) -> Hashable:

@@ -40,13 +40,18 @@ def not_assumed(error: ClientError, account: Account, role: str, region: str) ->
     if classify(error).kind in {ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT}:
         answer["Error"]["Message"] = f"{what} for now; it is tried again"
         return ClientError(answer, error.operation_name)
-    external = (
-        f"demand exactly the external id '{account.external_id}'"
-        if account.external_id
-        else "demand no external id"
-    )
+    external = _external_id(account)
     rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
     answer["Error"]["Message"] = (
         f"{what}. Its trust policy must allow {rights} to the identity named above and {external}"
     )
     return ClientError(answer, error.operation_name)
+
+
+def _external_id(account: Account) -> str:
+    """What the trust policy must demand; of a secret only where it stands."""
+    if not account.external_id:
+        return "demand no external id"
+    if account.external_id_from:
+        return f"demand exactly the external id of {account.external_id_from}"
+    return f"demand exactly the external id '{account.external_id}'"

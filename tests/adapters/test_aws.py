@@ -66,6 +66,17 @@ def test_a_wrong_external_id_says_which_role_account_and_region(sandbox: Any) ->
     assert "sts:TagSession" in said
 
 
+def test_a_secret_external_id_is_not_said(sandbox: Any) -> None:
+    wrong = sandbox.reached(external_id="hush-hush", external_id_from="Secret leeward/orders")
+
+    with pytest.raises(ClientError) as refused:
+        sandbox.aws.whoami(sandbox.aws.scope(wrong, "us-east-2"))
+
+    assert "demand exactly the external id of Secret leeward/orders" in str(refused.value)
+    assert "hush-hush" not in f"{refused.value} {refused.value.response} {wrong}"
+    assert sandbox.calls("AssumeRole")[0]["params"]["ExternalId"] == "hush-hush"
+
+
 def test_a_session_that_aws_calls_expired_is_replaced(sandbox: Any) -> None:
     """botocore would send the same credentials for most of an hour, until its own clock agrees."""
     sandbox.client("drs").describe_jobs(filters={})
@@ -213,6 +224,19 @@ def test_answers_are_kept_per_account_and_region_and_errors_are_not(sandbox: Any
     assert here.cached("gone", 0, make("d")) == "d"
     assert here.cached("gone", 0, make("e")) == "e"
     assert made == ["a", "c", "d", "e"]
+
+
+def test_another_role_or_tenant_has_kept_answers_of_its_own(sandbox: Any) -> None:
+    tenant = sandbox.reached(session_tags={"leeward:namespace": "other"})
+    scopes = [
+        sandbox.scope(),
+        sandbox.aws.scope(sandbox.reached(), "us-east-2"),
+        sandbox.aws.scope(tenant, "us-east-2", recovery=True),
+    ]
+    said = iter("abc")
+    for _ in range(2):
+        answers = [scope.cached("key", 60, lambda: next(said)) for scope in scopes]
+        assert answers == ["a", "b", "c"]
 
 
 def test_an_unknown_endpoint_is_a_passing_error(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -13,8 +15,13 @@ import boto3
 import pytest
 
 from leeward_adapters import dependencies
-from leeward_adapters.dependencies import Dependency, Verdict
-from leeward_adapters.dependencies.addresses import Addresses, networks
+from leeward_adapters.dependencies import (
+    Dependency,
+    Verdict,
+    active_directory,
+    route53_health_check,
+)
+from leeward_adapters.dependencies.addresses import Addresses, AddressRefusedError, networks
 from leeward_sandbox.aws.estates import tiny
 from leeward_sandbox.aws.estates.model import Aurora
 
@@ -102,7 +109,9 @@ def test_a_directory_holds_with_enough_domain_controllers_in_the_recovery_region
 
 
 @pytest.mark.aws
-def test_a_health_check_says_what_its_checkers_report(sandbox: Any) -> None:
+def test_a_health_check_says_what_its_checkers_report(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     route53 = admin(sandbox, "route53")
     config = {"Type": "HTTPS", "FullyQualifiedDomainName": "shop.example.com", "Port": 443}
 
@@ -130,6 +139,10 @@ def test_a_health_check_says_what_its_checkers_report(sandbox: Any) -> None:
     assert "1 of 2 children healthy" in calculated.message
     route53.update_health_check(HealthCheckId=good, Disabled=True)
     assert "disabled" in look(scope, "Route53HealthCheck", good).message
+    with monkeypatch.context() as patched:
+        patched.setattr(route53_health_check, "_TOGETHER", -1.0)
+        with pytest.raises(TimeoutError):
+            look(scope, "Route53HealthCheck", both)
     gone = look(scope, "Route53HealthCheck", "00000000-0000-0000-0000-000000000000")
     assert "is not there" in gone.message
 
@@ -236,12 +249,90 @@ def test_domain_controllers_of_ones_own_are_asked_at_their_port(port: int) -> No
     assert not look(None, "ActiveDirectory", "corp.example.com", **own | {"minimum": "2"}).holds
 
 
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port whose connections are never made: its queue is full."""
+    with ExitStack() as opened:
+        server = opened.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            client = opened.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield int(server.getsockname()[1])
+
+
+class _Many(Addresses):
+    """Of a name with as many addresses as its owner likes."""
+
+    def resolve(self, host: str, port: int) -> list[str]:
+        return ["127.0.0.1"] * 50
+
+
+def test_a_name_with_many_addresses_that_are_silent_takes_no_longer(silent: int) -> None:
+    began = time.monotonic()
+    target = Dependency("Tcp", f"many.example.com:{silent}", {"timeout": "1"}, addresses=_Many())
+    verdict = dependencies.check(None, target)  # type: ignore[arg-type]
+    assert not verdict.holds
+    assert "cannot be reached" in verdict.message
+    assert time.monotonic() - began < 25  # each by itself: 50
+
+
+def test_domain_controllers_that_are_silent_share_a_time(
+    silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(active_directory, "_TOGETHER", 1.0)
+    hosts = ",".join(["127.0.0.1"] * 20)
+    began = time.monotonic()
+    verdict = look(None, "ActiveDirectory", "corp", controllers=hosts, port=str(silent))
+    assert "0 of 20 domain controllers" in verdict.message
+    assert time.monotonic() - began < 30  # each by itself: 60
+
+
+@pytest.fixture
+def dripping() -> Iterator[tuple[int, threading.Event]]:
+    """A port that answers byte by byte and never ends; the event: nobody listens any more."""
+    stop, left = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        client, _ = server.accept()
+        with client:
+            first = client.recv(1)
+            # The head of a record of TLS, or of an answer by HTTP.
+            client.sendall(b"\x16\x03\x03\x3f\xff" if first == b"\x16" else b"HTTP/1.1 200 ")
+            try:
+                while not stop.wait(0.1):
+                    client.sendall(b"x")
+            except OSError:
+                left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], left
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_answer_that_never_ends_is_given_up(
+    dripping: tuple[int, threading.Event], scheme: str
+) -> None:
+    port, left = dripping
+    verdict = look(None, "Http", f"{scheme}://127.0.0.1:{port}/", timeout="1")
+    assert not verdict.holds
+    assert "no whole answer within 1 s" in verdict.message
+    assert left.wait(30)
+
+
 @pytest.mark.parametrize(
     "address",
     [
         "127.0.0.1", "169.254.169.254", "169.254.170.23", "0.0.0.0", "224.0.0.1", "::1", "::",
         "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "::ffff:127.0.0.1",
-        "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
+        "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "::169.254.169.254", "::7f00:1",
+        "::ffff:0:169.254.169.254", "64:ff9b:1::a9fe:a9fe", "2001:0:a9fe:a9fe::1", "fec0::1",
     ],
 )  # fmt: skip
 def test_addresses_beside_the_operator_are_refused(address: str) -> None:
@@ -253,6 +344,14 @@ def test_a_setting_denies_the_clusters_networks_and_another_allows_one() -> None
     allowed = {a: rule.permits(ipaddress.ip_address(a)) for a in ("10.96.0.1", "10.96.0.53")}
     assert allowed == {"10.96.0.1": False, "10.96.0.53": True}
     assert Addresses().permits(ipaddress.ip_address("10.1.2.3"))
+
+
+@pytest.mark.parametrize("host", ["10.96.0.1", "::ffff:10.96.0.1"])
+def test_the_control_plane_is_refused_whatever_is_allowed(host: str) -> None:
+    rule = Addresses(allowed=networks(["10.0.0.0/8"]), never=("10.96.0.1", "nosuch.invalid"))
+    with pytest.raises(AddressRefusedError, match="the cluster's control plane"):
+        rule.resolve(host, 443)
+    assert rule.resolve("10.96.0.2", 443) == ["10.96.0.2"]
 
 
 @pytest.mark.parametrize("kind", ["Http", "Tcp"])
@@ -272,6 +371,7 @@ def test_a_refused_address_is_not_connected_to(port: int, kind: str) -> None:
         ("Http", "http://user:password@example.com/", {}),
         ("Tcp", "10.0.0.1:389", {"timeout": "600"}),
         ("Http", "http://10.0.0.1/", {"status": "good"}),
+        ("ActiveDirectory", "corp.example.com", {"controllers": ",".join(["10.0.0.1"] * 21)}),
     ],
 )
 def test_what_cannot_be_meant_is_an_error(

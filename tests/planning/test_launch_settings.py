@@ -59,8 +59,20 @@ BAD: list[tuple[str, str, str]] = [
         "launchIntoInstanceProperties.launchIntoEC2InstanceID: is missing",
     ),
     ("defaults.yml", "a: [1", "is no YAML: line 1, column 6"),
-    ("defaults.yml", "copyTags: true\ncopyTags: false", "the key copyTags is given twice"),
+    (
+        "defaults.yml",
+        "copyTags: true\ncopyTags: false",
+        "line 2, column 1: the key 'copyTags' is given twice",
+    ),
     ("defaults.yml", "- copyTags", "must be a map of settings"),
+    ("defaults.yml", "instanceType: &a m5.large", "line 1, column 15: anchors and aliases are not"),
+    ("defaults.yml", "copyTags: *a", "anchors and aliases are not read; write it out"),
+    ("defaults.yml", "copyTags: !!set {a}", "tags are not read"),
+    ("defaults.yml", "copyTags: !!bool 'x'", "tags are not read"),
+    ("defaults.yml", "? [a]\n: 1", "a key must be a single value"),
+    ("defaults.yml", "instanceType: {a: [1], b: 2}", "instanceType: a map of 2 must be a string"),
+    ("defaults.yml", "instanceType: [[1, 2], 3, 4]", "instanceType: a list of 3 must be a string"),
+    ("defaults.yml", "- copyTags\n- b", "must be a map of settings, not a list of 2"),
     ("defaults.txt", "", "is no name of a file of launch settings; name it defaults.yml"),
     ("defaults_for_account_12.yml", "", "is no name of a file"),
     ("override_for_tag__Tier.yml", "", "names no tag"),
@@ -76,6 +88,50 @@ def test_a_bad_document_is_named_by_config_map_key_and_path(
     assert problem.startswith(f"ConfigMap estate, key {key}: ")
     assert message in problem
     assert len(found) == 1  # the others are read all the same
+
+
+BOMBS: list[tuple[str, str, str]] = [
+    (
+        "aliases that multiply",
+        "instanceType: [&a [9,9,9,9,9,9,9,9,9], &b [*a,*a,*a,*a,*a,*a,*a,*a,*a], [*b,*b,*b,*b,*b]]",
+        "anchors and aliases are not read",
+    ),
+    ("lists in lists", "instanceType: " + "[" * 1500, "more than 16 maps and lists"),
+    ("lists in lists, all closed", "[" * 30_000 + "]" * 30_000, "more than 16 maps and lists"),
+    ("maps in maps", "{a: " * 10_000, "more than 16 maps and lists"),
+    ("lists by dashes", "- " * 30_000, "more than 16 maps and lists"),
+    ("keys without end", "".join(f"k{n}: 1\n" for n in range(7_000)), "the first 20"),
+    ("one long key", "k" * 1_000 + ": 1", "kkk…: unknown; there are"),
+    ("one long text", "instanceType: " + "x" * 65_000, "xxx… is not possible"),
+    ("too long", "#" * 65_537, "has 65537 characters, and 65536 are read"),
+    (
+        "a long number",
+        "instanceType: 0x" + "f" * 60_000,
+        "a number of 240000 bits must be a string",
+    ),
+    ("a number with more digits than Python reads", "instanceType: " + "9" * 60_000, "is no YAML"),
+    ("a number to the base of 60", "instanceType: 1" + ":59" * 2_000 + ".5", "is no YAML"),
+    (
+        "faults without end",
+        "networking: {securityGroupIds: [" + "1," * 30_000 + "]}",
+        "securityGroupIds",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), [b[1:] for b in BOMBS], ids=[b[0] for b in BOMBS])
+def test_a_document_that_would_cost_the_operator_dear_is_refused(text: str, message: str) -> None:
+    found, problems = read(estate={"defaults.yml": text})
+    assert found == []
+    assert len(problems) <= 21
+    assert any(message in problem for problem in problems)
+    assert all(len(problem) <= 1024 for problem in problems)
+
+
+def test_what_is_quoted_may_look_like_an_alias_or_a_tag() -> None:
+    given = "iamInstanceProfile: 'a*b&c'\ncopyTags: ! true"
+    _, problems = read(estate={"defaults.yml": given})
+    assert not any("not read" in problem for problem in problems)
 
 
 def test_everything_that_is_wrong_with_a_document_is_said_at_once() -> None:

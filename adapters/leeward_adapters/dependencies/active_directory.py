@@ -7,6 +7,7 @@ DescribeDomainControllers). A directory of several Regions has no failover: it w
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ PERMISSIONS: Final = frozenset({"ds:DescribeDirectories", "ds:DescribeDomainCont
 _ID: Final = re.compile(r"d-[0-9a-f]{10}")
 _LDAP: Final = 389
 _MOST: Final = 20
+_TOGETHER: Final = 40.0
+"""Seconds for all controllers of one's own; of those that come after, each has `_LEAST`."""
+_LEAST: Final = 0.1
 
 
 def check(scope: Scope, dependency: Dependency) -> Verdict:
@@ -80,10 +84,14 @@ def _controllers(scope: Scope, directory: str, what: str, least: int) -> Verdict
 def _own(dependency: Dependency, hosts: list[str], least: int) -> Verdict:
     """Domain controllers of one's own: how many accept connections."""
     port, seconds = dependency.number("port", _LDAP, 65535), dependency.number("timeout", 3, 5)
+    if len(hosts) > _MOST:
+        raise ValueError(f"parameter controllers names {len(hosts)} hosts, and may name {_MOST}")
     failures = []
-    for host in hosts[:_MOST]:
+    until = time.monotonic() + _TOGETHER
+    for host in hosts:
+        share = min(seconds, max(until - time.monotonic(), _LEAST))
         try:
-            tcp_port.connect(host, port, seconds, dependency.addresses).close()
+            tcp_port.connect(host, port, share, dependency.addresses).close()
         except (OSError, AddressRefusedError) as error:
             failures.append(tcp_port.unreachable(f"{host}:{port}", error))
     works = len(hosts) - len(failures)

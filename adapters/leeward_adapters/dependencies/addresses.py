@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,13 +25,16 @@ _REFUSED: Final[tuple[Network, ...]] = tuple(
         "169.254.0.0/16",  # EC2's instance metadata, the credentials of ECS and EKS
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/128",
-        "::1/128",
+        "::/96",  # none, loopback, and IPv4 addresses in the form that is out of use
+        "::ffff:0:0:0/96",  # IPv4 addresses as translated (RFC 2765)
         "fe80::/10",
+        "fec0::/10",  # what link-local was to sites
         "ff00::/8",
         "fd00:ec2::/32",  # the same of AWS, by IPv6
         "64:ff9b::/96",  # reaches any IPv4 address through NAT64
-        "2002::/16",  # and through 6to4
+        "64:ff9b:1::/48",  # the same with a prefix of one's own
+        "2001::/32",  # through Teredo
+        "2002::/16",  # through 6to4
     )
 )
 
@@ -47,11 +51,12 @@ class Addresses:
     """Networks that may be connected to whatever else is said."""
     denied: tuple[Network, ...] = ()
     """Further networks that may not, such as the cluster's pods and services."""
+    never: tuple[str, ...] = ()
+    """Hosts that may not, whatever is allowed: that of the operator's own control plane."""
 
     def permits(self, address: Address) -> bool:
         """Whether a check may connect to the address."""
-        mapped = getattr(address, "ipv4_mapped", None)
-        real = mapped or address
+        real = _real(address)
         if any(_within(real, network) for network in self.allowed):
             return True
         return not any(_within(real, network) for network in (*_REFUSED, *self.denied))
@@ -63,16 +68,25 @@ class Addresses:
             AddressRefusedError: one of them is not.
             OSError: the name has none.
         """
-        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        found = list(dict.fromkeys(str(answer[4][0]).partition("%")[0] for answer in answers))
-        refused = [a for a in found if not self.permits(ipaddress.ip_address(a))]
+        found = _looked_up(host, port)
+        never = self._never(port)
+        refused = [str(a) for a in found if not self.permits(a) or _real(a) in never]
         if refused:
             raise AddressRefusedError(
                 f"{host} is {', '.join(refused)}, which checks may not connect to (loopback, "
-                "link-local and reserved addresses, and those of LEEWARD_CHECK_DENIED_NETWORKS): "
+                "link-local and reserved addresses, the cluster's control plane, and those of "
+                "LEEWARD_CHECK_DENIED_NETWORKS): "
                 "name the dependency's own address, or have the platform administrators add it "
                 "to LEEWARD_CHECK_ALLOWED_NETWORKS"
             )
+        return [str(address) for address in found]
+
+    def _never(self, port: int) -> set[Address]:
+        found: set[Address] = set()
+        for host in self.never:
+            # One that has no address now cannot be reached either.
+            with suppress(OSError):
+                found.update(_real(address) for address in _looked_up(host, port))
         return found
 
 
@@ -83,6 +97,17 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
         ValueError: one is not.
     """
     return tuple(ipaddress.ip_network(text.strip()) for text in texts if text.strip())
+
+
+def _looked_up(host: str, port: int) -> list[Address]:
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    texts = dict.fromkeys(str(answer[4][0]).partition("%")[0] for answer in answers)
+    return [ipaddress.ip_address(text) for text in texts]
+
+
+def _real(address: Address) -> Address:
+    """The IPv4 address where it is written as one of IPv6."""
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _within(address: Address, network: Network) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Final
 
 from leeward_adapters.base import Scope
@@ -16,7 +17,7 @@ MOST_SECONDS: Final = 20
 def check(scope: Scope, dependency: Dependency) -> Verdict:
     """Whether `host:port` accepts a connection; nothing is sent.
 
-    Parameter: `timeout`, seconds for each address, 1 to 20, by default 5.
+    Parameter: `timeout`, seconds for all addresses together, 1 to 20, by default 5.
     """
     host, port = endpoint(dependency.target)
     seconds = dependency.number("timeout", 5, MOST_SECONDS)
@@ -42,14 +43,22 @@ def endpoint(target: str) -> tuple[str, int]:
 def connect(host: str, port: int, seconds: float, addresses: Addresses) -> socket.socket:
     """A connection to the first address of the host that accepts one.
 
+    `seconds` are for all addresses together, and shared among them. Looking up the name takes as
+    long as the machine's resolver gives itself.
+
     Raises:
         AddressRefusedError: an address of the host may not be connected to.
-        OSError: the name has no address, or none accepts.
+        OSError: the name has no address, or none accepts in time.
     """
     last: OSError | None = None
-    for address in addresses.resolve(host, port):
+    found = addresses.resolve(host, port)
+    until = time.monotonic() + seconds
+    for tried, address in enumerate(found):
+        left = until - time.monotonic()
+        if left <= 0:
+            break
         try:
-            return socket.create_connection((address, port), timeout=seconds)
+            return socket.create_connection((address, port), timeout=left / (len(found) - tried))
         except OSError as error:
             last = error
     raise last or OSError(f"{host} has no address")

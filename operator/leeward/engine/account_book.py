@@ -31,7 +31,7 @@ class ExternalIdError(Exception):
 class Entry:
     """What one account's sessions carry."""
 
-    external_id: str | None = None
+    external_id: str | None = field(default=None, repr=False)
     """None: the one that Leeward issues for the namespace."""
     session_tags: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""

@@ -23,7 +23,7 @@ from leeward.engine.dry_run import end_dry_run
 from leeward.engine.estate import accounts_of, inventories_of, sizes_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, path_of
-from leeward.engine.launch_layers import read_layers
+from leeward.engine.launch_layers import digest_now
 from leeward.engine.leading import leading
 from leeward.engine.objects import (
     EXECUTION_LABEL,
@@ -171,7 +171,7 @@ class Beginner:
         assessed = plan.status.observed_generation == plan.metadata.generation
         known = plan.status.launch
         if assessed and known is not None:
-            assessed = (await read_layers(self._c.kube, plan)).digest == known.digest
+            assessed = await digest_now(self._c.kube, plan) == known.digest
         if assessed and not awaits_discovery(execution, plan):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))

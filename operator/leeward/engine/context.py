@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from leeward.api.account import TargetAccount
 from leeward.api.task import DRTaskSpec
@@ -21,6 +22,14 @@ from leeward.settings import Settings
 from leeward_adapters.aws import Account, Aws
 from leeward_adapters.base import Scope
 
+CHECK_THREADS: Final = 8
+"""Threads for what tenants have checked, apart from those that recover."""
+_SECRET: Final = "the Secret that the TargetAccount names"
+
+
+class AccountNotAllowedError(Exception):
+    """A TargetAccount is not for the namespace that wants to reach it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -30,6 +39,8 @@ class Context:
     lease: Lease
     aws: Aws
     pool: Pool
+    checks: Pool
+    """Threads for checks of dependencies, whose targets tenants choose."""
     guard: Guard
     recorder: Recorder
     settings: Settings
@@ -45,8 +56,17 @@ class Context:
         return f"leeward/{self.settings.hub}/{namespace}"
 
     def account(self, target: TargetAccount, namespace: str) -> Account:
-        """The AWS account of `target` as plans of `namespace` reach it."""
+        """The AWS account of `target` as plans of `namespace` reach it.
+
+        Raises:
+            AccountNotAllowedError: the account is not for that namespace.
+        """
         spec = target.spec
+        if namespace not in spec.allow.namespaces:
+            raise AccountNotAllowedError(
+                f"TargetAccount {target.metadata.name} is not for namespace {namespace}; a "
+                "platform administrator can add it to its spec.allow.namespaces"
+            )
         return self._account(
             target.metadata.name, spec.account_id, (spec.read_role_arn, spec.recovery_role_arn),
             namespace,
@@ -78,6 +98,7 @@ class Context:
             read_role_arn=roles[0],
             recovery_role_arn=roles[1],
             external_id=entry.external_id or self.external_id(namespace),
+            external_id_from=_SECRET if entry.external_id else "",
             session_name=session_name(namespace, execution),
             # Whatever the account's own tags say, Leeward's are true.
             session_tags={**entry.session_tags, **tags},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -12,14 +14,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from leeward.api.account import TargetAccount
 from leeward.api.plan import Dependency, RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
-from leeward.engine.context import Context
+from leeward.engine.context import AccountNotAllowedError, Context
 from leeward.planning.dependencies import account_of
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 from leeward_adapters import dependencies
-from leeward_adapters.base import Scope
 from leeward_adapters.dependencies.addresses import Addresses, networks
 from leeward_adapters.errors import classify
+
+log = logging.getLogger(__name__)
 
 PATIENCE: Final = 60.0
 """Seconds after which a check that was not answered is given up."""
@@ -61,16 +64,14 @@ class Dependencies:
         if target is None:
             state, message = _unknown(f"there is no TargetAccount {name}")
         else:
-            account = self._c.account(target, plan.metadata.namespace)
-            scope = self._c.aws.scope(account, plan.spec.regions.recovery)
-            state, message = await self._asked(scope, plan, dependency)
+            state, message = await self._asked(target, plan, dependency)
         return DependencyStatus(
             name=dependency.name, type=dependency.type, state=state,
             message=clip(message, 1024), checked_at=render_time(self._c.now()),
         )  # fmt: skip
 
     async def _asked(
-        self, scope: Scope, plan: RecoveryPlan, dependency: Dependency
+        self, target: TargetAccount, plan: RecoveryPlan, dependency: Dependency
     ) -> tuple[State, str]:
         what = dependencies.Dependency(
             type=dependency.type,
@@ -80,9 +81,13 @@ class Dependencies:
             addresses=self._addresses(),
         )
         try:
+            account = self._c.account(target, plan.metadata.namespace)
+            scope = self._c.aws.scope(account, plan.spec.regions.recovery)
             verdict = await asyncio.wait_for(
-                self._c.pool.run(dependencies.check, scope, what), PATIENCE
+                self._c.checks.run(dependencies.check, scope, what), PATIENCE
             )
+        except AccountNotAllowedError as error:
+            return _unknown(str(error))
         except TimeoutError:
             return _unknown(f"no answer within {PATIENCE:g} s")
         except (ClientError, BotoCoreError) as error:
@@ -90,6 +95,12 @@ class Dependencies:
             return _unknown(f"{fault.code}: {fault.message}")
         except ValueError as error:
             return "Failed", f"{error}; correct spec.dependencies"
+        except Exception as error:
+            log.warning("dependency %s of %s", dependency.name, plan.metadata.name, exc_info=True)
+            return _unknown(
+                f"the check itself failed ({type(error).__name__}), which is a defect of Leeward: "
+                "the operator's log has the details"
+            )
         return ("Holds" if verdict.holds else "Failed"), verdict.message
 
     def _addresses(self) -> Addresses:
@@ -97,6 +108,7 @@ class Dependencies:
         return Addresses(
             networks(settings.check_allowed_networks.split(",")),
             networks(settings.check_denied_networks.split(",")),
+            tuple(filter(None, [os.environ.get("KUBERNETES_SERVICE_HOST")])),
         )
 
 

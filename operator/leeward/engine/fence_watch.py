@@ -14,7 +14,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DeferredFence
 from leeward.api.task import DRTask
-from leeward.engine.context import Context
+from leeward.engine.context import AccountNotAllowedError, Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import read
 from leeward.planning import fencing
@@ -51,7 +51,7 @@ class FenceWatch:
         )
         try:
             shown = await self._observed(plan, task, target, targets)
-        except (ClientError, BotoCoreError, registry.AdapterError):
+        except (ClientError, BotoCoreError, registry.AdapterError, AccountNotAllowedError):
             return duty
         return fencing.looked_at(duty, shown)
 

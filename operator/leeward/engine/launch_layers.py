@@ -45,27 +45,57 @@ class Layers:
         return launch_settings.tag_keys(self.documents)
 
 
-async def read_layers(kube: Kube, plan: RecoveryPlan) -> Layers:
+async def read_layers(kube: Kube, plan: RecoveryPlan, before: Layers | None = None) -> Layers:
     """The layers as they are now. What cannot be read is among the problems.
+
+    `before` are the plan's layers as they were read last: they serve again while nothing changed.
 
     Raises:
         ApiError: the API server fails in another way than "not there" or "not allowed".
         ApiUnavailable: it does not answer.
     """
-    launch = plan.spec.launch
-    if launch is None or not launch.layers:
+    read = await _read(kube, plan)
+    if read is None:
         return Layers()
-    read = await _config_maps(kube, plan.metadata.namespace, launch)
-    files = {name: data for name, data in read.items() if not isinstance(data, Problem)}
-    documents, wrong = launch_settings.documents(launch, files)
-    problems = [*(p for p in read.values() if isinstance(p, Problem)), *wrong]
-    contents = [launch.to_api(), files, [p.message for p in problems]]
-    return Layers(tuple(documents), tuple(problems), digest(contents))
+    if before is not None and before.digest == read.digest:
+        return before
+    # In a thread: a tenant's files may be large, and the loop is everybody's.
+    documents, wrong = await asyncio.to_thread(launch_settings.documents, read.launch, read.files)
+    return Layers(tuple(documents), (*read.unreadable, *wrong), read.digest)
+
+
+async def digest_now(kube: Kube, plan: RecoveryPlan) -> str:
+    """`Layers.digest` as it would be now. Raises as `read_layers` does."""
+    read = await _read(kube, plan)
+    return read.digest if read is not None else ""
 
 
 def refers(plan: RecoveryPlan) -> bool:
     """Whether the plan has layers outside itself, which change without it."""
     return any(layer.config_map_ref for layer in (plan.spec.launch or Launch()).layers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the layers come from; all else follows from it."""
+
+    launch: Launch
+    files: Mapping[str, Files]
+    unreadable: tuple[Problem, ...]
+
+    @property
+    def digest(self) -> str:
+        return digest([self.launch.to_api(), self.files, [p.message for p in self.unreadable]])
+
+
+async def _read(kube: Kube, plan: RecoveryPlan) -> _Read | None:
+    """None: the plan has no layers."""
+    launch = plan.spec.launch
+    if launch is None or not launch.layers:
+        return None
+    read = await _config_maps(kube, plan.metadata.namespace, launch)
+    files = {name: data for name, data in read.items() if not isinstance(data, Problem)}
+    return _Read(launch, files, tuple(p for p in read.values() if isinstance(p, Problem)))
 
 
 async def _config_maps(kube: Kube, namespace: str, launch: Launch) -> dict[str, Files | Problem]:

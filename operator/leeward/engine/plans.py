@@ -63,6 +63,8 @@ class PlanReconciler:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._looked: dict[str, tuple[object, datetime]] = {}
         """By uid: what the plan was like when it was last looked at, and when it is due again."""
+        self._layers: dict[str, Layers] = {}
+        """By uid: the plan's launch layers as they were read last."""
         self._failures: dict[str, int] = {}
 
     async def run(self, key: Key) -> float | None:
@@ -73,13 +75,15 @@ class PlanReconciler:
             except ApiError as error:
                 if error.status == 404:
                     self._looked.pop(key.uid, None)
+                    self._layers.pop(key.uid, None)
                     self._failures.pop(key.uid, None)
                     return None
                 raise
             if plan.model.metadata.uid != key.uid or plan.model.metadata.deletion_timestamp:
                 return None
             accounts = await accounts_of(self._c.kube, plan.model)
-            layers = await read_layers(self._c.kube, plan.model)
+            layers = await read_layers(self._c.kube, plan.model, self._layers.get(key.uid))
+            self._layers[key.uid] = layers
             signature = (
                 plan.model.metadata.generation,
                 tuple(sorted(_as_it_is(account) for account in accounts.values())),

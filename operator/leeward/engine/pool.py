@@ -1,4 +1,4 @@
-"""AWS calls in threads of our own: bounded, and ordered where they count against quotas.
+"""Blocking calls in threads of our own: bounded, and ordered where they count against quotas.
 
 kopf's pool is small and shared; a thread here is held for one call's time-outs at most, because
 adapters never wait.
@@ -17,10 +17,10 @@ R = TypeVar("R")
 
 
 class Pool:
-    """Threads for AWS calls."""
+    """Threads for blocking calls; `name` is theirs."""
 
-    def __init__(self, threads: int) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="aws")
+    def __init__(self, threads: int, name: str = "aws") -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._queues: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

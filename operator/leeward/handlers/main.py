@@ -22,7 +22,7 @@ from leeward.configuration import ConfigurationError, load
 from leeward.engine.account_book import AccountBook
 from leeward.engine.accounts import AccountReconciler
 from leeward.engine.clock import SteadyClock
-from leeward.engine.context import Context
+from leeward.engine.context import CHECK_THREADS, Context
 from leeward.engine.events import Recorder
 from leeward.engine.guard import Guard
 from leeward.engine.kube import Kube, Object, path_of
@@ -78,6 +78,7 @@ async def _main(settings: Settings) -> None:
         lease=lease,
         aws=Aws(settings.base_region),
         pool=Pool(settings.aws_threads),
+        checks=Pool(CHECK_THREADS, "check"),
         guard=Guard(kube, settings.guard),
         recorder=Recorder(kube, settings.pod_name),
         settings=settings,
@@ -93,6 +94,7 @@ async def _main(settings: Settings) -> None:
     finally:
         await lease.release()
         context.pool.close()
+        context.checks.close()
         await health.stop()
         await kube.close()
 

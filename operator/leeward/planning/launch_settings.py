@@ -14,12 +14,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import chain, islice
 from typing import Any, Final, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from leeward.api.launch import InlineSettings, Launch, LaunchSettings
+from leeward.planning import plain_yaml
+from leeward.planning.plain_yaml import shown
 from leeward.planning.problem import Problem
 from leeward.planning.wording import clip
 
@@ -42,6 +44,8 @@ _ELSEWHERE: Final = {
     "replication": "it belongs to the replication configuration of DRS, not to a launch",
 }
 """Keys that files of predecessors have, and why they are none here."""
+_MOST_FAULTS: Final = 20
+"""Faults of one document that are named; more are in nobody's interest."""
 _STOPPED: Final = (
     "Leeward launches stopped, and Activate starts the instances: write STOPPED, or leave it out"
 )
@@ -202,7 +206,10 @@ def _inline(layer: int, given: InlineSettings) -> Document:
 def _file(layer: int, config_map: str, name: str, text: str) -> Document:
     reach, key, value = _reach(name)
     settings = _read(text)
-    if wrong := [*_unknown(settings, LaunchSettings, ""), *_ill_formed(settings)]:
+    faults = chain(_unknown(settings, LaunchSettings, ""), _ill_formed(settings))
+    if wrong := list(islice(faults, _MOST_FAULTS)):
+        if next(faults, None) is not None:
+            wrong.append(f"there is more that is wrong; these are the first {_MOST_FAULTS}")
         raise _BadDocument(wrong)
     return Document(f"ConfigMap {config_map}, {name}", layer, reach, settings, key, value)
 
@@ -236,31 +243,15 @@ def _same_file_twice(found: Sequence[Document]) -> Iterator[Problem]:
         seen[what] = document.source
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is given twice is an error, and not the last one's word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for place, key in enumerate(keys) if key in keys[:place]]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {twice[0]} is given twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
 def _read(text: str) -> dict[str, Any]:
     try:
-        read = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        why = getattr(error, "problem", None) or str(error)
-        raise _BadDocument([f"is no YAML: {where}{clip(why, 300)}"]) from error
+        read = plain_yaml.read(text)
+    except plain_yaml.PlainYamlError as error:
+        raise _BadDocument([str(error)]) from error
     if read is None:
         return {}
     if not isinstance(read, dict):
-        raise _BadDocument([f"must be a map of settings, not {_shown(read)}"])
+        raise _BadDocument([f"must be a map of settings, not {shown(read)}"])
     return read
 
 
@@ -273,9 +264,10 @@ def _unknown(given: Any, model: type[BaseModel], path: str) -> Iterator[str]:
         return
     known = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
     for key, value in given.items():
-        where = f"{path}.{key}" if path else str(key)
+        name = clip(key, 80) if isinstance(key, str) else shown(key)
+        where = f"{path}.{name}" if path else name
         if key not in known:
-            yield f"{where}: unknown; {_remedy(str(key), known)}"
+            yield f"{where}: unknown; {_remedy(name, known)}"
         elif (inner := _model_in(known[key])) is not None:
             yield from _unknown(value, inner, where)
 
@@ -303,7 +295,7 @@ def _ill_formed(given: Settings) -> Iterator[str]:
     except ValidationError as error:
         for one in error.errors():
             path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in one["loc"])[1:]
-            kind, value = one["type"], _shown(one["input"])
+            kind, value = one["type"], shown(one["input"])
             if kind == "missing":
                 yield f"{path}: is missing"
             elif path == "launchDisposition":
@@ -321,7 +313,3 @@ _TYPES: Final = {
     "model_type": "a map",
 }
 """pydantic's types of errors, in YAML's terms."""
-
-
-def _shown(value: Any) -> str:
-    return clip(repr(value) if isinstance(value, str) else str(value), 80)
