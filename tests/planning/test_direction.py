@@ -88,6 +88,25 @@ def server(build: Build, attributes: dict[str, Any], number: int = 1, **fields: 
     return build.server(number, attributes=attributes, **fields)
 
 
+def stops(name: str) -> dict[str, Any]:
+    """A task of Fence that a person does."""
+    what = {"instructions": "Stop the batch jobs."}
+    return {"name": name, "type": "Manual", "recoveryPhase": "Fence", "manual": what}
+
+
+def duty(task: str, count: int = 1) -> dict[str, Any]:
+    """What an earlier run could not fence."""
+    return {
+        "task": task,
+        "execution": "shop-0",
+        "account": "prod",
+        "accountId": ACCOUNT_ID,
+        "region": "us-east-1",
+        "count": count,
+        "since": "2026-03-01T01:00:00Z",
+    }
+
+
 def test_a_reprotect_fences_the_side_that_was_left_and_replicates_back(build: Build) -> None:
     case = Case(build, "Reprotect", server(build, AWAY), server(build, {}, 2))
     b1, origin = f"s-{1:017d}", f"i-{1:017x}"
@@ -179,19 +198,7 @@ def test_nothing_is_destroyed_unless_plan_and_account_allow_it(
         ({**BACKED, "reversedState": "INITIAL_SYNC"}, {}, "NotReprotected"),
         (
             BACKED,
-            {
-                "deferredFence": [
-                    {
-                        "task": "shop-0-w1-fence-ec2-111111111111-use1-0",
-                        "execution": "shop-0",
-                        "account": "prod",
-                        "accountId": ACCOUNT_ID,
-                        "region": "us-east-1",
-                        "count": 2,
-                        "since": "2026-03-01T01:00:00Z",
-                    }
-                ]
-            },
+            {"deferredFence": [duty("shop-0-w1-fence-ec2-111111111111-use1-0", 2)]},
             "FenceDeferred",
         ),
     ],
@@ -216,6 +223,37 @@ def test_lag_of_the_reversed_replication_is_the_question_before_users_go_home(
     case.fields["objectives"] = {"rpo": "15m"}
     (gate,) = case.frozen().gates
     assert (gate.name, gate.before, gate.data_loss) == ("lag-data", "Activate", "Question")
+
+
+@pytest.mark.parametrize("mode", ["Planned", "Unplanned"])
+@pytest.mark.parametrize("place", ["Mixed", "Unknown", "Primary"])
+def test_a_reprotect_stops_nothing_where_a_failover_was_called_off(
+    build: Build, place: str, mode: str
+) -> None:
+    """B2 runs since the Failover was cancelled at its gate, and A1 serves."""
+    case = Case(build, "Reprotect", server(build, AWAY), server(build, AWAY, 2, wave="app"))
+    case.status = located("Recovery", data=place)
+    case.status["deferredFence"] = [duty("shop-0-w1-fence-left")]
+    waves = [{"name": "data", "tasks": [stops("left")]}, {"name": "app"}, {"name": "web"}]
+    case.fields["waves"] = waves
+    case.execution["mode"] = mode
+    assert case.reasons() == ["WrongLocation"]
+    (refusal,) = case.judged().refusals
+    assert "wave data of plan shop may still serve from us-east-1" in refusal.message
+    fenced = {t.spec.wave for t in case.frozen().tasks if t.spec.recovery_phase == "Fence"}
+    assert fenced == {"app"}
+    case.execution["waves"] = ["app"]
+    assert case.reasons() == []
+
+
+def test_a_reprotect_is_not_held_up_by_a_wave_in_which_it_has_nothing_to_do(build: Build) -> None:
+    case = Case(build, "Reprotect", server(build, AWAY))
+    case.status = located("Recovery", app="Unknown", web="Mixed")
+    assert case.reasons() == []
+    case.fields["waves"] = [{"name": "data"}, {"name": "app", "tasks": [stops("left")]}]
+    assert case.reasons() == []
+    case.status["deferredFence"] = [duty("shop-0-w2-fence-left")]
+    assert case.reasons() == ["WrongLocation"]
 
 
 @pytest.mark.parametrize("operation", ["Reprotect", "Failback"])
@@ -307,23 +345,9 @@ def test_what_nobody_says_of_the_primary_side_refuses_a_planned_failback(build: 
 
 
 def test_a_reprotect_repeats_only_those_fencing_tasks_that_left_something(build: Build) -> None:
-    def stops(name: str) -> dict[str, Any]:
-        what = {"instructions": "Stop the batch jobs."}
-        return {"name": name, "type": "Manual", "recoveryPhase": "Fence", "manual": what}
-
     case = Case(build, "Reprotect", server(build, AWAY))
     case.fields["waves"] = [{"name": "data", "tasks": [stops("left"), stops("done")]}]
-    case.status["deferredFence"] = [
-        {
-            "task": "shop-0-w1-fence-left",
-            "execution": "shop-0",
-            "account": "prod",
-            "accountId": ACCOUNT_ID,
-            "region": "us-east-1",
-            "count": 1,
-            "since": "2026-03-01T01:00:00Z",
-        }
-    ]
+    case.status["deferredFence"] = [duty("shop-0-w1-fence-left")]
     assert [t.spec.task for t in case.frozen().tasks if t.spec.task] == ["left"]
 
 

@@ -50,7 +50,7 @@ def task(phase: str = "Fence", state: str = "InProgress", wave: int = 1, **field
             {"id": i, "state": s, "reason": reasons.get(i, "")} for i, s in resources.items()
         ],
     }
-    metadata = {"name": f"w{wave}-{phase.lower()}"}
+    metadata = {"name": f"shop-1-w{wave}-{phase.lower()}-{spec['technology']}-0"}
     return DRTask.model_validate({"metadata": metadata, "spec": spec, "status": status})
 
 
@@ -131,12 +131,59 @@ def test_approvers_read_how_much_is_fenced() -> None:
 
 def test_a_run_leaves_its_duties_to_the_plan_and_takes_over_those_of_the_same_place() -> None:
     (duty,) = fencing.left_behind([], [deferred()], NOW)
-    assert (duty.task, duty.count, duty.region) == ("w1-fence", 1, "us-east-1")
+    assert (duty.task, duty.count, duty.region) == ("shop-1-w1-fence-ec2-0", 1, "us-east-1")
     assert duty.examples[0].startswith("i-2: ")
     assert fencing.left_behind([duty], [task("Instantiate")], NOW) == [duty]
-    done = task(state="Complete", resources={"i-1": "Complete"})
+    done = task(state="Complete", resources={"i-2": "Complete"})
     assert fencing.left_behind([duty], [done], NOW) == []
     assert "1 resource may still write: prod (111111111111, us-east-1)" in fencing.summary([duty])
+
+
+DONE = {"i-1": "Complete", "i-2": "Complete"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"state": "Complete", "resources": DONE}, False),
+        ({"state": "NotStarted", "resources": {}}, True),
+        ({"state": "NotStarted", "resources": dict.fromkeys(DONE, "NotStarted")}, True),
+        ({"state": "Failed", "resources": {**DONE, "i-2": "Failed"}}, True),
+        ({"state": "Failed", "resources": {**DONE, "i-3": "Failed"}}, False),
+        ({"state": "Skipped", "resources": dict.fromkeys(DONE, "Skipped")}, True),
+        ({"state": "Complete", "resources": {"i-2": "Complete"}}, True),
+        ({"state": "Complete", "resources": {"i-3": "Complete", "i-4": "Complete"}}, True),
+        ({"state": "Complete", "resources": DONE, "wave": 2}, True),
+        ({"state": "Complete", "resources": DONE, "accountId": "222222222222"}, True),
+        ({"state": "Complete", "resources": DONE, "region": "us-east-2"}, True),
+        ({"state": "Complete", "resources": DONE, "phase": "Activate"}, True),
+    ],
+    ids=[
+        "all of it is fenced", "cancelled before it began", "never looked at", "one of it failed",
+        "another one failed", "a person left it out", "a part of it", "others", "another wave",
+        "another account", "the other side", "another phase",
+    ],
+)  # fmt: skip
+def test_a_duty_stays_until_all_of_it_was_fenced(fields: dict[str, Any], kept: bool) -> None:
+    left = dict.fromkeys(DONE, "Skipped")
+    given = task(state="Skipped", resources=left, reasons=dict.fromkeys(left, "FenceDeferred"))
+    (duty,) = fencing.left_behind([], [given], NOW)
+    assert fencing.left_behind([duty], [task(**fields)], NOW) == ([duty] if kept else [])
+
+
+def test_of_a_duty_that_names_a_few_of_many_the_number_decides() -> None:
+    many = {f"i-{n}": "Skipped" for n in range(8)}
+    given = task(state="Skipped", resources=many, reasons=dict.fromkeys(many, "FenceDeferred"))
+    (duty,) = fencing.left_behind([], [given], NOW)
+    fenced = dict.fromkeys(many, "Complete")
+    halves = [task(resources=dict(list(fenced.items())[i::2])) for i in (0, 1)]
+    assert fencing.left_behind([duty], halves[:1], NOW) == [duty]
+    assert fencing.left_behind([duty], halves, NOW) == []
+
+
+def test_what_is_given_up_again_is_one_duty_and_not_two() -> None:
+    (duty,) = fencing.left_behind([], [deferred()], NOW)
+    assert fencing.left_behind([duty], [deferred()], NOW) == [duty]
 
 
 # --- its place in a run ------------------------------------------------------------------------
@@ -155,7 +202,7 @@ def work(*tasks: DRTask, unplanned: bool) -> list[str]:
         }
     )
     where = cursor("Failover", run.status, tasks, cancelling=False, unplanned=unplanned)
-    names = [t.metadata.name for t in where.work]
+    names = [f"{t.spec.wave}-{t.spec.recovery_phase.lower()}" for t in where.work]
     return [*names, "ask"] if where.ask else names
 
 

@@ -87,6 +87,18 @@ IMPOSSIBLE: list[tuple[str, Given, str, str]] = [
         "spec.startBefore",
     ),
     (
+        "a service account gives no limit to what follows a Test",
+        {
+            "execution": {
+                "requested_by": "system:serviceaccount:argocd:controller",
+                "operation": "Test",
+                "then": [{"operation": "Failover"}],
+            }
+        },
+        "StartBeforeMissing",
+        "spec.startBefore",
+    ),
+    (
         "a wave is asked for that the plan does not have",
         {"execution": {"waves": ["data", "dta"]}},
         "UnknownWave",

@@ -113,6 +113,18 @@ def test_a_run_of_a_part_of_the_plan_needs_the_right_to_approve_but_for_a_test(
     assert create(world, both, {}, **part).ok
 
 
+REAL = {"operation": "Test", "then": [{"operation": "Failover"}]}
+
+
+def test_what_follows_a_test_of_a_part_is_no_test(world: World) -> None:
+    refused = create(world, world.duty, {}, waves=["web"], **REAL)
+    assert refused.status == 403
+    assert "needs the verb approve on recoveryplans.leeward.dev/approval" in refused.message
+    assert create(world, world.duty, {}, **REAL).ok
+    both = world.caller(ALICE, "dr-approvers", "dr-operators")
+    assert create(world, both, {}, waves=["web"], **REAL).ok
+
+
 def test_empty_lists_leave_nothing_out(world: World) -> None:
     nothing = {"waves": [], "resources": {"include": [], "exclude": []}}
     assert create(world, world.duty, {}, **nothing).ok
@@ -149,6 +161,11 @@ def test_a_service_account_says_until_when_anything_but_a_test_may_start(world: 
     assert refused.status == 422
     assert "a service account sets spec.startBefore" in refused.message
     assert create(world, robot, {}, operation="Test").ok
+    assert create(world, robot, {}, operation="Test", then=[]).ok
+    carried = create(world, robot, {}, **REAL)
+    assert carried.status == 422
+    assert "all but a Test that nothing follows" in carried.message
+    assert create(world, robot, {}, startBefore="2030-01-01T00:00:00Z", **REAL).ok
     assert create(world, robot, {}, startBefore="2030-01-01T00:00:00Z").ok
 
 

@@ -2,8 +2,9 @@
 
 A plan is taken by compare-and-set. A drill never stands in the way of the real thing: a Failover
 cancels the Tests that hold its plan or its servers, and does not wait for their clean-up. Nor does
-a Reprotect stand in the way of an Unplanned run: what AWS replicates goes on without it. A run
-that continues another one cancels it, and waits until nothing of it is under way.
+a Reprotect stand in the way of an Unplanned run: what AWS replicates goes on without it. Nor, on
+its own plan, does a run that has nothing to lose (`planning/making_way.py`). A run that continues
+another one cancels it, and waits until nothing of it is under way.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_each
+from leeward.planning.making_way import releases, yields
 from leeward.planning.times import render_time
 
 OPERATOR = "leeward"
@@ -46,7 +48,7 @@ class Claims:
             if holder.uid not in runs:
                 runs[holder.uid] = await self._live(holder, namespace)
             other = runs[holder.uid]
-            if other is not None and not _yields(other.model, execution):
+            if other is not None and not yields(other.model, execution):
                 name = f"{namespace}/{holder.name}"
                 held |= {resource.arn: name for resource in task.model.spec.resources}
         return held
@@ -58,15 +60,15 @@ class Claims:
         if active is not None and active.uid == uid:
             return ""
         other = await self._live(active, namespace) if active is not None else None
-        if other is not None and not _yields(other.model, execution):
+        why = releases(other.model, execution) if other is not None else ""
+        if other is not None and not why:
             return (
                 f"plan {plan.model.metadata.name} is already run by execution "
                 f"{other.model.metadata.name}; wait for it, cancel it, or correct it by an "
                 "execution with continueFrom"
             )
         if other is not None:
-            what = "a drill" if other.model.spec.operation == "Test" else "replication"
-            await self._cancel(other, execution, f"{what} does not stand in its way")
+            await self._cancel(other, execution, why)
         mine = ActiveExecution(name=execution.metadata.name, uid=uid)
         status = plan.model.status.model_copy(update={"active_execution": mine})
         await put_status(self._c.kube, plan, status)
@@ -138,15 +140,3 @@ class Claims:
             if error.status == 404:
                 return None
             raise
-
-
-def _yields(other: DRExecution, execution: DRExecution) -> bool:
-    """Whether a live run makes way for this one.
-
-    A drill does for everything that is none, and replication that takes hours does for an outage
-    on the side that serves.
-    """
-    if other.spec.operation == "Reprotect":
-        wanted = execution.spec.operation in {"Failback", "Failover"}
-        return wanted and execution.spec.mode == "Unplanned"
-    return other.spec.operation == "Test" and execution.spec.operation != "Test"

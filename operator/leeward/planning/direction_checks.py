@@ -37,6 +37,25 @@ def _waves_away(request: Request) -> list[str]:
     return [w.name for _, w in waves if away(request.plan, w.name, request.eligible)]
 
 
+def _stops_what_was_left(request: Request, gone: list[str]) -> Iterator[Problem]:
+    """A Reprotect, which asks nobody, has nothing to do with waves that may serve at home."""
+    plan, busy = request.plan, {found.resource.wave for found in _taken(request)}
+    left = explicit.duties(plan.status)
+    for _, wave in waves_of(request.execution.spec, plan.spec):
+        if any(explicit.runs_in(task, "Reprotect", left) for task in wave.tasks):
+            busy.add(wave.name)
+    serving = [w for w in gone if w in busy and not fencing.may_fence("Reprotect", plan, w)]
+    if serving:
+        home = plan.spec.regions.primary
+        yield Problem(
+            "WrongLocation",
+            f"a Reprotect stops what writes in {home}, and wave {some(serving)} of plan "
+            f"{plan.metadata.name} may still serve from {home} (its location in status.waves is "
+            "not Recovery): end its Failover first (in an execution with continueFrom, or a new "
+            "one), or name other waves in spec.waves",
+        )
+
+
 def location_fits(request: Request) -> Iterator[Problem]:
     """The estate serves from the side that the operation begins with."""
     operation, plan = request.execution.spec.operation, request.plan
@@ -50,6 +69,8 @@ def location_fits(request: Request) -> Iterator[Problem]:
             f"{plan.metadata.name} is {place} (status.location, and status.waves for each wave): "
             "there is nothing to bring back",
         )
+    if operation == "Reprotect":
+        yield from _stops_what_was_left(request, gone)
     if operation == "Cleanup" and gone and place != "Primary":
         yield Problem(
             "WrongLocation",

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from leeward.api.conditions import Reason
 from leeward.api.execution import DRExecution
+from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
 from leeward.api.task import DRTask, DRTaskStatus, TaskResourceStatus
 from leeward.planning.durations import parse
@@ -117,10 +118,42 @@ def duties(tasks: Sequence[DRTask], now: datetime) -> list[DeferredFence]:
 def left_behind(
     before: Sequence[DeferredFence], tasks: Sequence[DRTask], now: datetime
 ) -> list[DeferredFence]:
-    """The plan's duties after a run: its own, and earlier ones of where it fenced nothing."""
-    places = {(t.spec.account_id, t.spec.region) for t in tasks if t.spec.recovery_phase == FENCE}
-    kept = [d for d in before if (d.account_id, d.region) not in places]
+    """The plan's duties after a run: its own, and earlier ones that it did not make up for.
+
+    A task that never ran proves nothing, and a run of a part leaves the rest as it was. What is
+    kept too long goes when the operator looks; what is dropped too soon nobody looks for again.
+    """
+    fences = [t for t in tasks if t.spec.recovery_phase == FENCE]
+    kept = [duty for duty in before if not _made_up_for(duty, fences)]
     return [*kept, *duties(tasks, now)][-_MOST_DUTIES:]
+
+
+def _made_up_for(duty: DeferredFence, fences: Sequence[DRTask]) -> bool:
+    """Whether tasks fenced all that the duty speaks of, or made duties of their own of it.
+
+    A duty names its first resources and counts them all, so both are compared.
+    """
+    wave = duty.task.removeprefix(f"{duty.execution}-w").partition("-fence-")[0]
+    answered = {
+        r.id
+        for t in fences
+        if (t.spec.account_id, t.spec.region) == (duty.account_id, duty.region)
+        and str(t.spec.wave_ordinal) == wave
+        for r in t.status.resources
+        if r.state == "Complete" or r.reason == Reason.FENCE_DEFERRED
+    }
+    named = (any(e.startswith(f"{i}: ") for i in answered) for e in duty.examples)
+    return all(named) and duty.count <= len(answered)
+
+
+def may_fence(operation: str, plan: RecoveryPlan, wave: str) -> bool:
+    """Whether a run of the operation may stop what writes for the wave on the side that is left.
+
+    Nobody is asked before a Reprotect fences. So it does where a run has moved the users away,
+    and not where a failover was called off and the side that it left may still serve them.
+    """
+    place = next((w.location for w in plan.status.waves if w.name == wave), "Unknown")
+    return operation != "Reprotect" or place == "Recovery"
 
 
 def looked_at(duty: DeferredFence, shown: Mapping[str, Seen]) -> DeferredFence | None:

@@ -31,6 +31,7 @@ from leeward.planning.direction import (
     toward,
 )
 from leeward.planning.durations import render
+from leeward.planning.fencing import may_fence
 from leeward.planning.gates import destroys
 from leeward.planning.inventory import Located, chunks, of_plan, selected
 from leeward.planning.planned_gates import Opening, PlannedGate, planned_gates
@@ -163,6 +164,8 @@ def freeze(
     ]
     tasks = []
     for stage in _stages(run.operation, waves):
+        if stage.phase == "Fence" and not may_fence(run.operation, plan, stage.wave.name):
+            continue
         mine = [r for r in resources if r.resource.wave == stage.wave.name]
         dealt = list(_dealt(run, stage, mine))
         goes = run.operation in OUTWARD or away(plan, stage.wave.name, found)

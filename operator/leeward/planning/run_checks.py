@@ -57,7 +57,8 @@ def unknown_plan(execution: DRExecution) -> Problem:
 def service_account_without_limit(request: Request) -> Iterator[Problem]:
     """What GitOps or a restore re-creates must not repeat last month's failover."""
     requester = request.execution.metadata.annotations.get(f"{PREFIX}requested-by", "")
-    limited = request.test or request.execution.spec.start_before
+    spec = request.execution.spec
+    limited = (request.test and not spec.then) or spec.start_before
     if requester.startswith("system:serviceaccount:") and not limited:
         yield Problem(
             "StartBeforeMissing",
