@@ -262,9 +262,7 @@ def _attributes(
 def _replication_state(raw: Mapping[str, Any]) -> str:
     """DRS says CONTINUOUS while a rescan is under way, whose newest point in time is an old one."""
     state = drs_sides.replication_state(raw)
-    disks = raw.get("dataReplicationInfo", {}).get("replicatedDisks")
-    behind = state == "CONTINUOUS" and disks and not drs_sides.rescanned(raw)
-    return "RESCAN" if behind else state
+    return "RESCAN" if state == "CONTINUOUS" and drs_sides.rescanning(raw) else state
 
 
 def _address(raw: Mapping[str, Any]) -> str:

@@ -84,6 +84,17 @@ def rescanned(server: Raw) -> bool:
     )
 
 
+def rescanning(server: Raw) -> bool:
+    """Whether a comparison of the disks has not ended, whatever the state says.
+
+    A server that was never reversed has nothing to compare, and need not report any bytes of it.
+    """
+    disks = server.get("dataReplicationInfo", {}).get("replicatedDisks", [])
+    began = any(disk.get("rescannedStorageBytes", 0) > 0 for disk in disks)
+    reversed_once = bool(server.get("reversedDirectionSourceServerArn"))
+    return bool(disks) and (began or reversed_once) and not rescanned(server)
+
+
 def protected(server: Raw) -> bool:
     """Whether the server could take over now: in step, compared whole, its lag known."""
     info = server.get("dataReplicationInfo", {})
