@@ -116,9 +116,7 @@ def discover(
     explored = known.explored or explore(aws_scope, regions, providers, known.aggregators)
     scope = aws_scope(regions[-1])
     servers, launched, now = _of_drs(scope, known, problems)
-    instances: dict[str, list[RecoveryInstance]] = {}
-    for instance in launched:
-        instances.setdefault(instance.server, []).append(instance)
+    instances = _by_server(launched)
     tags = {_id(r): r.tags for r in explored.resources if r.type == "ec2:instance"}
     notes = list(explored.notes)
     asked = len(notes)
@@ -141,6 +139,13 @@ def discover(
             aggregators=explored.aggregators,
         ),
     )
+
+
+def _by_server(launched: Sequence[RecoveryInstance]) -> dict[str, list[RecoveryInstance]]:
+    found: dict[str, list[RecoveryInstance]] = {}
+    for instance in launched:
+        found.setdefault(instance.server, []).append(instance)
+    return found
 
 
 def gone(scope: Scope, servers: Sequence[str]) -> frozenset[str]:
