@@ -478,6 +478,9 @@ def test_a_failover_keeps_what_holds_the_data_while_the_failback_is_not_through(
     for fenced in (False, True):  # serving again, and stopped without a successor's protection
         if fenced:
             back.fence(R, list(old.values()))
+        # The sandbox's instances change their state when EC2 is asked.
+        wanted = "stopped" if fenced else "running"
+        assert {back.state(i, R) for i in old.values()} == {wanted}
         task = back.task("Failover", Phase.INSTANTIATE)
 
         proof = task.run()
