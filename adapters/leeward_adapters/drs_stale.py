@@ -67,7 +67,7 @@ def replaceable(
         return False
     if step.operation == "Failback":
         return True  # judged by `before_failover` before it comes to this
-    if instance.state != "STOPPED" or not instance.reversed_at or server is None:
+    if instance.state not in {"STOPPED", "STOPPING"} or not instance.reversed_at or server is None:
         return False
     if drs_servers.refusal(scope, target.id, server) is not None:
         return False

@@ -469,16 +469,32 @@ def test_a_second_failback_does_not_adopt_the_old_primary(back: Estate) -> None:
     assert {back.state(i, P) for i in old.values()} == {"stopped"}
 
 
+@pytest.mark.parametrize("told_by", ["what came home", "points in time"])
 def test_a_failover_keeps_what_holds_the_data_while_the_failback_is_not_through(
-    back: Estate,
+    away: Estate, told_by: str
 ) -> None:
+    back = away
+    if told_by == "points in time":  # else the originals go on, and so do their points in time
+        for server in back.servers:
+            where = {"account": back.sandbox.account, "region": R, "sourceServerID": server}
+            back.sandbox.control.backend("drs", {**where, "state": "STALLED"})
+    back.reprotect()
+    back.fail_back()
+    known = back.at_home() if told_by == "what came home" else {}
     old = back.recovered()
     back.sandbox.client("ec2").start_instances(InstanceIds=list(old.values()))
     back.sandbox.control.advance(60)
     for fenced in (False, True):  # serving again, and stopped without a successor's protection
         if fenced:
             back.fence(R, list(old.values()))
+        # The sandbox's instances change their state when EC2 is asked.
+        wanted = "stopped" if fenced else "running"
+        assert {back.state(i, R) for i in old.values()} == {wanted}
         task = back.task("Failover", Phase.INSTANTIATE)
+        if known:
+            task.targets = tuple(
+                replace(t, attributes={"failbackInstanceId": known[t.id]}) for t in task.targets
+            )
 
         proof = task.run()
 
