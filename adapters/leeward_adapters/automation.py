@@ -117,12 +117,14 @@ class Automation:
     def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
         """StartAutomationExecution; answers the execution's id.
 
-        The client token follows from the call, so that botocore may repeat a request.
+        It is sent once: of two tries AWS may take the first, and the second be held back here,
+        which would say of a document that runs that nothing was sent. The client token follows
+        from the call, for whatever repeats the request on its way.
         """
         given = step.settings["automation"]
         parameters = {"Parameters": given["parameters"]} if given.get("parameters") else {}
         tags = {key: step.tags[key] for key in _TAGS if key in step.tags} | {"leeward:call": call}
-        answer = scope.client("ssm").start_automation_execution(
+        answer = scope.client("ssm", once=True).start_automation_execution(
             DocumentName=given["documentName"],
             DocumentVersion=given["documentVersion"],
             ClientToken=str(uuid.uuid5(_TOKENS, call)),

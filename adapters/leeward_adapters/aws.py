@@ -159,9 +159,15 @@ class Aws:
             client.meta.events.register("after-call", self._renewing(identity, session))
             self._guards.watch(client, account.id, region)
             self._clients[key] = client
-            while len(self._clients) > CLIENTS:
-                self._clients.popitem(last=False)
+            self._evict()
             return client
+
+    def _evict(self) -> None:
+        """Drop what was not used lately: clients, and the sessions of which none is left."""
+        while len(self._clients) > CLIENTS:
+            (identity, *_), _ = self._clients.popitem(last=False)
+            if not any(key[0] == identity for key in self._clients):
+                self._sessions.pop(identity, None)
 
     def views(self, account: Account, role: str, region: str) -> Views:
         """The shared answers; see `Scope.views`. Another role sees answers of its own."""

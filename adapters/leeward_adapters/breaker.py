@@ -64,11 +64,16 @@ class Breaker:
         """When the next trial may be sent; None: everything may."""
         self._trying = False
 
-    def admit(self, service: str, region: str, *, reads: bool) -> None:
+    def admit(self, service: str, region: str, *, trial: bool) -> None:
         """Let a call through, or raise.
 
-        After a pause one call that only reads is let through as a trial; the others wait for
-        what comes of it, for another pause at most.
+        After a pause one call is let through as a trial; the others wait for what comes of it,
+        for another pause at most.
+
+        Args:
+            service: for the message.
+            region: for the message.
+            trial: whether this call may be the trial. One that only reads may.
 
         Raises:
             CircuitOpenError: it must not be sent now.
@@ -77,7 +82,7 @@ class Breaker:
             if self._next is None:
                 return
             now = self._clock()
-            if reads and now >= self._next:
+            if trial and now >= self._next:
                 self._trying, self._next = True, now + self._pause
                 return
             raise CircuitOpenError(

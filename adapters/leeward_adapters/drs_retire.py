@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_sides, ec2
 from leeward_adapters.base import Call, Observed, Scope, Seen, State, Step, Target
@@ -22,6 +22,7 @@ from leeward_adapters.drs_jobs import CALL_TAG, TASK_TAG, Part
 from leeward_adapters.drs_relaunch import SERVER_TAG
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
+from leeward_adapters.errors import begun
 
 KEEP: Final = "keep"
 STOP_REPLICATION: Final = "stop-replication"
@@ -328,22 +329,34 @@ def _replicating(server: Raw) -> bool:
 
 
 def _keep(away: Scope, step: Step, call: str, sides: Mapping[str, _Side]) -> str:
-    """One CreateSnapshots for each instance; the snapshots are found again by their tags."""
-    ec2_client = away.client("ec2", once=True)
-    for target, side in sides.items():
+    """One CreateSnapshots for each instance; the snapshots are found again by their tags.
+
+    Raises:
+        HTTPClientError: one call failed and AWS had taken others, so that there is doubt.
+    """
+    for done, (target, side) in enumerate(sides.items()):
         assert side.old is not None  # it is due for KEEP
         tags = {**step.tags, TASK_TAG: step.token, CALL_TAG: call, SERVER_TAG: target}
-        ec2_client.create_snapshots(
-            InstanceSpecification={"InstanceId": side.old.id},
-            Description=f"{target} before its recovery instance was retired",
-            TagSpecifications=[
-                {
-                    "ResourceType": "snapshot",
-                    "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-                }
-            ],
-        )
+        try:
+            _snapshots(away, side.old.id, target, tags)
+        except (ClientError, BotoCoreError) as error:
+            if done:
+                raise begun(error) from error
+            raise
     return f"{len(sides)} kept"
+
+
+def _snapshots(away: Scope, instance: str, target: str, tags: Mapping[str, str]) -> None:
+    away.client("ec2", once=True).create_snapshots(
+        InstanceSpecification={"InstanceId": instance},
+        Description=f"{target} before its recovery instance was retired",
+        TagSpecifications=[
+            {
+                "ResourceType": "snapshot",
+                "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            }
+        ],
+    )
 
 
 def _stop_replication(scope: Scope, away: Scope, sides: Mapping[str, _Side]) -> str:

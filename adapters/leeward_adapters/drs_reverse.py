@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward_adapters import drs_instances, drs_servers, drs_sides, drs_stale, ec2, quotas
 from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
+from leeward_adapters.errors import begun
 
 REVERSE: Final = "reverse"
 BATCH: Final = 10
@@ -77,25 +78,37 @@ def reverse(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
     DRS takes no client token here: the call is never repeated by botocore, and observe() sees by
     the protecting server whether it was heard. An instance that is not ready yet does not keep
     the others waiting.
+
+    Raises:
+        HTTPClientError: one call failed and AWS had taken others, so that there is doubt.
     """
     drs = scope.client("drs", once=True)
     before = {t.id: json.loads(step.pre_states[t.id]) for t in batch}
     _mark_replaced(scope, before.values())
     made: list[str] = []
-    refusal: ClientError | None = None
+    refusal: Exception | None = None
     for target in batch:
         instance = before[target.id]["recoveryInstanceId"]
         try:
             answer = drs.reverse_replication(recoveryInstanceID=instance)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "ConflictException":
+        except (ClientError, BotoCoreError) as error:
+            if _not_ready(error):
+                refusal = refusal or error
+            elif made:
+                raise begun(error) from error
+            else:
                 raise
-            refusal = refusal or error
         else:
             made.append(answer.get("reversedDirectionSourceServerArn", "").rpartition("/")[2])
     if refusal is not None:
         raise refusal
     return " ".join(made)
+
+
+def _not_ready(error: Exception) -> bool:
+    if not isinstance(error, ClientError):
+        return False
+    return bool(error.response.get("Error", {}).get("Code") == "ConflictException")
 
 
 def _mark_replaced(scope: Scope, before: Iterable[Mapping[str, str]]) -> None:

@@ -15,6 +15,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
 )
@@ -103,6 +104,15 @@ def classify(error: Exception) -> Fault:
     if isinstance(error, BotoCoreError):
         return Fault(ErrorClass.IN_DOUBT, type(error).__name__, str(error))
     raise error
+
+
+def begun(error: Exception) -> HTTPClientError:
+    """The error of a batch of which AWS has taken a part already: it leaves doubt.
+
+    Whatever refused the call that failed, of the batch as a whole it cannot be said that nothing
+    came of it.
+    """
+    return HTTPClientError(error=error)
 
 
 def _of_client_error(error: ClientError) -> Fault:

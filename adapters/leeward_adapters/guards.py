@@ -31,6 +31,9 @@ from leeward_adapters.views import Clock
 PATIENCE: Final = 5.0
 """Seconds that a call waits for its turn at most."""
 _READS: Final = ("Describe", "Get", "List", "Search", "Simulate", "BatchGet", "AssumeRole")
+_TRIALS: Final = frozenset({"Publish", "PutEvents"})
+"""Calls that may try whether AWS is back although they change something: the operator asks their
+services nothing else, and what they say twice carries an id that says so."""
 _UNSEEN: Final = frozenset(
     {"UpdateLaunchConfiguration", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate"}
 )
@@ -99,9 +102,10 @@ class Guards:
 
     def _sent(self, place: tuple[str, str, str], event_name: str, **_: Any) -> None:
         region, service = place[1:]
-        reading = reads(_operation(event_name))
+        operation = _operation(event_name)
+        trial = reads(operation) or operation in _TRIALS
         for breaker in self._breakers_of(place):
-            breaker.admit(service, region, reads=reading)
+            breaker.admit(service, region, trial=trial)
         wait = self._buckets[place].wait(PATIENCE)
         if wait > PATIENCE:
             raise RateLimitError(service=service, region=region, seconds=wait)

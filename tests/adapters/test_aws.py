@@ -170,6 +170,21 @@ def test_only_the_clients_used_last_are_kept(sandbox: Any, monkeypatch: pytest.M
     assert len(sandbox.calls("AssumeRole")) == 0
 
 
+def test_the_session_of_a_run_is_dropped_with_its_last_client(
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "CLIENTS", 2)
+    for run in range(5):
+        account = sandbox.reached(session_name=f"leeward-orders-{run}")
+        scope = sandbox.aws.scope(account, "us-east-2", recovery=True)
+        scope.client("drs").describe_jobs(filters={})
+
+    assert len(sandbox.aws._sessions) == 2
+    before = len(sandbox.calls("AssumeRole"))
+    scope.client("drs").describe_jobs(filters={})
+    assert len(sandbox.calls("AssumeRole")) == before, "a session in use is kept"
+
+
 def test_another_role_sees_shared_answers_of_its_own(sandbox: Any) -> None:
     """A tenant is not told what only another one's role may see."""
     reader, other = sandbox.aws.scope(sandbox.reached(), "us-east-2"), sandbox.scope()

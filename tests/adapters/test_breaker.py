@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from leeward_adapters import breaker as limits
 from leeward_adapters.aws import Aws
@@ -35,9 +35,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def _admits(breaker: Breaker, *, reads: bool = True) -> bool:
+def _admits(breaker: Breaker, *, trial: bool = True) -> bool:
     try:
-        breaker.admit("drs", "us-east-1", reads=reads)
+        breaker.admit("drs", "us-east-1", trial=trial)
     except CircuitOpenError:
         return False
     return True
@@ -69,13 +69,13 @@ def test_after_a_pause_one_reading_call_tries_whether_it_is_back(clock: Clock) -
     breaker = _opened(clock)
     clock.now += limits.FIRST_PAUSE
 
-    assert not _admits(breaker, reads=False)
+    assert not _admits(breaker, trial=False)
     assert _admits(breaker)
     assert not _admits(breaker)
     breaker.answered()
 
     assert _admits(breaker)
-    assert _admits(breaker, reads=False)
+    assert _admits(breaker, trial=False)
 
 
 def test_the_pause_doubles_with_each_try_that_fails(clock: Clock) -> None:
@@ -206,6 +206,32 @@ def test_an_account_that_is_silent_holds_up_no_other_and_comes_back(
 
     clock.now += limits.FIRST_PAUSE
     assert mine.client("drs").describe_jobs(filters={})["items"] == []
+
+
+@pytest.mark.aws
+@pytest.mark.parametrize(
+    ("service", "operation", "request_"),
+    [
+        ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": "m"}),
+        ("events", "put_events", {"Entries": [{"Source": "s", "DetailType": "d", "Detail": "{}"}]}),
+    ],
+)
+def test_what_the_operator_only_writes_to_is_tried_by_writing(
+    sandbox: Any, clock: Clock, service: str, operation: str, request_: dict[str, Any]
+) -> None:
+    nowhere = Aws("us-east-2", endpoint_url="http://127.0.0.1:9", clock=clock)
+    scope = nowhere.scope(sandbox.reached(read_role_arn=""), "us-east-1")
+    send = getattr(scope.client(service, once=True), operation)
+    for _ in range(limits.FAILURES):
+        with pytest.raises(EndpointConnectionError):
+            send(**request_)
+    with pytest.raises(CircuitOpenError):
+        send(**request_)
+
+    clock.now += limits.FIRST_PAUSE
+
+    with pytest.raises(EndpointConnectionError):
+        send(**request_)
 
 
 @pytest.mark.aws

@@ -287,6 +287,37 @@ def test_a_refusal_is_final_after_its_tries_and_says_where_and_why(
         assert part in resource.message
 
 
+def held_back(code: str, ago: timedelta = timedelta(hours=1), *ids: str) -> Intent:
+    why = {"errorClass": "Transient", "code": code, "message": "not sent to drs in us-east-2"}
+    return sent("Refused", *ids, ago=ago, action="launch", **why)
+
+
+@pytest.mark.parametrize("code", ["CircuitOpen", "RateLimited"])
+def test_what_was_not_sent_is_no_refusal_however_often(code: str) -> None:
+    many = [held_back(code) for _ in range(100)]
+    assert _batch(ask({"a": LAUNCH}, *many)) == ("a",)
+    pair = [held_back(code, timedelta(hours=1), "a", "b") for _ in range(100)]
+    assert _batch(ask({"a": LAUNCH, "b": LAUNCH}, *pair)) == ("a", "b")
+
+
+def test_what_was_not_sent_waits_for_the_outage_and_says_that_aws_did_not_refuse_it() -> None:
+    decision = ask({"a": LAUNCH}, held_back("CircuitOpen", timedelta(seconds=30)))
+    assert decision.batch is None
+    assert decision.delay == timedelta(seconds=10)
+    assert decision.resources[0].message == "launch not sent yet (CircuitOpen): again in 10s"
+    assert _batch(ask({"a": LAUNCH}, held_back("CircuitOpen", timedelta(seconds=40)))) == ("a",)
+
+
+def test_awss_own_refusals_count_on_beside_what_was_not_sent() -> None:
+    hour = timedelta(hours=1)
+    four = [refused("Transient", ago=hour)] * 4
+    assert _batch(ask({"a": LAUNCH}, *four, held_back("CircuitOpen"))) == ("a",)
+    mixed = [*four, held_back("CircuitOpen"), refused("Transient", ago=hour)]
+    resource = ask({"a": LAUNCH}, *mixed).resources[0]
+    assert (resource.state, resource.reason) == ("Failed", "SomeCode")
+    assert "AWS refused launch 5 times" in resource.message
+
+
 def test_a_refusal_of_an_earlier_attempt_does_not_count() -> None:
     assert _batch(ask({"a": LAUNCH}, refused("Final"), attempt=2)) == ("a",)
 

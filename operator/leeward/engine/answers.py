@@ -60,7 +60,11 @@ class CommandTaker:
         return run
 
     async def void(self, run: Held[DRExecution], gate: str, why: str) -> Held[DRExecution]:
-        """The run after every answer to `gate` that is on it now was taken off, uncounted."""
+        """The run after every answer to `gate` that is on it now was taken off, uncounted.
+
+        One that is recorded already is only taken off.
+        """
+        run = await self.finish(run)
         for command in commands.on_execution(run.model.metadata.annotations):
             if command.gate == gate:
                 status = self._journalled(run.model.status, command, f"void: {why}", {})

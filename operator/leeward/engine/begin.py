@@ -188,6 +188,7 @@ class Beginner:
         existing = await read_all(self._c.kube, DRTask, metadata.namespace, selector)
 
         async def delete(leftover: Held[DRTask]) -> None:
+            self._c.lease.assert_valid()
             await self._c.kube.delete(leftover.path, uid=leftover.model.metadata.uid)
 
         async def create(task: FrozenTask) -> tuple[Held[DRTask], TaskRecord]:

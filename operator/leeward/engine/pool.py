@@ -22,6 +22,9 @@ class Pool:
     def __init__(self, threads: int, name: str = "aws") -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._queues: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._rooms = defaultdict[str, asyncio.Semaphore](
+            lambda: asyncio.Semaphore(max(threads // 2, 1))
+        )
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Result of `function` run in a thread; its exceptions are raised here."""
@@ -34,6 +37,15 @@ class Pool:
         It spans looking and acting, so that two tasks never count the same free quota.
         """
         return self._queues[account_id, region]
+
+    def room(self, region: str) -> asyncio.Semaphore:
+        """What looks at one Region may hold at once: half of the threads.
+
+        Many may wait in their threads for the answer to one call. Where a Region is silent, the
+        other half goes on with the Regions that answer. Who is in a queue may wait for room, and
+        who has room must not wait for a queue.
+        """
+        return self._rooms[region]
 
     def close(self) -> None:
         """Wait for running calls, start no more."""

@@ -81,9 +81,11 @@ class RunReconciler:
             run = await read(self._c.kube, DRExecution, key.namespace, key.name)
         except ApiError as error:
             if error.status == 404:
+                self._store.forget(key.uid)
                 return None
             raise
         if run.model.metadata.uid != key.uid:
+            self._store.forget(key.uid)
             return None
         if ended(run.model):
             self._store.forget(key.uid)

@@ -245,7 +245,10 @@ class TaskRunner:
         targets = tuple(t for t in turn.step.targets if t.id not in ended)
         if needs_no_look(turn.task.model.spec) or not targets:
             return Observed({})
-        step = replace(turn.step, targets=targets)
+        async with self._c.pool.room(turn.task.model.spec.region):
+            return await self._proved(turn, replace(turn.step, targets=targets))
+
+    async def _proved(self, turn: _Turn, step: Step) -> Observed:
         observed = await self._c.pool.run(turn.adapter.observe, turn.scope, step)
         if not any(s.state is State.DONE for s in observed.targets.values()):
             return observed
@@ -304,6 +307,8 @@ class TaskRunner:
         fresh = await read(self._c.kube, DRExecution, metadata.namespace, metadata.name)
         if fresh.model.metadata.uid != metadata.uid:
             return True
+        if fresh.model.status.epoch > self._c.lease.epoch:
+            self._c.lease.fence(f"{metadata.name} belongs to epoch {fresh.model.status.epoch}")
         if fresh.model.metadata.deletion_timestamp and not metadata.deletion_timestamp:
             return True
         before, now = run.model.status, fresh.model.status

@@ -17,6 +17,11 @@ from leeward_adapters.base import ErrorClass, Seen
 _RETRY_CLASSES: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.CONFLICT})
 _ALL_ALIKE: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED})
 """Refusals that smaller batches would meet as well."""
+_NOT_SENT: Final = frozenset({"CircuitOpen", "RateLimited"})
+"""Codes of what this process held back by itself: no refusals of AWS, so that they do not count
+as tries, however long a Region is away."""
+_HELD_BACK: Final = 8
+"""How many times as long as after AWS's first refusal it is until that is tried again."""
 _MOST_REFUSALS: Final = 64
 """Batches of one attempt that may be refused before no smaller ones are tried any more."""
 _KEPT_FOR_RESTORING: Final = 20
@@ -35,7 +40,7 @@ def needed(
     last = asked[-1] if asked else None
     refusals = _Refusals.of(given, asked)
     if last is not None and refusals.final:
-        times = sum(1 for i in asked if i.outcome == "Refused")
+        times = sum(map(_by_aws, asked))
         refusal = messages.refusal(given.spec, seen.action, last, times)
         return failed(rid, last.code or "Refused", refusal)
     wait = max(_may_turn_up(given, rid, seen.action, tally), _pause(given, last, refusals))
@@ -44,6 +49,8 @@ def needed(
         message = f"{seen.action} was asked for; waiting for AWS to show it"
         if last is not None and last.outcome == "Refused":
             message = f"AWS refused {seen.action} ({last.code}): trying again in {render(wait)}"
+            if not _by_aws(last):
+                message = f"{seen.action} not sent yet ({last.code}): again in {render(wait)}"
         return TaskResourceStatus(id=rid, state="InProgress", message=message)
     if _journal_is_full(given, seen.action):
         return failed(rid, "JournalFull", messages.JOURNAL_FULL)
@@ -80,20 +87,25 @@ class _Refusals:
     def of(cls, given: StepInput, asked: Sequence[Intent]) -> _Refusals:
         """Passing errors: the same again, some times. Else half, until the resource is alone."""
         tries, part = 0, JOURNAL
-        for intent in (i for i in asked if i.outcome == "Refused"):
+        for intent in filter(_by_aws, asked):
             tries += 1
             if intent.error_class in _RETRY_CLASSES and tries < given.rules.attempts:
                 continue
             alone = len(intent.resources) == 1 or intent.error_class in _ALL_ALIKE
             if alone or _refused(given) >= _MOST_REFUSALS:
-                return cls(tries, part, final=asked[-1].outcome == "Refused")
+                return cls(tries, part, final=_by_aws(asked[-1]))
             tries, part = 0, len(intent.resources) // 2
         return cls(tries, part)
 
 
 def _refused(given: StepInput) -> int:
     now = given.status.attempt
-    return sum(1 for i in given.status.journal if i.outcome == "Refused" and i.attempt == now)
+    return sum(1 for i in given.status.journal if _by_aws(i) and i.attempt == now)
+
+
+def _by_aws(intent: Intent) -> bool:
+    """Whether AWS refused the batch."""
+    return intent.outcome == "Refused" and intent.code not in _NOT_SENT
 
 
 def _pause(given: StepInput, last: Intent | None, refusals: _Refusals) -> timedelta:
@@ -102,6 +114,8 @@ def _pause(given: StepInput, last: Intent | None, refusals: _Refusals) -> timede
         return timedelta(0)
     rules = given.rules
     if last.outcome == "Refused":
+        if not _by_aws(last):
+            return left(given, last, min(rules.backoff * _HELD_BACK, rules.backoff_max))
         if refusals.tries == 0:
             return timedelta(0)  # it is asked for in halves
         doubled: timedelta = min(rules.backoff * (1 << (refusals.tries - 1)), rules.backoff_max)
