@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters.base import IrreversibleError, Phase, State
+from leeward_adapters.base import ErrorClass, IrreversibleError, Phase, State
 from leeward_adapters.discovery import discover
+from leeward_adapters.errors import classify
 from leeward_adapters.registry import adapter
 
 pytestmark = pytest.mark.aws
@@ -207,6 +208,49 @@ def test_a_lost_answer_reverses_nothing_twice(away: Estate, when: str) -> None:
     done = [c for c in away.sandbox.calls("ReverseReplication") if c["executed"]]
     assert len(done) == 1
     assert len(away.reversed()) == 1
+
+
+def _throttled(estate: Estate, service: str, operation: str, nth: int) -> None:
+    estate.sandbox.control.add_fault(
+        service=service,
+        operation=operation,
+        action="error",
+        code="ThrottlingException",
+        status=429,
+        nth=nth,
+    )
+
+
+@pytest.mark.parametrize(("nth", "taken", "kind"), [(1, 0, "TRANSIENT"), (2, 1, "IN_DOUBT")])
+def test_a_batch_of_which_a_part_was_reversed_is_in_doubt(
+    away: Estate, nth: int, taken: int, kind: str
+) -> None:
+    task = away.task("Reprotect", Phase.REPLICATE)
+    task.pre_states = {t: seen.pre_state for t, seen in task.observe().targets.items()}
+    _throttled(away, "drs", "ReverseReplication", nth)
+
+    with pytest.raises((BotoCoreError, ClientError)) as failed:
+        task.act("reverse")
+
+    assert classify(failed.value).kind is ErrorClass[kind]
+    assert "ThrottlingException" in str(failed.value)
+    assert len(away.reversed()) == taken
+
+
+@pytest.mark.parametrize(("nth", "taken", "kind"), [(1, 0, "TRANSIENT"), (2, 1, "IN_DOUBT")])
+def test_a_batch_of_which_a_part_was_kept_is_in_doubt(
+    back: Estate, nth: int, taken: int, kind: str
+) -> None:
+    back.protect_again()
+    task = back.task("Cleanup", Phase.CLEANUP)
+    assert {seen.action for seen in task.observe().targets.values()} == {"keep"}
+    _throttled(back, "ec2", "CreateSnapshots", nth)
+
+    with pytest.raises((BotoCoreError, ClientError)) as failed:
+        task.act("keep")
+
+    assert classify(failed.value).kind is ErrorClass[kind]
+    assert len([c for c in back.sandbox.calls("CreateSnapshots") if c["executed"]]) == taken
 
 
 def test_an_instance_that_is_not_ready_keeps_no_other_waiting(away: Estate) -> None:
