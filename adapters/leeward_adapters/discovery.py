@@ -121,7 +121,6 @@ def discover(
     notes = list(explored.notes)
     asked = len(notes)
     back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
-    silent = len(notes) > asked
     found = [
         _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
     ]
@@ -131,7 +130,7 @@ def discover(
         problems=[*explored.problems, *problems],
         notes=notes,
         used=explored.used,
-        way_back_silent=silent,
+        way_back_silent=len(notes) > asked,
         # What did not answer wholly is asked again, whatever its age.
         known=replace(
             now,
