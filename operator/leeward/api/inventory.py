@@ -22,6 +22,18 @@ from leeward.api.common import (
 )
 from leeward.api.launch import ServerLaunch
 
+Verdict = Literal[
+    "Selected",
+    "NotEnrolled",
+    "Excluded",
+    "NotSelected",
+    "NoAdapter",
+    "NoWave",
+    "ActiveActive",
+    "SharedElsewhere",
+]
+"""Whether an execution would recover a resource, and if not, why."""
+
 
 class InventoryResource(Model):
     """A resource that discovery found."""
@@ -42,16 +54,7 @@ class InventoryResource(Model):
         dict[TagKey, Annotated[str, Field(max_length=512)]], Field(max_length=20)
     ] = {}
     """What the adapter needs to know, such as replication state and lag."""
-    verdict: Literal[
-        "Selected",
-        "NotEnrolled",
-        "Excluded",
-        "NotSelected",
-        "NoAdapter",
-        "NoWave",
-        "ActiveActive",
-        "SharedElsewhere",
-    ]
+    verdict: Verdict
     """Whether an execution would recover it, and if not, why."""
     wave: Annotated[str, Field(max_length=24)] | None = None
     """Wave that it belongs to."""

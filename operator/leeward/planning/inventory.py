@@ -9,25 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
-from leeward.api.inventory import InventoryResource, RecoveryInventory
+from leeward.api.inventory import InventoryResource, RecoveryInventory, Verdict
 from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec, Wave
 from leeward.planning import machines, taxonomy
 from leeward.planning.machines import Found
 from leeward.planning.taxonomy import TAXONOMY, TagProblem, Words, problem
 from leeward.planning.wording import clip
 
-Outcome = Literal[
-    "Selected",
-    "NotEnrolled",
-    "Excluded",
-    "NotSelected",
-    "NoAdapter",
-    "NoWave",
-    "ActiveActive",
-    "SharedElsewhere",
-]
 Item = TypeVar("Item")
 
 PART: Final = 500
@@ -69,7 +59,7 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class _Ruling:
-    outcome: Outcome
+    outcome: Verdict
     problems: tuple[TagProblem, ...] = ()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from leeward.api.common import PREFIX, Condition
+from leeward.api.common import PREFIX
 from leeward.api.conditions import Reason, Type, find, holds
 from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
@@ -209,28 +209,21 @@ _OF_TRUST: Final = (Reason.ROLE_NOT_USABLE, Reason.EXTERNAL_ID_UNKNOWN)
 """Why nothing at all can be done in an account."""
 
 
-def _not_ready(request: Request) -> Iterator[tuple[str, Condition]]:
-    """By name: the accounts whose last check failed, and what it said."""
+def _unusable(request: Request) -> list[tuple[str, str]]:
+    """Reason and message of each account whose last check failed; the gravest first."""
+    found = []
     for name, account in request.known_accounts:
         ready = find(account.status.conditions, Type.READY)
         if ready and ready.status == "False":
-            yield name, ready
-
-
-def _unusable(request: Request, *reasons: str) -> list[str]:
-    """Messages of the accounts that are not ready for one of the reasons."""
-    accounts, found = dict(request.known_accounts), []
-    for name, ready in _not_ready(request):
-        if ready.reason in reasons:
-            account = accounts[name]
             why = clip(account.status.message or ready.message or ready.reason, _MOST_OF_A_CAUSE)
-            found.append(f"TargetAccount {name} ({account.spec.account_id}) is not usable: {why}")
-    return found
+            message = f"TargetAccount {name} ({account.spec.account_id}) is not usable: {why}"
+            found.append((ready.reason, message))
+    return sorted(found, key=lambda one: one[0] not in _OF_TRUST)
 
 
 def some_account_usable(request: Request) -> Iterator[Problem]:
     """At least one account can be reached; what it lacks beside that fails its own tasks only."""
-    broken = _unusable(request, *_OF_TRUST)
+    broken = [message for reason, message in _unusable(request) if reason in _OF_TRUST]
     if broken and len(broken) == len(request.known_accounts):
         yield Problem(
             "NoUsableAccount",
@@ -243,11 +236,10 @@ def all_accounts_usable(request: Request) -> Iterator[Problem]:
     """Every account is ready; where none can be reached, `some_account_usable` says so."""
     if any(True for _ in some_account_usable(request)):
         return
-    for message in _unusable(request, *_OF_TRUST):
-        yield Problem("AccountNotReady", f"{message}; mend the roles' trust policies")
-    known = {ready.reason for _, ready in _not_ready(request)} - set(_OF_TRUST)
-    for message in _unusable(request, *sorted(known)) if known else ():
-        yield Problem("AccountNotReady", f"{message}; mend what the TargetAccount's status names")
+    for reason, message in _unusable(request):
+        trust = reason in _OF_TRUST
+        remedy = "the roles' trust policies" if trust else "what the TargetAccount's status names"
+        yield Problem("AccountNotReady", f"{message}; mend {remedy}")
 
 
 def plan_is_ready(request: Request) -> Iterator[Problem]:
