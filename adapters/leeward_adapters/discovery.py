@@ -118,9 +118,8 @@ def discover(
     servers, launched, now = _of_drs(scope, known, problems)
     instances = _by_server(launched)
     tags = {_id(r): r.tags for r in explored.resources if r.type == "ec2:instance"}
-    notes = list(explored.notes)
-    asked = len(notes)
-    back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, notes)
+    silent: list[str] = []
+    back = discovery_back.attributes(lambda: aws_scope(regions[0]), servers, instances, silent)
     found = [
         _server(s, regions[-1], tags, instances, back.get(s["sourceServerID"], {})) for s in servers
     ]
@@ -128,9 +127,9 @@ def discover(
     return Discovery(
         found=sorted(found, key=lambda one: one.arn),
         problems=[*explored.problems, *problems],
-        notes=notes,
+        notes=[*explored.notes, *silent],
         used=explored.used,
-        way_back_silent=len(notes) > asked,
+        way_back_silent=bool(silent),
         # What did not answer wholly is asked again, whatever its age.
         known=replace(
             now,
