@@ -130,8 +130,7 @@ class Step:
     """Ids of targets that a person wants to be made anew, in place of what is there. Only in
     phases whose traits say `relaunch`; what is replaced must first be kept (a snapshot)."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The technology's block of the task's spec (camelCase, as in the API), such as
-    `drillNetwork` or `route53`."""
+    """The technology's block of the task's spec (camelCase), such as `drillNetwork`, `route53`."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that everything made by this step carries: `leeward:hub`, `leeward:namespace`,
     `leeward:execution`, `leeward:execution-uid`, `leeward:operation`, `leeward:phase`,
@@ -139,6 +138,8 @@ class Step:
     since: float | None = None
     """Moment of the scope's clock: shared answers (`Scope.views`) of calls that began before it
     are too old. None: all that are there are."""
+    unplanned: bool = False
+    """Whether the run goes on without waiting for `source_region`."""
 
     @property
     def drill(self) -> bool:
@@ -171,8 +172,7 @@ class Observed:
     targets: Mapping[str, Seen]
     """One entry for each target of the step."""
     capacity: int | None = None
-    """How many targets AWS would accept now (quotas) in an action that is not repeatable;
-    None: no limit known."""
+    """Targets that AWS would accept now (quotas) in an action that is not repeatable; None: any."""
     capacity_reason: str = ""
     """What the limit is, for people."""
     pace: float = 1.0

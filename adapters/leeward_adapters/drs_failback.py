@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from leeward_adapters import drs_instances, drs_sides, drs_stale
+from leeward_adapters import drs_instances, drs_outdated, drs_sides, drs_stale
 from leeward_adapters.base import Observed, Phase, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
@@ -37,8 +37,7 @@ def observe(scope: Scope, step: Step, look: Look) -> Observed:
     back = _reversed(scope, step)
     inner = drs_sides.as_seen_there(step, back)
     found = look(scope, inner) if inner.targets else Observed({})
-    servers = {str(server["sourceServerID"]): server for server in back.values()}
-    told = {**found.targets, **_judged(scope, inner, servers, found.targets)}
+    told = {**found.targets, **_judged(scope, inner, back, found.targets)}
     seen = {
         t.id: told[str(back[t.id]["sourceServerID"])]
         if t.id in back
@@ -69,11 +68,12 @@ def _reversed(scope: Scope, step: Step) -> dict[str, Raw]:
 
 
 def _judged(
-    scope: Scope, inner: Step, servers: Mapping[str, Raw], seen: Mapping[str, Seen]
+    scope: Scope, inner: Step, back: Mapping[str, Raw], seen: Mapping[str, Seen]
 ) -> dict[str, Seen]:
     """What must not be launched from, and what must not be adopted."""
     if inner.phase is not Phase.INSTANTIATE:
         return {}
+    servers = {str(server["sourceServerID"]): server for server in back.values()}
     # A launch that is about to be asked for; one that was asked for already says more.
     wanted = [s for s, one in seen.items() if one.state is State.NEEDED]
     told = {
@@ -85,7 +85,10 @@ def _judged(
     found = drs_instances.describe(scope.client("drs"), adopted)
     live = {s: i for s in adopted if (i := drs_instances.production(found[s])) is not None}
     old = drs_stale.before_failover(drs_sides.other_side(scope, inner), servers, live)
-    return told | {s: drs_stale.release_needed(scope, s, live[s]) for s in old}
+    told |= {s: drs_stale.release_needed(scope, s, live[s]) for s in old}
+    names = {str(server["sourceServerID"]): target for target, server in back.items()}
+    rest = {s: i for s, i in live.items() if s not in old}
+    return told | drs_outdated.refused(scope, inner, names, servers, rest)
 
 
 def _incomplete(scope: Scope, server: str, raw: Raw) -> Seen:

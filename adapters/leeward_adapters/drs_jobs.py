@@ -48,6 +48,8 @@ class Part:
     tags: Mapping[str, str]
     """Tags of the job."""
     server: str
+    created: datetime | None = None
+    """When the job was asked for, by DRS's clock."""
 
     @property
     def failed(self) -> bool:
@@ -216,10 +218,15 @@ def _parts(drs: Any, filters: Mapping[str, Any]) -> list[Part]:
             status=server.get("launchStatus", "PENDING"),
             tags=job.get("tags", {}),
             server=server.get("sourceServerID", ""),
+            created=_time(job.get("creationDateTime")),
         )
         for job in _jobs(drs, filters)
         for server in job.get("participatingServers", [])
     ]
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _log(scope: Scope, job: str, *, active: bool) -> list[dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ class Instance:
     `initializing`, `impaired`, `insufficient-data`, `not-applicable`."""
     launched: datetime | None = None
     """When it was last started, by EC2's clock."""
+    stopped: datetime | None = None
+    """When a person or program stopped it by the API; None: it runs, or EC2 does not say."""
     volumes: tuple[str, ...] = ()
     """Ids of its EBS volumes."""
 
@@ -183,12 +186,24 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
         reason_code=reason.get("Code", ""),
         reason=reason.get("Message", ""),
         launched=raw.get("LaunchTime"),
+        stopped=_stopped(raw),
         volumes=tuple(
             mapping["Ebs"]["VolumeId"]
             for mapping in raw.get("BlockDeviceMappings", [])
             if "Ebs" in mapping
         ),
     )
+
+
+_TRANSITION: Final = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""The time in `StateTransitionReason`, which EC2 tells in words alone."""
+
+
+def _stopped(raw: Mapping[str, Any]) -> datetime | None:
+    told = _TRANSITION.search(raw.get("StateTransitionReason", ""))
+    if raw["State"]["Name"] != "stopped" or told is None:
+        return None
+    return datetime.fromisoformat(told[1]).replace(tzinfo=UTC)
 
 
 def _chunks(items: Sequence[str], size: int) -> list[list[str]]:

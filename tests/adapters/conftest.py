@@ -132,6 +132,7 @@ class Task:
     sent: list[tuple[str, list[str]]] = field(default_factory=list)
     relaunch: frozenset[str] = frozenset()
     namespace: str = "orders"
+    unplanned: bool = False
 
     @property
     def step(self) -> Step:
@@ -141,6 +142,7 @@ class Task:
             operation=self.operation,
             started=self.started,
             source_region=self.source_region,
+            unplanned=self.unplanned,
             targets=self.targets,
             calls=dict(self.calls),
             pre_states=dict(self.pre_states),

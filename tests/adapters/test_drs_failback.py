@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -547,6 +548,100 @@ def test_a_failover_keeps_what_holds_the_data_while_the_failback_is_not_through(
         assert all("holds the data until the failback" in s.message for s in seen)
         assert task.act("release") == "0 released"
         assert back.recovered() == old
+
+
+def _called_off(estate: Estate, *, fenced: bool) -> dict[str, str]:
+    """Launched at home, and ended there; answers what was launched."""
+    estate.reprotect()
+    if fenced:
+        estate.fence(R, list(estate.recovered().values()))
+    estate.run("Failback", Phase.INSTANTIATE)
+    return estate.at_home()
+
+
+def test_a_failback_does_not_adopt_what_is_older_than_what_served_on(away: Estate) -> None:
+    a3, b2 = _called_off(away, fenced=True), away.recovered()
+    away.sandbox.client("ec2").start_instances(InstanceIds=list(b2.values()))
+    away.sandbox.control.advance(60)
+    assert away.reversed()  # the sandbox's DRS notices who runs when it is asked
+    away.sandbox.control.advance(1800)
+    away.fence(R, list(b2.values()))
+    points = {i["ec2InstanceID"]: i["pointInTimeSnapshotDateTime"] for i in _launched_home(away)}
+    first, second = away.servers
+    task = away.task("Failback", Phase.INSTANTIATE)
+
+    refused = task.run()
+
+    assert {(s.state, s.reason) for s in refused.values()} == {(State.REFUSED, "FailbackOutdated")}
+    assert task.sent == []
+    for server, seen in refused.items():
+        newest = _newest_point(away, away.reversed()[server]["sourceServerID"])
+        told = (a3[server], b2[server], points[a3[server]], newest, away.sandbox.account, P, R)
+        assert all(word in seen.message for word in told), seen.message
+        assert f"`relaunch` of {server}" in seen.message
+    task.launch_anew(first)
+    proof = task.run()
+    assert proof[first].reason == "Relaunched"
+    assert away.at_home()[first] != a3[first]
+    assert (proof[second].reason, away.at_home()[second]) == ("FailbackOutdated", a3[second])
+    # What was launched anew holds all, and is adopted when the failback goes on.
+    again = away.task("Failback", Phase.INSTANTIATE, first).run()[first]
+    assert again.reason == "Adopted", again.message
+
+
+def test_an_unplanned_failback_that_is_resumed_adopts_what_it_launched(away: Estate) -> None:
+    a3 = _called_off(away, fenced=False)
+    first = away.servers[0]
+
+    def again(*, unplanned: bool) -> Any:
+        task = away.task("Failback", Phase.INSTANTIATE, first)
+        task.unplanned = unplanned
+        return task.run()[first]
+
+    # The recovery instance runs on, and a point in time was made while its copy was launched.
+    assert (seen := again(unplanned=True)).reason == "Adopted", seen.message
+    assert seen.reference == a3[first]
+    assert "ran on" in (refused := again(unplanned=False)).message
+    assert refused.reason == "FailbackOutdated"
+    away.sandbox.control.advance(1800)
+    assert again(unplanned=True).reason == "FailbackOutdated"
+
+
+def test_a_failback_adopts_where_nothing_newer_can_be_launched(away: Estate) -> None:
+    a3 = _called_off(away, fenced=False)
+    for server in away.reversed().values():
+        away.sandbox.client("drs", P).stop_replication(sourceServerID=server["sourceServerID"])
+    away.sandbox.control.advance(3600)
+
+    proof = away.task("Failback", Phase.INSTANTIATE).run()
+
+    assert {s: seen.reference for s, seen in proof.items() if seen.reason == "Adopted"} == a3
+
+
+def test_points_in_time_of_what_was_stopped_before_are_not_newer(
+    away: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _called_off(away, fenced=True)
+    away.sandbox.control.advance(86_400)
+    late = datetime.now(UTC) + timedelta(days=2)
+    monkeypatch.setattr("leeward_adapters.drs_servers.newest_point", lambda *_: late)
+
+    proof = away.task("Failback", Phase.INSTANTIATE).run()
+
+    assert {s.reason for s in proof.values()} == {"Adopted"}
+
+
+def _launched_home(estate: Estate) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = estate.drs(P).describe_recovery_instances(filters={})["items"]
+    return items
+
+
+def _newest_point(estate: Estate, server: str) -> str:
+    answer = estate.drs(P).describe_recovery_snapshots(
+        sourceServerID=server, order="DESC", maxResults=1
+    )
+    at = datetime.fromisoformat(answer["items"][0]["expectedTimestamp"])
+    return f"{at:%FT%TZ}"
 
 
 def test_a_cleanup_does_not_take_the_primary_before_this_one_for_what_serves(

@@ -22,7 +22,7 @@ from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, read
 from leeward.engine.targets import target_of
-from leeward.planning import commands
+from leeward.planning import commands, fencing
 from leeward.planning.blind import decide_blind
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.manual import decide_manual
@@ -274,6 +274,7 @@ class TaskRunner:
             operation=spec.operation,
             started=self._started(status),
             source_region=spec.source_region,
+            unplanned=fencing.unplanned(run),
             targets=tuple(target_of(r) for r in spec.resources),
             calls=journal.calls_of(status, actions),
             pre_states=_pre_states(status),

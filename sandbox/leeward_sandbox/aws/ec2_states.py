@@ -111,6 +111,8 @@ class Ec2States:
             _set(instance, "pending" if to == "running" else "stopping")
             if to == "running":
                 instance.launch_time = call.now.replace(tzinfo=None)  # as moto keeps it
+            else:
+                instance._reason = f"User initiated ({call.now:%Y-%m-%d %H:%M:%S} GMT)"
             self._under_way(call)[identifier] = _Transition(to, call.now)
 
     def _refuse_between_states(self, call: Call) -> None:
