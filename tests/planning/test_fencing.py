@@ -179,6 +179,14 @@ def test_of_a_duty_that_names_a_few_of_many_the_number_decides() -> None:
     halves = [task(resources=dict(list(fenced.items())[i::2])) for i in (0, 1)]
     assert fencing.left_behind([duty], halves[:1], NOW) == [duty]
     assert fencing.left_behind([duty], halves, NOW) == []
+    # A run of single resources may have fenced as many others.
+    assert fencing.left_behind([duty], halves, NOW, part=True) == [duty]
+
+
+def test_of_a_duty_that_names_all_a_run_of_a_part_makes_up_for_it() -> None:
+    (duty,) = fencing.left_behind([], [deferred()], NOW)
+    done = task(state="Complete", resources={"i-2": "Complete"})
+    assert fencing.left_behind([duty], [done], NOW, part=True) == []
 
 
 def test_what_is_given_up_again_is_one_duty_and_not_two() -> None:

@@ -91,7 +91,9 @@ class Finisher:
         dry = run.spec.dry_run == "Plan"  # it did nothing that could be repeated
         if not dry and all(h.uid != run.metadata.uid for h in status.history):
             status = self._with_history(run, plan.model.spec, status)
-            left = fencing.left_behind(status.deferred_fence, tasks, self._c.now())
+            left = fencing.left_behind(
+                status.deferred_fence, tasks, self._c.now(), part=run.spec.resources is not None
+            )
             status = status.model_copy(update={"deferred_fence": left})
             if drill.passed_whole(run):
                 inventories = [i.model for i in await inventories_of(self._c.kube, plan.model)]

@@ -116,23 +116,32 @@ def duties(tasks: Sequence[DRTask], now: datetime) -> list[DeferredFence]:
 
 
 def left_behind(
-    before: Sequence[DeferredFence], tasks: Sequence[DRTask], now: datetime
+    before: Sequence[DeferredFence], tasks: Sequence[DRTask], now: datetime, *, part: bool = False
 ) -> list[DeferredFence]:
     """The plan's duties after a run: its own, and earlier ones that it did not make up for.
 
     A task that never ran proves nothing, and a run of a part leaves the rest as it was. What is
     kept too long goes when the operator looks; what is dropped too soon nobody looks for again.
+
+    Args:
+        before: the plan's duties so far.
+        tasks: those of the run.
+        now: the time.
+        part: whether the run was of some resources of its waves alone.
     """
     fences = [t for t in tasks if t.spec.recovery_phase == FENCE]
-    kept = [duty for duty in before if not _made_up_for(duty, fences)]
+    kept = [duty for duty in before if not _made_up_for(duty, fences, part=part)]
     return [*kept, *duties(tasks, now)][-_MOST_DUTIES:]
 
 
-def _made_up_for(duty: DeferredFence, fences: Sequence[DRTask]) -> bool:
+def _made_up_for(duty: DeferredFence, fences: Sequence[DRTask], *, part: bool) -> bool:
     """Whether tasks fenced all that the duty speaks of, or made duties of their own of it.
 
-    A duty names its first resources and counts them all, so both are compared.
+    A duty names its first resources and counts them all, so both are compared. Of a run of single
+    resources the number proves nothing: it may be that of others.
     """
+    if part and duty.count > len(duty.examples):
+        return False
     wave = duty.task.removeprefix(f"{duty.execution}-w").partition("-fence-")[0]
     answered = {
         r.id
