@@ -13,10 +13,12 @@ from leeward.api.execution import (
     DRExecution,
     DRExecutionStatus,
     ExecutionState,
+    ResourceChoice,
     TaskState,
 )
 from leeward.api.task import DRTask
 from leeward.planning import transitions
+from leeward.planning.direction import MOVES_TO
 from leeward.planning.record import Outcome, compose, compose_task, verdict
 from leeward.planning.times import render_time
 
@@ -241,6 +243,17 @@ def test_a_mutation_once_seen_is_never_forgotten() -> None:
 )
 def test_the_location_is_as_far_as_users_were_moved(tasks: list[DRTask], location: str) -> None:
     assert composed(execution(waves=2), tasks).location == location
+
+
+@pytest.mark.parametrize("operation", ["Failover", "Failback"])
+def test_a_run_of_single_resources_leaves_the_rest_where_it_was(operation: str) -> None:
+    run = execution(operation)
+    some = ResourceChoice(include=["a"])
+    part = run.model_copy(update={"spec": run.spec.model_copy(update={"resources": some})})
+    through = [task("Activate", "Complete")]
+    assert composed(run, through).location == MOVES_TO[operation]
+    assert composed(part, through).location == "Mixed"
+    assert composed(part, [task(), task("Activate")]).location != "Mixed"
 
 
 def test_a_drill_moves_nothing() -> None:

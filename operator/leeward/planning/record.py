@@ -232,7 +232,8 @@ def _location(
     moved = [w.name for w in waves if w.resources.complete and w.state == "Complete"]
     moving = [t for t in tasks if t.spec.recovery_phase in {FENCE, "Activate"}]
     begun = any(t.status.journal for t in moving)
-    if moved and len(moved) == sum(1 for w in waves if w.resources.total):
+    whole = execution.spec.resources is None  # else the rest of the waves stayed where it was
+    if moved and whole and len(moved) == sum(1 for w in waves if w.resources.total):
         return there
     here: Location = "Primary" if there == "Recovery" else "Recovery"
     return "Mixed" if moved or begun else here
