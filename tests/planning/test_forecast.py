@@ -26,6 +26,8 @@ DNS = FIGURES["route53", "Activate"].seconds + SEEN
 ADOPTED = {"recoveryInstanceId": "i-1", "recoveryInstanceDrill": "false"}
 DRILL = {"recoveryInstanceId": "i-1", "recoveryInstanceDrill": "true"}
 
+UNFINISHED = {"retiredInstanceId": "i-1", "failbackInstanceId": "i-2"}
+
 
 def foreseen(
     build: Build,
@@ -120,6 +122,7 @@ def test_accounts_launch_side_by_side(build: Build) -> None:
     ("operation", "instance", "jobs"),
     [
         ("Failover", ADOPTED, 1),
+        ("Failover", UNFINISHED, 1),
         ("Failover", DRILL, 2),
         ("Test", DRILL, 2),
     ],

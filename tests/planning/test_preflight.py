@@ -273,6 +273,7 @@ def test_an_unplanned_run_goes_on_and_says_so_when(
     assert words in result.findings[0]
 
 
+RETIRED = {"retiredInstanceId": "i-2"}
 NOTED: list[tuple[str, Given, str]] = [
     (
         "lag above the objective",
@@ -308,6 +309,16 @@ NOTED: list[tuple[str, Given, str]] = [
         },
         "RecoveryInstanceExists: 1 server already recovered",
     ),
+    (
+        "servers whose failback ended on its way",
+        {
+            "servers": [
+                {"attributes": {"retiredInstanceId": "i-2", "failbackInstanceId": "i-3"}},
+                {"number": 2, "attributes": RETIRED},
+            ]
+        },
+        "FailbackUnfinished: 1 finding, such as srv-1",
+    ),
 ]
 
 
@@ -333,6 +344,15 @@ def test_a_test_never_launches_over_a_real_recovery(
     attributes = {"recoveryInstanceId": "i-2", "recoveryInstanceDrill": drill}
     result = judge(build, execution={"operation": "Test"}, servers=[{"attributes": attributes}])
     assert reasons(result) == (["RecoveryInstanceExists"] if refused else [])
+
+
+@pytest.mark.parametrize(("home", "refused"), [("i-3", True), (None, False)])
+def test_a_test_never_replaces_what_holds_the_data_of_a_failback(
+    build: Build, home: str | None, refused: bool
+) -> None:
+    attributes = {**RETIRED, "failbackInstanceId": home}
+    result = judge(build, execution={"operation": "Test"}, servers=[{"attributes": attributes}])
+    assert reasons(result) == (["FailbackUnfinished"] if refused else [])
 
 
 def test_checks_of_resources_that_are_left_out_do_not_matter(build: Build) -> None:

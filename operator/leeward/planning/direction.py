@@ -15,7 +15,14 @@ from leeward.api.plan import RecoveryPlan, Regions
 from leeward.api.plan_record import Location
 from leeward.api.task import TaskResource
 from leeward.planning.inventory import Located
-from leeward.planning.protection import NOT_REVERSED, has_instance, recovered, servers, unfinished
+from leeward.planning.protection import (
+    NOT_REVERSED,
+    half_home,
+    has_instance,
+    recovered,
+    servers,
+    unfinished,
+)
 
 OUTWARD: Final = frozenset({"Failover", "Test"})
 """Operations that begin where the estate is at home."""
@@ -80,7 +87,8 @@ def launched(operation: str, resource: TaskResource) -> bool:
     """Whether the server was launched before, so that a run of the operation adopts it."""
     if operation == "Failback":
         return bool(resource.attributes.get("failbackInstanceId"))
-    return has_instance(resource.attributes)
+    # What holds the newest data until a failback is through is kept as well.
+    return has_instance(resource.attributes) or half_home(resource.attributes)
 
 
 def away(plan: RecoveryPlan, wave: str, resources: Sequence[Located]) -> bool:

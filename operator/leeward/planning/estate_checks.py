@@ -67,13 +67,23 @@ def resources_are_free(request: Request) -> Iterator[Problem]:
 
 def no_drill_over_production(request: Request) -> Iterator[Problem]:
     """A Test launches over no real recovery instance."""
+    if not request.test:
+        return
     live = [str(found) for found in request.selected if protection.recovered(found)]
-    if request.test and live:
+    if live:
         yield Problem(
             "RecoveryInstanceExists",
             f"{counted(len(live), 'server')} already recovered for real, and a drill would "
             f"replace that: {some(live)}; rehearse after the estate is back, or retire these "
             "recovery instances first",
+        )
+    half = [str(found) for found in request.selected if protection.unfinished(found)]
+    if half:
+        yield Problem(
+            "FailbackUnfinished",
+            f"{counted(len(half), 'server')} whose failback is not through, so that its recovery "
+            f"instance holds the newest data and a drill would replace it: {some(half)}; go on "
+            "with the Failback, and rehearse after its Cleanup",
         )
 
 

@@ -88,7 +88,11 @@ def unfinished(found: Located) -> bool:
     Until the first source server protects what was launched, its recovery instance holds the only
     copy outside of the primary Region, and may still serve.
     """
-    attributes = found.resource.attributes
+    return half_home(found.resource.attributes)
+
+
+def half_home(attributes: Mapping[str, str]) -> bool:
+    """As `unfinished`, by what discovery noted."""
     home = attributes.get("failbackInstanceId")
     retired = bool(attributes.get("retiredInstanceId"))
     return retired and bool(home) and home != attributes.get("originInstanceId")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from leeward.api.account import TargetAccount
@@ -13,6 +13,7 @@ from leeward.api.plan_record import ReadinessProblem
 from leeward.planning import recipients
 from leeward.planning.explicit import resource_owners, run_accounts
 from leeward.planning.inventory import Located
+from leeward.planning.protection import unfinished
 from leeward.planning.wording import clip
 
 _SEVERITIES: Final = ("Blocking", "Degraded", "Warning")
@@ -46,9 +47,26 @@ def readiness(
                 where = known.get((account, finding.resource))
             if where is not None:
                 kinds.setdefault((finding.severity, finding.reason), []).append((where, finding))
-    problems = [*map(_problem, kinds.values()), *recipients.findings(spec)]
+    problems = [
+        *map(_problem, kinds.values()), *_half_home(resources), *recipients.findings(spec)
+    ]  # fmt: skip
     found = sorted(problems, key=_rank)
     return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]
+
+
+def _half_home(resources: Sequence[Located]) -> Iterator[ReadinessProblem]:
+    """Servers whose failback ended on its way."""
+    half = [str(found) for found in resources if unfinished(found)]
+    if half:
+        yield ReadinessProblem(
+            severity="Warning",
+            reason="FailbackUnfinished",
+            count=len(half),
+            examples=half[:_EXAMPLES],
+            message="a failback launched them in the primary Region and is not through: nothing "
+            "protects them there, and the recovery instances hold the newest data. A Failover "
+            "keeps those, a Test is refused; go on with the Failback",
+        )
 
 
 def of_accounts(
