@@ -9,6 +9,7 @@ from annotated_types import MaxLen
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
 from leeward.planning.step import JOURNAL, StepDecision, StepInput, StepRules, decide
+from leeward.planning.step_sent import with_intent
 from leeward.planning.times import render_time
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
 
@@ -306,6 +307,53 @@ def test_what_was_not_sent_waits_for_the_outage_and_says_that_aws_did_not_refuse
     assert decision.delay == timedelta(seconds=10)
     assert decision.resources[0].message == "launch not sent yet (CircuitOpen): again in 10s"
     assert _batch(ask({"a": LAUNCH}, held_back("CircuitOpen", timedelta(seconds=40)))) == ("a",)
+
+
+def test_what_is_sent_at_last_takes_the_place_of_what_was_held_back() -> None:
+    pair = held_back("CircuitOpen", timedelta(minutes=3), "a", "b")
+    other = held_back("CircuitOpen", timedelta(minutes=2), "c")
+    refusal = refused("Transient", "a")
+    prepared = sent("Refused", "a", action="prepare", code="CircuitOpen")
+    before = [pair, other, refusal, prepared]
+    now = sent("Pending", "a", ago=timedelta())
+
+    after = with_intent(before, now)
+
+    assert after == [pair.model_copy(update={"resources": ["b"]}), other, refusal, prepared, now]
+    assert with_intent(after, sent("Pending", "b"))[0] == other
+    for taken in ("Pending", "InDoubt", "Sent", "Absent"):
+        kept = sent(taken, "a", code="CircuitOpen")
+        assert with_intent([kept], now) == [kept, now]
+
+
+def test_a_long_outage_does_not_fill_the_journal() -> None:
+    ids = [f"s{n}" for n in range(100)]
+    actions = {"reverse": ActionTraits(repeatable=False, batch=10)}
+    seen = Observed(dict.fromkeys(ids, Seen(State.NEEDED, action="reverse")))
+    status = DRTaskStatus(state="InProgress", attempt=1, start_time=render_time(NOW))
+    now, sizes = NOW, set()
+
+    def decided() -> StepDecision:
+        return decide(
+            StepInput(spec(ids, timeout="24h"), status, seen, actions, 1, NOW, now, RULES)
+        )
+
+    while now < NOW + timedelta(hours=3):
+        decision = decided()
+        assert {r.state for r in decision.resources} <= {"InProgress", "NotStarted"}
+        if decision.batch is None:
+            now += decision.delay
+            continue
+        asked = sent("Refused", *decision.batch.resources, action="reverse", code="CircuitOpen")
+        asked = asked.model_copy(update={"time": render_time(now), "id": f"{now}-{len(sizes)}"})
+        status = status.model_copy(update={"journal": with_intent(status.journal, asked)})
+        now += timedelta(seconds=1)
+        sizes.add(len(status.journal))
+
+    assert max(sizes) == 10
+    assert sorted(r for i in status.journal for r in i.resources) == sorted(ids)
+    now += timedelta(minutes=5)  # AWS is back
+    assert len(_batch(decided())) == 10
 
 
 def test_awss_own_refusals_count_on_beside_what_was_not_sent() -> None:

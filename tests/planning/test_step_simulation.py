@@ -12,6 +12,7 @@ from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent
 from leeward.planning.commands import Command
 from leeward.planning.steering import Ground, steer
 from leeward.planning.step import StepDecision, StepInput, StepRules, decide
+from leeward.planning.step_sent import with_intent
 from leeward.planning.times import render_time
 from leeward.planning.transitions import check
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
@@ -83,6 +84,7 @@ class Operator:
     held: bool = False
     cancelled: bool = False
     cancelled_launches: int = 0
+    asked: int = 0
     status: DRTaskStatus = field(default_factory=DRTaskStatus)
 
     @property
@@ -149,11 +151,14 @@ class Operator:
 
     def _call(self, action: str, servers: tuple[str, ...]) -> None:
         intent = Intent(
-            id=str(len(self.status.journal)), action=action, resources=list(servers),
+            id=str(self.asked), action=action, resources=list(servers),
             epoch=self.epoch, time=render_time(self.now), attempt=self.status.attempt,
         )  # fmt: skip
-        self.status = self.status.model_copy(update={"journal": [*self.status.journal, intent]})
-        fate = self.dice.choice(["ok", "ok", "crash before", "stall", "done", "lost", "busy"])
+        self.asked += 1
+        journal = with_intent(self.status.journal, intent)
+        self.status = self.status.model_copy(update={"journal": journal})
+        fates = ["ok", "ok", "crash before", "stall", "done", "lost", "busy", "held back"]
+        fate = self.dice.choice(fates)
         stalled = self.dice.randint(0, 400) if fate == "stall" else self.dice.randint(0, 5)
         self.now += timedelta(seconds=stalled)
         if fate == "ok":
@@ -167,8 +172,13 @@ class Operator:
         if fate in {"crash before", "stall"}:
             raise CrashError
         lost = "InDoubt" if not ACTIONS[action].repeatable else "Refused"
-        outcome = {"ok": "Sent", "lost": lost, "done": lost, "busy": "Refused"}[fate]
-        answer = {"outcome": outcome, "error_class": "Transient" if outcome == "Refused" else ""}
+        answers = {"ok": "Sent", "lost": lost, "done": lost}
+        outcome = answers.get(fate, "Refused")
+        answer = {
+            "outcome": outcome,
+            "error_class": "Transient" if outcome == "Refused" else "",
+            "code": "CircuitOpen" if fate == "held back" else "",
+        }
         journal = [*self.status.journal[:-1], intent.model_copy(update=answer)]
         self.status = self.status.model_copy(update={"journal": journal})
 

@@ -14,6 +14,7 @@ from leeward.engine.objects import Held, put_status, read
 from leeward.planning.progress import only_progress
 from leeward.planning.record import compose_task
 from leeward.planning.step import Batch, StepDecision
+from leeward.planning.step_sent import with_intent
 from leeward.planning.times import parse_time, render_time
 from leeward_adapters.base import ActionTraits, Call, ErrorClass, Observed
 from leeward_adapters.errors import Fault
@@ -64,7 +65,9 @@ async def write_intent(
     Raises `ApiError` 409 when anybody wrote the task since it was read: then nothing is sent.
     """
     status = decided(task.model.status, decision)
-    number = f"{context.settings.hub}/{task.model.metadata.uid}/{len(status.journal)}"
+    # Each id follows from the one before, and so is no other's, whatever was taken off the journal.
+    last = status.journal[-1].id if status.journal else ""
+    number = f"{context.settings.hub}/{task.model.metadata.uid}/{last}"
     intent = Intent(
         id=uuid.uuid5(_CALLS, number).hex,
         action=batch.action,
@@ -81,7 +84,7 @@ async def write_intent(
     ]
     changed = status.model_copy(
         update={
-            "journal": [*status.journal, intent],
+            "journal": with_intent(status.journal, intent),
             "pre_states": [*status.pre_states, *fresh],
         }
     )

@@ -68,6 +68,25 @@ def sent(given: StepInput, rid: str, action: str) -> list[Intent]:
     ]  # fmt: skip
 
 
+def with_intent(journal: Sequence[Intent], intent: Intent) -> list[Intent]:
+    """The journal with one more intent, in place of what of it was held back before.
+
+    Nothing that this process held back need ever be found in AWS again, and the pause after it is
+    over for the resources that are asked for now. Were it kept, an outage would fill the journal.
+    It goes in the same write that brings the new intent, so that an intent precedes each call.
+    """
+    now = set(intent.resources)
+    kept = []
+    for one in journal:
+        if _held_back(one) and one.action == intent.action and now & set(one.resources):
+            rest = [r for r in one.resources if r not in now]
+            if rest:
+                kept.append(one.model_copy(update={"resources": rest}))
+        else:
+            kept.append(one)
+    return [*kept, intent]
+
+
 def _journal_is_full(given: StepInput, action: str) -> bool:
     kept = 0 if given.actions[action].restores else _KEPT_FOR_RESTORING
     return len(given.status.journal) >= JOURNAL - kept
@@ -106,6 +125,11 @@ def _refused(given: StepInput) -> int:
 def _by_aws(intent: Intent) -> bool:
     """Whether AWS refused the batch."""
     return intent.outcome == "Refused" and intent.code not in _NOT_SENT
+
+
+def _held_back(intent: Intent) -> bool:
+    """Whether the batch was not sent."""
+    return intent.outcome == "Refused" and intent.code in _NOT_SENT
 
 
 def _pause(given: StepInput, last: Intent | None, refusals: _Refusals) -> timedelta:
