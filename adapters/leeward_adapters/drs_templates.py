@@ -191,7 +191,11 @@ def _launch_stopped(scope: Scope, step: Step, server: str) -> None:
 
 
 def ensure(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None:
-    """Right before a launch: whatever else changed the templates meanwhile is put right."""
+    """Right before a launch: whatever else changed the templates meanwhile is put right.
+
+    A drill that puts back what it changed also lets servers launch started again, after they were
+    prepared for a launch that is none. Its version stays the template's newest one, and tells.
+    """
     if not step.drill:
         _leave_drill(scope, batch)
         drs_settings.apply(scope, step, call, batch)
@@ -221,14 +225,30 @@ def restore(scope: Scope, batch: Sequence[Target]) -> str:
 
 
 def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
-    """Put back what a drill left, but for launchDisposition: a real launch has its own."""
+    """Put back what a drill left, but for launchDisposition: a real launch has its own.
+
+    That is set for every server that a drill was made of since its template was changed last.
+    """
     drs, ec2 = scope.client("drs"), scope.client("ec2")
+    current: dict[str, DrillVersion] = {}
+    drilled: set[str] = set()
+    for version in launch_templates.ends(ec2):
+        drill = DrillVersion.parse(version)
+        if drill is not None:
+            drilled.add(drill.server)
+            if version.get("DefaultVersion"):
+                current[drill.server] = drill
 
-    def one(drill: DrillVersion) -> None:
-        drs.update_launch_configuration(sourceServerID=drill.server, **drill.configuration)
-        launch_templates.set_default(ec2, drill.template, drill.source)
+    def one(target: Target) -> None:
+        drill = current.get(target.id)
+        before = drill.configuration if drill is not None else {}
+        drs.update_launch_configuration(
+            sourceServerID=target.id, launchDisposition="STOPPED", **before
+        )
+        if drill is not None:
+            launch_templates.set_default(ec2, drill.template, drill.source)
 
-    scope.each(one, _drills_of(scope, batch))
+    scope.each(one, [t for t in batch if t.id in drilled])
 
 
 def _drills_of(scope: Scope, batch: Sequence[Target]) -> list[DrillVersion]:

@@ -38,6 +38,18 @@ def defaults(ec2: Any) -> Iterator[Mapping[str, Any]]:
         yield from (v for v in page["LaunchTemplateVersions"] if v.get("DefaultVersion", True))
 
 
+def ends(ec2: Any) -> Iterator[Mapping[str, Any]]:
+    """The `$Default` and the `$Latest` version of every launch template; one where they are one.
+
+    One call per 200 versions.
+    """
+    pages = ec2.get_paginator("describe_launch_template_versions").paginate(
+        Versions=["$Default", "$Latest"], PaginationConfig={"PageSize": 200}
+    )
+    for page in pages:
+        yield from page["LaunchTemplateVersions"]
+
+
 def of_a_drill(version: Mapping[str, Any]) -> bool:
     """Whether the version is one that a drill made for itself, and says nothing of production."""
     return str(version.get("VersionDescription", "")).startswith("leeward-drill ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,6 +187,42 @@ def test_a_template_that_changed_after_preparing_is_put_right_before_the_launch(
 
     wanted = task.settings["drillNetwork"]["subnetId"] if operation == "Test" else home
     assert _subnet_of(sandbox, proof[server].reference) == wanted
+
+
+@pytest.mark.parametrize("order", ["drill first", "drill second", "own settings"])
+def test_a_drill_that_is_put_back_after_preparing_lets_no_recovery_launch_started(
+    sandbox: Any, make_task: Any, order: str
+) -> None:
+    server, _ = sandbox.servers()
+    drs = sandbox.client("drs")
+    drill = make_task(sandbox, [server], operation="Test")
+    failover = make_task(sandbox, [server], execution="orders-2")
+    if order == "own settings":
+        settings = {"instanceType": "c5.large"}
+        failover.targets = tuple(replace(t, settings=settings) for t in failover.targets)
+    if order == "drill second":
+        failover.act("prepare")
+        drill.advance_once()
+    else:
+        drill.advance_once()
+        failover.act("prepare")
+    where = {"sourceServerID": server}
+    drill.adapter.act(sandbox.scope(), drill.step, "restore", "call-1", drill.targets)
+    drs.update_launch_configuration(**where, launchDisposition="STARTED")  # as it was before
+
+    proof = failover.run()
+
+    assert proof[server].state is State.DONE
+    assert drs.get_launch_configuration(**where)["launchDisposition"] == "STOPPED"
+    (instance,) = drs.describe_recovery_instances(filters={})["items"]
+    assert instance["ec2InstanceState"] == "STOPPED"
+
+
+def test_of_servers_that_no_drill_was_made_of_nothing_is_set_twice(
+    sandbox: Any, make_task: Any
+) -> None:
+    make_task(sandbox, sandbox.servers()).run()
+    assert len(sandbox.calls("UpdateLaunchConfiguration")) == 2
 
 
 def test_an_instance_outside_the_drill_network_fails_the_proof(
