@@ -39,6 +39,9 @@ PINNED: Final = (
     Boundary("failover", "Kubernetes", "PUT recoveryplans/status free", 1, "before"),
     # What a drill launched is being ended.
     Boundary("drill", "AWS", "drs TerminateRecoveryInstances", 1, "after"),
+    # On the way back: the launch is done and unanswered, one of two servers is reversed.
+    Boundary("failback", "AWS", "drs StartRecovery", 1, "after"),
+    Boundary("failback", "AWS", "drs ReverseReplication", 1, "after"),
 )
 MISSED: Final = 0.1
 """Part of the boundaries that may not be reached, because two writes came in another order."""

@@ -31,10 +31,10 @@ Object = dict[str, Any]
 
 NAMESPACE = "orders"
 PRIMARY, RECOVERY = "us-east-1", "us-east-2"
-ACCOUNTS = {f"crash-{n}": str(n) * 12 for n in range(1, 5)}
+ACCOUNTS = {f"crash-{n}": str(n) * 12 for n in range(1, 6)}
 ALL = os.environ.get("LEEWARD_TEST_BOUNDARIES", "") == "all"
 """Whether a run is made for each boundary, not only for a sample of them."""
-APPLICATIONS = 480 if ALL else 80
+APPLICATIONS = 600 if ALL else 100
 """As many runs as one session can have."""
 SCALE = 3600.0
 """A launch of nine minutes takes 0.15 s."""
@@ -169,11 +169,11 @@ class Bench:
 
     # --- AWS
 
-    def _client(self, service: str, account_id: str) -> Any:
+    def _client(self, service: str, account_id: str, region: str = RECOVERY) -> Any:
         make: Any = boto3.client
         return make(
             service,
-            region_name=RECOVERY,
+            region_name=region,
             endpoint_url=self.stack.aws_endpoint,
             aws_access_key_id=f"SANDBOX{account_id}",
             aws_secret_access_key="sandbox",
@@ -215,7 +215,12 @@ def _estate() -> Object:
             }
         )
     # Large pages: the jobs of all runs pile up, and each look at them would cost dozens of calls.
-    drs = {"pages": {"jobs": 100, "sourceServers": 200, "recoveryInstances": 200}}
+    # Copies of minutes, not of hours.
+    drs = {
+        "pages": {"jobs": 100, "sourceServers": 200, "recoveryInstances": 200},
+        "syncMbitPerSecond": 20_000,
+        "rescanMbitPerSecond": 20_000,
+    }
     return {
         "name": "crash", "namespace": NAMESPACE, "seed": 11, "tags": tags, "drs": drs,
         "accounts": accounts,

@@ -23,7 +23,7 @@ class Boundary:
     """One moment of one kind of run."""
 
     run: str
-    """`failover` or `drill`."""
+    """`failover`, `drill` or `failback`."""
     system: System
     call: str
     """`PUT drtasks/status w1-activate-drs`, `drs StartRecovery`."""

@@ -35,11 +35,12 @@ def assert_whole(run: Run, reference: Counter[str] | None = None) -> int:
 def shown(run: Run) -> dict[str, Any]:
     """What AWS itself shows of the run's servers and of the public name."""
     account = run.application.account_id
-    drs, ec2 = run.bench.client("drs", account), run.bench.client("ec2", account)
+    drs = run.bench.client("drs", account, run.region)
+    ec2 = run.bench.client("ec2", account, run.region)
     jobs = _jobs(run)
-    live = drs.describe_recovery_instances(filters={"sourceServerIDs": run.servers})["items"]
+    live = drs.describe_recovery_instances(filters={"sourceServerIDs": run.launched})["items"]
     found: dict[str, Any] = {}
-    for server in run.servers:
+    for server in run.launched:
         machines = ec2.describe_instances(
             Filters=[{"Name": f"tag:{SERVER_TAG}", "Values": [server]}]
         )["Reservations"]
@@ -58,15 +59,15 @@ def shown(run: Run) -> dict[str, Any]:
             "default version": next(v["VersionNumber"] for v in versions if v["DefaultVersion"]),
             "versions": len(versions),
         }  # fmt: skip
-    return {**found, "name": _name(run)}
+    return {**found, "name": _name(run), **run.besides()}
 
 
 def _jobs(run: Run) -> list[Object]:
     """DRS's jobs with servers of the run, oldest first."""
-    drs = run.bench.client("drs", run.application.account_id)
+    drs = run.bench.client("drs", run.application.account_id, run.region)
     pages = drs.get_paginator("describe_jobs").paginate(filters={})
     jobs = [job for page in pages for job in page["items"]]
-    mine = [j for j in jobs if _servers_of(j) & set(run.servers)]
+    mine = [j for j in jobs if _servers_of(j) & set(run.launched)]
     return sorted(mine, key=lambda j: str(j["creationDateTime"]))
 
 
@@ -92,9 +93,16 @@ def _assert_launched_once(run: Run) -> None:
         for call in calls(run)
         if call["operation"] == "StartRecovery"
         for server in call["params"]["sourceServers"]
-        if server["sourceServerID"] in run.servers
+        if server["sourceServerID"] in run.launched
     )
-    assert asked == Counter(dict.fromkeys(run.servers, 1))
+    assert asked == Counter(dict.fromkeys(run.launched, 1))
+    reversed_ = Counter(
+        call["params"]["recoveryInstanceID"]
+        for call in calls(run)
+        if call["operation"] == "ReverseReplication"
+    )
+    again = len(run.launched) if run.operation == "Failback" else 0
+    assert (len(reversed_), reversed_.total()) == (again, again)
 
 
 def tasks(run: Run) -> list[Object]:

@@ -1,7 +1,8 @@
 """The reference runs, and the people in them: whoever looks at a run next does what is due.
 
 Between them they go through every adapter and phase: launch settings and launch templates, launch,
-start, a DNS switch, the gates, a pause, an approval; a drill with its network and its clean-up.
+start, a DNS switch, the gates, a pause, an approval; a drill with its network and its clean-up; and
+the way back, with fencing and replication the other way.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ class Run(ABC):
         self.application: Application = bench.next_application()
         self.name = f"{self.application.name}-{self.operation.lower()}"
         self.servers = self._servers()
+        self.region = RECOVERY
+        """Where the run launches."""
+        self.launched = self.servers
+        """Source servers that it launches, there."""
         self.since = 0
         """Number of the last call to AWS before the run."""
 
@@ -78,16 +83,17 @@ class Run(ABC):
     def _dns(self) -> Object:
         zones = self.bench.client("route53", self.application.account_id).list_hosted_zones()
         (zone,) = zones["HostedZones"]
-        recovery = {"values": [self.application.target(RECOVERY)]}
+        sides = {
+            "primary": {"values": [self.application.target(PRIMARY)]},
+            "recovery": {"values": [self.application.target(RECOVERY)]},
+        }
         return {
             "name": "www",
             "type": "Route53",
             "route53": {
                 "accountRef": {"name": self.application.account},
                 "hostedZoneId": zone["Id"].rpartition("/")[2],
-                "records": [
-                    {"name": self.application.record, "type": "CNAME", "recovery": recovery}
-                ],
+                "records": [{"name": self.application.record, "type": "CNAME", **sides}],
             },
         }
 
@@ -179,6 +185,10 @@ class Run(ABC):
     def expected(self) -> Mapping[str, Any]:
         """What AWS must show in the end, in the words of `proof.shown`."""
 
+    def besides(self) -> Mapping[str, Any]:
+        """What AWS shows of the other side, in the words of `expected`."""
+        return {}
+
     @abstractmethod
     def tasks(self) -> Mapping[str, str]:
         """By phase and technology: states in which tasks must end, among those there are."""
@@ -265,7 +275,115 @@ class Drill(Run):
         }  # fmt: skip
 
 
-KINDS: Final[Mapping[str, type[Run]]] = {"failover": Failover, "drill": Drill}
+class Failback(Run):
+    """The way back of servers that were recovered and are replicated to where they came from."""
+
+    operation = "Failback"
+    gate_before = "Activate"
+    commands: ClassVar[Mapping[str, str]] = {f"approve-{GATE}": APPROVER}
+
+    def arrange(self) -> None:
+        """What a Failover and a Reprotect come to."""
+        bench, account = self.bench, self.application.account_id
+        drs, home = bench.client("drs", account), bench.client("drs", account, PRIMARY)
+        drs.start_recovery(sourceServers=[{"sourceServerID": s} for s in self.servers])
+        self.away = bench.until("the servers are recovered", self._recovered)
+        bench.client("ec2", account, PRIMARY).stop_instances(InstanceIds=self._protected())
+        for instance in self.away:
+            drs.reverse_replication(recoveryInstanceID=instance)
+        self.launched = bench.until("they replicate back", lambda: self._copied(home))
+        self.region = PRIMARY
+        route53 = bench.client("route53", account)
+        (zone,) = route53.list_hosted_zones()["HostedZones"]
+        record = {
+            "Name": self.application.record, "Type": "CNAME", "TTL": 60,
+            "ResourceRecords": [{"Value": self.application.target(RECOVERY)}],
+        }  # fmt: skip
+        change = {"Action": "UPSERT", "ResourceRecordSet": record}
+        route53.change_resource_record_sets(
+            HostedZoneId=zone["Id"], ChangeBatch={"Changes": [change]}
+        )
+
+    def _recovered(self) -> list[str]:
+        """The recovery instances, once all run and can be replicated."""
+        account = self.application.account_id
+        ec2 = self.bench.client("ec2", account)
+        found = self.bench.client("drs", account).describe_recovery_instances(
+            filters={"sourceServerIDs": self.servers}
+        )["items"]
+        ids = sorted(i["ec2InstanceID"] for i in found)
+        if len(ids) < len(self.servers):
+            return []
+        status = ec2.describe_instance_status(InstanceIds=ids, IncludeAllInstances=True)
+        ready = [s for s in status["InstanceStatuses"] if s["InstanceStatus"]["Status"] == "ok"]
+        return ids if len(ready) == len(ids) else []
+
+    def _protected(self) -> list[str]:
+        """Instances that the servers in the recovery Region protect."""
+        servers = self.bench.client("drs", self.application.account_id).describe_source_servers(
+            filters={"sourceServerIDs": self.servers}
+        )["items"]
+        return sorted(
+            s["sourceProperties"]["identificationHints"]["awsInstanceID"] for s in servers
+        )
+
+    def _copied(self, home: Any) -> list[str]:
+        """The reversed source servers, once they hold everything."""
+        pages = home.get_paginator("describe_source_servers").paginate(filters={})
+        mine = [
+            s for page in pages for s in page["items"]
+            if s["sourceProperties"]["identificationHints"]["awsInstanceID"] in self.away
+        ]  # fmt: skip
+        states = {s["dataReplicationInfo"]["dataReplicationState"] for s in mine}
+        whole = len(mine) == len(self.away) and states == {"CONTINUOUS"}
+        return sorted(s["sourceServerID"] for s in mine) if whole else []
+
+    def _is_ready(self) -> bool:
+        """Discovery has seen the way back, too: accounts are looked at for all plans at once."""
+        found = self.bench.get("recoveryinventories") or {"items": []}
+        known = [
+            r.get("attributes", {}).get("reversedState")
+            for i in found["items"] if i["spec"]["planRef"]["name"] == self.application.name
+            for r in i.get("status", {}).get("resources", []) if r["id"] in self.servers
+        ]  # fmt: skip
+        return super()._is_ready() and known == ["CONTINUOUS"] * len(self.servers)
+
+    def expected(self) -> Mapping[str, Any]:
+        server = {
+            "jobs": ["LAUNCH"],
+            "instances": ["running"],
+            "drills": [False],
+            "disposition": "STOPPED",
+            "default version": 1,
+            "versions": 1,
+        }
+        left = {"left": ["stopped"] * len(self.away), "protects what came home": True}
+        name = [self.application.target(PRIMARY)]
+        return {**dict.fromkeys(self.launched, server), "name": name, **left}
+
+    def besides(self) -> Mapping[str, Any]:
+        account = self.application.account_id
+        ec2 = self.bench.client("ec2", account)
+        left = ec2.describe_instances(InstanceIds=self.away)["Reservations"]
+        home = self.bench.client("drs", account, PRIMARY).describe_recovery_instances(
+            filters={"sourceServerIDs": self.launched}
+        )["items"]
+        return {
+            "left": [i["State"]["Name"] for r in left for i in r["Instances"]],
+            "protects what came home": self._protected()
+            == sorted(i["ec2InstanceID"] for i in home),
+        }
+
+    def tasks(self) -> Mapping[str, str]:
+        return {
+            "Fence ec2": "Complete", "Instantiate drs": "Complete", "Activate drs": "Complete",
+            "Activate route53": "Complete", "Replicate drs": "Complete",
+        }  # fmt: skip
+
+
+KINDS: Final[Mapping[str, type[Run]]] = {
+    "failover": Failover, "drill": Drill, "failback": Failback
+}  # fmt: skip
 
 
 def condition(body: Object, kind: str) -> str:
