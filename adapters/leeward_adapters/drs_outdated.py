@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from leeward_adapters import drs_jobs, drs_servers, drs_sides, ec2
-from leeward_adapters.base import Scope, Seen, State, Step
+from leeward_adapters.base import Phase, Scope, Seen, State, Step
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
@@ -63,6 +63,9 @@ def refused(
 ) -> dict[str, Seen]:
     """By reversed server: that its instance is not adopted, where newer data can be launched.
 
+    Nor is it started: people can call a failback off between the two. There it is not asked about
+    recovery instances that merely ran on, because whoever left their fencing out has decided that.
+
     Costs three listings, and one question for each server whose recovery instance ran after the
     launch.
 
@@ -77,7 +80,7 @@ def refused(
     there = drs_sides.other_side(scope, step)
     for server, launched in _launched(scope, step, servers, instances).items():
         newer = _newer(scope, server, launched)
-        if newer is not None:
+        if newer is not None and (newer.started or step.phase is Phase.INSTANTIATE):
             where = f"{drs_sides.protects(servers[server])} in {place(there)}"
             told[server] = _told(scope, names[server], server, launched, where, newer)
     return told

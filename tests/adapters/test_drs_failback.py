@@ -589,6 +589,25 @@ def test_a_failback_does_not_adopt_what_is_older_than_what_served_on(away: Estat
     assert again.reason == "Adopted", again.message
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_launched_is_not_started_once_the_other_side_served_again(
+    away: Estate, again: bool
+) -> None:
+    a3, b2 = _called_off(away, fenced=True), list(away.recovered().values())
+    if again:  # the fencing was undone at the gate, and is done once more
+        away.sandbox.client("ec2").start_instances(InstanceIds=b2)
+        away.sandbox.control.advance(1800)
+        away.fence(R, b2)
+    task = away.task("Failback", Phase.ACTIVATE)
+
+    proof = task.run()
+
+    reasons = {(s.state, s.reason) for s in proof.values()}
+    assert reasons == {(State.REFUSED, "FailbackOutdated") if again else (State.DONE, "")}
+    wanted = {"stopped"} if again else {"running"}
+    assert {away.state(i, P) for i in a3.values()} == wanted
+
+
 def test_an_unplanned_failback_that_is_resumed_adopts_what_it_launched(away: Estate) -> None:
     a3 = _called_off(away, fenced=False)
     first = away.servers[0]
