@@ -18,6 +18,7 @@ from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_reverse import REPLACED_TAG
 from leeward_adapters.ec2 import place
+from leeward_adapters.errors import classify
 from leeward_adapters.providers import PERMISSIONS as _OF_PROVIDERS
 from leeward_adapters.providers import PROVIDERS, Explored, explore
 from leeward_adapters.resource_explorer import Resource
@@ -172,10 +173,11 @@ def _of_drs(
         if launched is None or launched or launches != known.servers:
             launched = tuple(map(drs_instances.parse, _all(drs, "describe_recovery_instances")))
     except (ClientError, BotoCoreError) as error:
-        code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else ""
+        fault = classify(error)
         # An account without DRS is not silent; readiness says so if it should have it.
-        if code != "UninitializedAccountException":
-            problems.append(f"DRS in {place(scope)} did not answer: {error}")
+        if fault.code != "UninitializedAccountException":
+            said = f"{fault.code}: {fault.message}"
+            problems.append(f"DRS in {place(scope)} did not answer: {said}")
         return [], (), Known()
     # Servers outside AWS have no direction.
     away = [s for s in servers if s.get("replicationDirection", "FAILOVER") == "FAILOVER"]
