@@ -13,7 +13,13 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import discovery_back, drs_instances, drs_sides, resource_explorer
+from leeward_adapters import (
+    discovery_back,
+    drs_instances,
+    drs_sides,
+    drs_snapshot,
+    resource_explorer,
+)
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_reverse import REPLACED_TAG
@@ -165,7 +171,7 @@ def _of_drs(
     scope: Scope, known: Known, problems: list[str]
 ) -> tuple[list[Mapping[str, Any]], tuple[RecoveryInstance, ...], Known]:
     """Source servers that replicate away from the primary, and all recovery instances."""
-    drs = scope.client("drs")
+    drs, began = scope.client("drs"), scope.now()
     try:
         servers = _all(drs, "describe_source_servers")
         launches = frozenset((s["sourceServerID"], _launch(s)) for s in servers)
@@ -179,6 +185,7 @@ def _of_drs(
             said = f"{fault.code}: {fault.message}"
             problems.append(f"DRS in {place(scope)} did not answer: {said}")
         return [], (), Known()
+    drs_snapshot.note(scope, servers, launched, began)
     # Servers outside AWS have no direction.
     away = [s for s in servers if s.get("replicationDirection", "FAILOVER") == "FAILOVER"]
     return away, launched, Known(servers=launches, instances=launched)
