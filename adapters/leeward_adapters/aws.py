@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -191,6 +191,10 @@ class Aws:
 
         self._crew.each((account.id, region), one, items)
 
+    def settings_changed(self, account_id: str, region: str) -> float:
+        """When launch settings were last changed there by this process."""
+        return self._guards.settings_changed(account_id, region)
+
     def recording(self) -> AbstractContextManager[list[str]]:
         """The ids of AWS's requests that change something, made in this thread inside it."""
         return self._guards.recording()
@@ -227,6 +231,11 @@ class Aws:
             self._notes = {k: note for k, note in self._notes.items() if note[0] > now}
             self._notes[key] = (now + seconds, value)
         return value
+
+    def forget(self, keys: Collection[Hashable]) -> None:
+        """Drop what `cached` keeps under these keys."""
+        with self._lock:
+            self._notes = {k: note for k, note in self._notes.items() if k not in keys}
 
     def _session(self, identity: Hashable, account: Account, role: str) -> botocore.session.Session:
         if not role:
@@ -343,14 +352,24 @@ class AwsScope:
         """The moment, by the clock of `Step.since`."""
         return self._aws.now()
 
+    def settings_changed(self) -> float:
+        """When this process last changed launch settings there, through whatever role."""
+        return self._aws.settings_changed(self._account.id, self._region)
+
     def at(self, region: str) -> AwsScope:
         """The same account through the same role, in another Region."""
         return AwsScope(self._aws, self._account, region, self._role)
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer to this role in this Region if younger than `seconds`."""
-        identity = _identity(self._account, self._role)
-        return self._aws.cached((identity, self._region, key), seconds, make)
+        return self._aws.cached(self._key(key), seconds, make)
+
+    def forget(self, keys: Iterable[Hashable]) -> None:
+        """Drop what `cached` keeps under these keys."""
+        self._aws.forget({self._key(key) for key in keys})
+
+    def _key(self, key: Hashable) -> tuple[Hashable, ...]:
+        return (_identity(self._account, self._role), self._region, key)
 
 
 def _identity(account: Account, role: str) -> Hashable:

@@ -1,4 +1,4 @@
-"""The contract between Leeward's engine and an adapter, whole.
+"""The contract between Leeward's engine and an adapter, whole but for the way to AWS (`scope`).
 
 An adapter knows one technology of AWS and nothing of Kubernetes. It is made of plain synchronous
 functions that the engine calls in its thread pool, and it keeps no state: whatever it must know it
@@ -24,14 +24,14 @@ undo() sets it as a whole, whatever the target is like now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
-T = TypeVar("T")
-V = TypeVar("V")
+from leeward_adapters.scope import Scope as Scope
+from leeward_adapters.scope import SharedAnswers as SharedAnswers
 
 
 class Phase(StrEnum):
@@ -238,86 +238,6 @@ class Earlier:
     """When, in AWS's words (RFC 3339)."""
     targets: tuple[str, ...]
     """Ids of the resources that it is about."""
-
-
-class SharedAnswers(Protocol):
-    """What AWS said lately to anybody who reaches an account and Region by one role.
-
-    `since`: moment (`Scope.now`) before which a call is too old; None: now. No answer is used that
-    is older than the newest call that changed something there.
-    """
-
-    def ask(self, key: Hashable, since: float | None, call: Callable[[], T]) -> T:
-        """`call()`, or its answer to a call that began at `since` or later; `key` names it."""
-        ...
-
-    def look_up(
-        self,
-        key: Hashable,
-        ids: Iterable[Hashable],
-        since: float | None,
-        call: Callable[[Sequence[Any]], Mapping[Any, V]],
-    ) -> dict[Any, V]:
-        """The same for each of some ids; `call` asks AWS for some of them, also for others'."""
-        ...
-
-
-class Scope(Protocol):
-    """One account in one Region, through one role."""
-
-    @property
-    def account_id(self) -> str:
-        """AWS account id."""
-        ...
-
-    @property
-    def region(self) -> str:
-        """Region whose endpoints are called."""
-        ...
-
-    @property
-    def partition(self) -> str:
-        """`aws`, `aws-us-gov`, …"""
-        ...
-
-    @property
-    def views(self) -> SharedAnswers:
-        """Answers that everybody who reaches the account and Region by this role shares.
-
-        For what many tasks ask while they wait. What an action must not be built on unless it is
-        seen right before (a launch template's default) is asked of the client.
-        """
-        ...
-
-    def client(self, service: str, *, once: bool = False, region: str | None = None) -> Any:
-        """A boto3 client, cached and safe to share between threads.
-
-        `once=True` gives one whose calls are never repeated by botocore: for actions that are
-        not repeatable. `region` asks for another Region than the scope's.
-        """
-        ...
-
-    def now(self) -> float:
-        """The moment, by the clock of `Step.since`."""
-        ...
-
-    def each(self, call: Callable[[T], Any], items: Iterable[T]) -> None:
-        """`call` for every item, some at once, as many as are right for the account and Region.
-
-        After an error no more are begun; the first one, in the order of the items, is raised.
-        """
-        ...
-
-    def at(self, region: str) -> Scope:
-        """The same account through the same role, in another Region."""
-        ...
-
-    def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
-        """`make()`, or its answer for this account and Region if younger than `seconds`.
-
-        For what changes rarely (quotas) or never (the log of an ended job). Errors are not kept.
-        """
-        ...
 
 
 class Adapter(Protocol):

@@ -13,11 +13,18 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import discovery_back, drs_instances, drs_sides, resource_explorer
+from leeward_adapters import (
+    discovery_back,
+    drs_instances,
+    drs_sides,
+    drs_snapshot,
+    resource_explorer,
+)
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_reverse import REPLACED_TAG
 from leeward_adapters.ec2 import place
+from leeward_adapters.errors import classify
 from leeward_adapters.providers import PERMISSIONS as _OF_PROVIDERS
 from leeward_adapters.providers import PROVIDERS, Explored, explore
 from leeward_adapters.resource_explorer import Resource
@@ -164,7 +171,7 @@ def _of_drs(
     scope: Scope, known: Known, problems: list[str]
 ) -> tuple[list[Mapping[str, Any]], tuple[RecoveryInstance, ...], Known]:
     """Source servers that replicate away from the primary, and all recovery instances."""
-    drs = scope.client("drs")
+    drs, began = scope.client("drs"), scope.now()
     try:
         servers = _all(drs, "describe_source_servers")
         launches = frozenset((s["sourceServerID"], _launch(s)) for s in servers)
@@ -172,11 +179,13 @@ def _of_drs(
         if launched is None or launched or launches != known.servers:
             launched = tuple(map(drs_instances.parse, _all(drs, "describe_recovery_instances")))
     except (ClientError, BotoCoreError) as error:
-        code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else ""
+        fault = classify(error)
         # An account without DRS is not silent; readiness says so if it should have it.
-        if code != "UninitializedAccountException":
-            problems.append(f"DRS in {place(scope)} did not answer: {error}")
+        if fault.code != "UninitializedAccountException":
+            said = f"{fault.code}: {fault.message}"
+            problems.append(f"DRS in {place(scope)} did not answer: {said}")
         return [], (), Known()
+    drs_snapshot.note(scope, servers, launched, began)
     # Servers outside AWS have no direction.
     away = [s for s in servers if s.get("replicationDirection", "FAILOVER") == "FAILOVER"]
     return away, launched, Known(servers=launches, instances=launched)

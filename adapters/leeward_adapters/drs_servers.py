@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_jobs, drs_placement
+from leeward_adapters import drs_instances, drs_jobs, drs_placement, drs_snapshot
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
+from leeward_adapters.drs_snapshot import judged
 from leeward_adapters.ec2 import place
 
 _NAMED: Final = 200
@@ -58,16 +59,9 @@ def shared(scope: Scope, ids: Sequence[str], as_of: float | None) -> dict[str, M
     drs = scope.client("drs")
 
     def ask(some: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        return {server: _judged(raw) for server, raw in describe(drs, some).items()}
+        return {server: judged(raw) for server, raw in describe(drs, some).items()}
 
     return scope.views.look_up("drs-servers", ids, as_of, ask)
-
-
-def _judged(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What is looked at of a source server; a thousand whole ones would fill megabytes."""
-    kept = {key: raw[key] for key in ("sourceServerID", "dataReplicationInfo") if key in raw}
-    hints = raw.get("sourceProperties", {}).get("identificationHints", {})
-    return {**kept, "sourceProperties": {"identificationHints": hints}}
 
 
 def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> Refusal | None:
@@ -113,9 +107,12 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     """Findings for the targets; one for the whole account where DRS is not initialised."""
     drs = scope.client("drs")
     ids = [t.id for t in targets if SERVER_ID.fullmatch(t.id)]
+    seen = drs_snapshot.recent(scope)
     try:
-        servers = describe(drs, ids)
-        recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)
+        servers = seen.servers if seen else describe(drs, ids)
+        recent: Sequence[Part] = ()
+        if seen is None or not seen.idle:
+            recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") != "UninitializedAccountException":
             raise
@@ -128,7 +125,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
             )
         ]
     jobs = drs_jobs.newest(part for part in recent if part.active)
-    instances = drs_instances.describe(drs, ids)
+    instances = seen.instances if seen else drs_instances.describe(drs, ids)
     found: list[Finding] = []
     for target in targets:
         found += _of_replication(scope, target, servers.get(target.id))

@@ -11,7 +11,7 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, drs_reverse, drs_servers, drs_sides
+from leeward_adapters import drs_instances, drs_reverse, drs_servers, drs_sides, drs_snapshot
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -30,12 +30,13 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     drs = scope.client("drs")
     ids = [t.id for t in targets if drs_servers.SERVER_ID.fullmatch(t.id)]
     try:
-        found = drs_instances.describe(drs, ids)
+        seen = drs_snapshot.recent(scope)
+        found = seen.instances if seen else drs_instances.describe(drs, ids)
     except ClientError as error:
         if _code(error) != "UninitializedAccountException":
             raise
         return []
-    live = {s: i for s in ids if (i := drs_instances.production(found[s])) is not None}
+    live = {s: i for s in ids if (i := drs_instances.production(found.get(s, ()))) is not None}
     serving = {s: i for s, i in live.items() if not i.failed_back}
     if not serving:
         return []

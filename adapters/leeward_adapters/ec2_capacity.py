@@ -1,14 +1,15 @@
 """What an account's Region has room for: subnets, instance types, the On-Demand quota. Read-only.
 
 Every answer is about the whole account and Region, so that one call serves all servers of all plans
-there; it is kept for a minute, what rarely changes for an hour.
+there; it is kept for a quarter of an hour, what rarely changes for an hour, or until somebody asks
+to look anew. What Leeward itself changed of launch templates is seen at once.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,7 +34,12 @@ STANDARD_VCPUS: Final = Known(
 )
 """Standard are the families A, C, D, H, I, M, R, T and Z. Five is for a new account."""
 _STANDARD: Final = re.compile(r"[acdhimrtz]\d[a-z0-9-]*\..+")
-_FRESH: Final = 60.0
+_KEPT: Final = 900.0
+"""For what others change or use up, unless somebody asks to look anew (`forget`)."""
+_SUBNETS: Final = "ec2-subnets"
+_GROUPS: Final = "ec2-security-groups"
+_RUNNING: Final = "ec2-running"
+_VERSIONS: Final = "ec2-default-versions"
 _RARE: Final = 3600.0
 _FILTER: Final = 200  # values of one filter (EC2 API reference)
 
@@ -49,6 +55,16 @@ class Subnet:
     """Addresses that instances can still get; the five that AWS reserves are none of them."""
     cidr: str
     tags: Mapping[str, str]
+
+
+def forget(scope: Scope) -> None:
+    """Have everything that others change or use up asked for again."""
+    scope.forget([_SUBNETS, _GROUPS, _RUNNING, _versions(scope)])
+
+
+def _versions(scope: Scope) -> Hashable:
+    """What Leeward changes of launch templates makes a new question of it."""
+    return (_VERSIONS, scope.settings_changed())
 
 
 def subnets(scope: Scope) -> Mapping[str, Subnet]:
@@ -69,7 +85,7 @@ def subnets(scope: Scope) -> Mapping[str, Subnet]:
             for raw in page["Subnets"]
         }
 
-    return scope.cached("ec2-subnets", _FRESH, ask)
+    return scope.cached(_SUBNETS, _KEPT, ask)
 
 
 def security_groups(scope: Scope) -> Mapping[str, str]:
@@ -79,7 +95,7 @@ def security_groups(scope: Scope) -> Mapping[str, str]:
         pages = scope.client("ec2").get_paginator("describe_security_groups").paginate()
         return {g["GroupId"]: g.get("VpcId", "") for page in pages for g in page["SecurityGroups"]}
 
-    return scope.cached("ec2-security-groups", _FRESH, ask)
+    return scope.cached(_GROUPS, _KEPT, ask)
 
 
 def default_versions(scope: Scope) -> Mapping[str, Mapping[str, Any]]:
@@ -96,7 +112,7 @@ def default_versions(scope: Scope) -> Mapping[str, Mapping[str, Any]]:
         )
         return {v["LaunchTemplateId"]: v for page in pages for v in page["LaunchTemplateVersions"]}
 
-    return scope.cached("ec2-default-versions", _FRESH, ask)
+    return scope.cached(_versions(scope), _KEPT, ask)
 
 
 def offered(scope: Scope, types: Iterable[str]) -> frozenset[tuple[str, str]]:
@@ -160,7 +176,7 @@ def running(scope: Scope) -> Counter[str]:
             if "InstanceLifecycle" not in instance  # Spot and Capacity Blocks have quotas apart
         )
 
-    return scope.cached("ec2-running", _FRESH, ask)
+    return scope.cached(_RUNNING, _KEPT, ask)
 
 
 def standard_vcpus(scope: Scope, types: Mapping[str, int]) -> int:

@@ -37,7 +37,7 @@ services nothing else, and what they say twice carries an id that says so."""
 _UNSEEN: Final = frozenset(
     {"UpdateLaunchConfiguration", "CreateLaunchTemplateVersion", "ModifyLaunchTemplate"}
 )
-"""Operations that change nothing of what is shared: launch settings are always asked for anew."""
+"""Operations that change launch settings, and nothing else of what is shared."""
 
 
 def reads(operation: str) -> bool:
@@ -62,11 +62,16 @@ class Guards:
         self._breakers = _Made(lambda: Breaker(clock))
         self._buckets = _Made(lambda: Bucket(clock))
         self._changed: dict[tuple[str, str], float] = {}
+        self._settings_changed: dict[tuple[str, str], float] = {}
         self._ids = threading.local()
 
     def changed(self, account: str, region: str) -> float:
         """When something was last changed in the account and Region by this process."""
         return self._changed.get((account, region), float("-inf"))
+
+    def settings_changed(self, account: str, region: str) -> float:
+        """When launch settings were last changed in the account and Region by this process."""
+        return self._settings_changed.get((account, region), float("-inf"))
 
     @contextmanager
     def recording(self, into: list[str] | None = None) -> Iterator[list[str]]:
@@ -138,7 +143,9 @@ class Guards:
 
     def _mark(self, place: tuple[str, str], event_name: str, **_: Any) -> None:
         operation = _operation(event_name)
-        if not reads(operation) and operation not in _UNSEEN:
+        if operation in _UNSEEN:
+            self._settings_changed[place] = self._clock()
+        elif not reads(operation):
             self._changed[place] = self._clock()
 
     def _note(self, event_name: str, parsed: Any, **_: Any) -> None:

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 from leeward_adapters import describing, resource_explorer, tagging
 from leeward_adapters.base import Scope
 from leeward_adapters.ec2 import place
+from leeward_adapters.errors import classify
 from leeward_adapters.resource_explorer import TYPES, Resource
 
 Provider = Literal["ResourceExplorer", "TaggingApi", "Describe"]
@@ -163,9 +164,9 @@ def _unreachable(error: Exception) -> bool:
 
 
 def _silent(provider: str, scope: Scope, error: ClientError | BotoCoreError) -> str:
-    head = f"{provider} in {place(scope)} did not answer: {error}"
-    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else ""
-    if provider == "ResourceExplorer" and code in {
+    fault = classify(error)
+    head = f"{provider} in {place(scope)} did not answer: {fault.code}: {fault.message}"
+    if provider == "ResourceExplorer" and fault.code in {
         "UnauthorizedException",
         "ResourceNotFoundException",
     }:

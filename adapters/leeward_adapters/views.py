@@ -70,6 +70,7 @@ class Views:
         self._changed = changed
         self._lock = threading.Lock()
         self._questions: dict[Hashable, _Question] = {}
+        self._noted: dict[Hashable, tuple[object, float]] = {}
         self.used = clock()
         """When somebody last asked."""
 
@@ -82,6 +83,17 @@ class Views:
             call: asks AWS. What it raises is raised to all who wait for it.
         """
         return self.look_up(key, [key], since, lambda _: {key: call()})[key]
+
+    def note(self, key: Hashable, value: object, began: float) -> None:
+        """Keep what a call of one's own, begun at `began`, found, for those who ask `noted`."""
+        with self._lock:
+            self._noted[key] = (value, began)
+
+    def noted(self, key: Hashable, since: float) -> Any | None:
+        """What was noted last, if its call began at `since` or later and nothing changed since."""
+        with self._lock:
+            value, began = self._noted.get(key, (None, float("-inf")))
+        return value if began >= max(since, self._changed()) else None
 
     def look_up(
         self,

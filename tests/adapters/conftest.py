@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 
 from leeward_adapters.aws import Account, Aws, AwsScope
@@ -47,6 +48,7 @@ class Sandbox:
     aws: Aws
     account: str
     namespace: str
+    _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
 
     def reached(self, account: str | None = None, **changes: Any) -> Account:
         """The account with the roles of the estate."""
@@ -65,9 +67,19 @@ class Sandbox:
         """The account through its recovery role."""
         return self.aws.scope(self.reached(), region, recovery=True)
 
-    def client(self, service: str, region: str = RECOVERY) -> Any:
-        """A client with the recovery role's rights."""
-        return self.scope(region).client(service)
+    def client(self, service: str, region: str = RECOVERY, account: str | None = None) -> Any:
+        """A plain boto3 client as the account's administrator: what tests do beside Leeward."""
+        key = (service, region, account or self.account)
+        if key not in self._clients:
+            make: Any = boto3.client
+            self._clients[key] = make(
+                service,
+                region_name=region,
+                endpoint_url=self.endpoint,
+                aws_access_key_id=f"SANDBOX{key[2]}",
+                aws_secret_access_key="sandbox",
+            )
+        return self._clients[key]
 
     def servers(self) -> list[str]:
         """Ids of the source servers, by name of the server."""

@@ -115,6 +115,26 @@ def test_groups_are_sized_where_the_estate_goes(groups: Any, make_task: Any) -> 
 
 
 @pytest.mark.aws
+def test_a_group_that_does_not_get_its_instances_says_why(groups: Any, make_task: Any) -> None:
+    task = activate(make_task, groups, {"name": "front", "min": 1, "max": 4, "desired": 1})
+    task.run()
+    scaling_of = groups.client("autoscaling")
+    (group,) = scaling_of.describe_auto_scaling_groups(AutoScalingGroupNames=["front"])[
+        "AutoScalingGroups"
+    ]
+    (instance,) = group["Instances"]
+    scaling_of.set_instance_health(
+        InstanceId=instance["InstanceId"], HealthStatus="Unhealthy", ShouldRespectGracePeriod=False
+    )
+
+    seen = task.seen("front")
+
+    assert seen.state is State.RUNNING
+    assert "0 of 1 instances in service and healthy" in seen.message
+    assert groups.calls("DescribeScalingActivities")
+
+
+@pytest.mark.aws
 def test_what_a_group_has_beyond_its_size_is_not_taken_away(groups: Any, make_task: Any) -> None:
     scaling_of = groups.client("autoscaling")
     scaling_of.set_desired_capacity(AutoScalingGroupName="front", DesiredCapacity=4)

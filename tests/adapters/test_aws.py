@@ -38,7 +38,7 @@ def test_without_a_role_the_operators_own_credentials_are_used(sandbox: Any) -> 
 
 
 def test_the_session_is_short_tagged_and_asked_for_in_the_base_region(sandbox: Any) -> None:
-    sandbox.client("drs").describe_jobs(filters={})
+    sandbox.scope().client("drs").describe_jobs(filters={})
 
     (call,) = sandbox.calls("AssumeRole")
 
@@ -79,16 +79,16 @@ def test_a_secret_external_id_is_not_said(sandbox: Any) -> None:
 
 def test_a_session_that_aws_calls_expired_is_replaced(sandbox: Any) -> None:
     """botocore would send the same credentials for most of an hour, until its own clock agrees."""
-    sandbox.client("drs").describe_jobs(filters={})
-    sandbox.client("ec2").describe_instances()
+    sandbox.scope().client("drs").describe_jobs(filters={})
+    sandbox.scope().client("ec2").describe_instances()
     assert sandbox.control.backend("sts", {"expire": "*"})["expired"] >= 1
 
     with pytest.raises(ClientError) as expired:
-        sandbox.client("drs").describe_jobs(filters={})
+        sandbox.scope().client("drs").describe_jobs(filters={})
 
     assert classify(expired.value).kind is ErrorClass.TRANSIENT
-    sandbox.client("drs").describe_jobs(filters={})
-    sandbox.client("ec2").describe_instances()
+    sandbox.scope().client("drs").describe_jobs(filters={})
+    sandbox.scope().client("ec2").describe_instances()
     assert len(sandbox.calls("AssumeRole")) == 2
 
 
@@ -98,7 +98,7 @@ def test_an_sts_that_does_not_answer_is_not_taken_for_a_wrong_trust_policy(sandb
     )
 
     with pytest.raises(ClientError) as away:
-        sandbox.client("drs").describe_jobs(filters={})
+        sandbox.scope().client("drs").describe_jobs(filters={})
 
     said = str(away.value)
     assert f"role/LeewardRecovery of account {sandbox.account} (tiny)" in said
@@ -121,7 +121,7 @@ def test_a_refused_call_says_in_which_account_and_region(sandbox: Any) -> None:
     )
 
     with pytest.raises(ClientError) as refused:
-        sandbox.client("drs").describe_jobs(filters={})
+        sandbox.scope().client("drs").describe_jobs(filters={})
 
     assert f"no [account {sandbox.account} (tiny), us-east-2, arn:aws:iam::" in str(refused.value)
     assert classify(refused.value).kind is ErrorClass.DENIED
@@ -196,12 +196,13 @@ def test_another_role_sees_shared_answers_of_its_own(sandbox: Any) -> None:
 
 
 def test_requests_that_change_something_are_noted_with_their_ids(sandbox: Any) -> None:
-    drs, server = sandbox.client("drs"), sandbox.servers()[0]
+    drs, server = sandbox.scope().client("drs"), sandbox.servers()[0]
     with sandbox.aws.recording() as noted:
         drs.describe_jobs(filters={})
         assert noted == []
         answer = drs.update_launch_configuration(sourceServerID=server, copyPrivateIp=False)
-        sandbox.scope().each(lambda s: sandbox.launch_by_hand([s]), [server])
+        start = [{"sourceServerID": server}]
+        sandbox.scope().each(lambda s: drs.start_recovery(sourceServers=s), [start])
     drs.update_launch_configuration(sourceServerID=server, copyPrivateIp=True)
 
     assert noted[0] == answer["ResponseMetadata"]["RequestId"]

@@ -186,7 +186,7 @@ def test_an_account_that_is_silent_holds_up_no_other_and_comes_back(
     sandbox = make_sandbox()
     aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=clock)
     mine = aws.scope(sandbox.reached(), "us-east-2", recovery=True)
-    other = aws.scope(sandbox.reached(read_role_arn="", external_id=""), "us-west-2")
+    other = aws.scope(sandbox.reached(), "us-west-2")
     sandbox.control.add_fault(
         service="drs", operation="DescribeJobs", region="us-east-2", action="drop", times=2
     )
@@ -195,6 +195,7 @@ def test_an_account_that_is_silent_holds_up_no_other_and_comes_back(
         with pytest.raises(Exception, match="closed"):
             mine.client("drs", once=True).describe_jobs(filters={})
     server = sandbox.servers()[0]
+    other.client("ec2").describe_instances()
     last = sandbox.control.last_seq()
     with pytest.raises(CircuitOpenError):
         mine.client("drs").describe_jobs(filters={})

@@ -147,16 +147,16 @@ def test_pod_identity_is_asked_with_the_token_of_the_moment(
 def test_a_chained_session_lasts_an_hour_and_is_renewed_before_it_ends(
     sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub = sandbox.aws.scope(sandbox.reached(HUB, read_role_arn="", external_id=""), "us-east-2")
     trust = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"AWS": HUB}, "Action": "sts:*"}],
     }
     name = f"leeward-{sandbox.account}"
-    role = hub.client("iam").create_role(
+    role = sandbox.client("iam", account=HUB).create_role(
         RoleName=name, AssumeRolePolicyDocument=json.dumps(trust), MaxSessionDuration=43200
     )["Role"]["Arn"]
-    keys = hub.client("sts").assume_role(RoleArn=role, RoleSessionName="pod")["Credentials"]
+    sts = sandbox.client("sts", account=HUB)
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="pod")["Credentials"]
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["SecretAccessKey"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", keys["SessionToken"])

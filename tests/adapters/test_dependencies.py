@@ -58,7 +58,7 @@ def test_a_global_table_holds_with_a_replica_on_both_sides(sandbox: Any) -> None
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
 
-    scope = sandbox.scope()
+    scope = sandbox.aws.scope(sandbox.reached(), R)
     gone = look(scope, "DynamoDbGlobalTable", "carts")
     assert (gone.holds, "add that Region as a replica" in gone.message) == (False, True)
     table("carts", R)
@@ -77,7 +77,8 @@ def test_a_global_database_needs_an_instance_where_it_is_to_be_failed_over_to(
 ) -> None:
     estate = tiny(1, account=new_account())
     estate.accounts[0].aurora = [Aurora(name="ledger", instances=instances)]
-    scope = make_sandbox(estate=estate).scope()
+    sandbox = make_sandbox(estate=estate)
+    scope = sandbox.aws.scope(sandbox.reached(), R)
     verdict = look(scope, "AuroraGlobal", "ledger")
     assert verdict.holds is holds
     assert "ledger-secondary" in verdict.message
@@ -92,7 +93,7 @@ def test_a_directory_holds_with_enough_domain_controllers_in_the_recovery_region
     subnets = ec2.describe_subnets(Filters=[{"Name": "tag:Purpose", "Values": ["Recovery"]}])
     by_zone = {s["AvailabilityZone"]: s for s in subnets["Subnets"]}
     a, b = by_zone[f"{R}a"], by_zone[f"{R}b"]
-    scope = sandbox.scope()
+    scope = sandbox.aws.scope(sandbox.reached(), R)
     assert "add the Region" in look(scope, "ActiveDirectory", "corp.example.com").message
     made = admin(sandbox, "ds").create_microsoft_ad(
         Name="corp.example.com",
@@ -131,7 +132,7 @@ def test_a_health_check_says_what_its_checkers_report(
             "Type": "CALCULATED", "ChildHealthChecks": [good, inverted], "HealthThreshold": 2,
         },
     )["HealthCheck"]["Id"]  # fmt: skip
-    scope = sandbox.scope()
+    scope = sandbox.aws.scope(sandbox.reached(), R)
     assert look(scope, "Route53HealthCheck", good).holds
     assert not look(scope, "Route53HealthCheck", inverted).holds
     calculated = look(scope, "Route53HealthCheck", both)
@@ -149,7 +150,8 @@ def test_a_health_check_says_what_its_checkers_report(
 
 @pytest.mark.aws
 def test_a_bucket_holds_while_an_enabled_rule_replicates_into_it(sandbox: Any) -> None:
-    scope, replica, source = sandbox.scope(), f"r-{sandbox.account}", f"p-{sandbox.account}"
+    scope = sandbox.aws.scope(sandbox.reached(), R)
+    replica, source = f"r-{sandbox.account}", f"p-{sandbox.account}"
     assert not look(scope, "S3Replication", replica).holds
     for name, region in ((replica, R), (source, P)):
         s3 = admin(sandbox, "s3", region)
@@ -180,7 +182,7 @@ def test_a_bucket_holds_while_an_enabled_rule_replicates_into_it(sandbox: Any) -
 
 @pytest.mark.aws
 def test_checks_call_only_what_they_declare(sandbox: Any) -> None:
-    scope = sandbox.scope()
+    scope = sandbox.aws.scope(sandbox.reached(), R)
     names = {"GetBucketReplication": "GetReplicationConfiguration"}
     for kind in ("ActiveDirectory", "AuroraGlobal", "DynamoDbGlobalTable", "S3Replication"):
         last = sandbox.control.last_seq()

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from leeward_adapters.discovery import Discovery, discover, gone
+from leeward_adapters import ec2_capacity
+from leeward_adapters.aws import Aws
+from leeward_adapters.base import Target
+from leeward_adapters.discovery import Discovery, Known, discover, gone
+from leeward_adapters.registry import adapter
 from leeward_sandbox.aws.estates import Estate, load
 
 pytestmark = pytest.mark.aws
@@ -120,6 +124,75 @@ def test_the_reference_is_found_in_few_calls_and_looked_at_again_in_two_for_each
     assert {c["region"] for c in calls} == {"us-east-2"}
     assert Counter(_asked(sandbox, since)) == {"ListResources": 4, "DescribeSourceServers": 4}
     assert {i: d.found for i, d in again.items()} == {i: d.found for i, d in cold.items()}
+
+
+def _pass(sandbox: Any, account: str, known: Known) -> Known:
+    """What a pass over a plan asks of an account: what is there, and whether it is ready."""
+    found = _discover(sandbox, account, known=known.without_index())
+    scope = sandbox.aws.scope(sandbox.reached(account), "us-east-2")
+    targets = [Target(one.id, one.arn, one.name) for one in found.found if one.technology == "drs"]
+    drs = adapter("drs")
+    drs.settings(scope, targets)
+    drs.limits(scope)
+    assert drs.readiness(scope, targets) == []
+    return found.known
+
+
+def test_a_whole_pass_over_the_reference_asks_for_nothing_twice(make_sandbox: Any) -> None:
+    """Discovery and readiness together, every five minutes, of four accounts."""
+    estate = _renumbered("reference", "600020")
+    sandbox, now = make_sandbox(estate=estate), [0.0]
+    sandbox.aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=lambda: now[0])
+    known = {a.id: _pass(sandbox, a.id, Known()) for a in estate.accounts}
+    costs = []
+    for _ in range(3):
+        now[0] += 300.0
+        since = sandbox.control.last_seq()
+        known = {number: _pass(sandbox, number, known[number]) for number in known}
+        costs.append(Counter(_asked(sandbox, since)))
+
+    quiet = {"ListResources": 4, "DescribeSourceServers": 4}
+    room = {
+        "DescribeLaunchTemplateVersions": 8, "DescribeSubnets": 4, "DescribeSecurityGroups": 4,
+        "DescribeInstances": 4,
+    }  # fmt: skip
+    assert costs == [quiet, quiet, {**quiet, **room}]
+
+
+def test_readiness_asks_anew_for_what_discovery_read_before_a_launch(
+    sandbox: Any, make_task: Any
+) -> None:
+    known = _discover(sandbox).known
+    scope = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+    task = make_task(sandbox, sandbox.servers())
+    since = sandbox.control.last_seq()
+    assert task.adapter.readiness(scope, task.targets) == []
+    assert not {"DescribeSourceServers", "DescribeJobs"} & {*_asked(sandbox, since)}
+
+    task.run()
+
+    reasons = {f.reason for f in task.adapter.readiness(scope, task.targets)}
+    assert "LiveRecoveryInstance" in reasons
+    _discover(sandbox, known=known)
+    since = sandbox.control.last_seq()
+    assert {f.reason for f in task.adapter.readiness(scope, task.targets)} == reasons
+    # There is something that a job could end.
+    assert "DescribeJobs" in _asked(sandbox, since)
+
+
+def test_room_that_was_forgotten_is_asked_for_again(sandbox: Any, make_task: Any) -> None:
+    scope = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+    task = make_task(sandbox, sandbox.servers())
+    task.adapter.readiness(scope, task.targets)
+    since = sandbox.control.last_seq()
+    task.adapter.readiness(scope, task.targets)
+    assert "DescribeSubnets" not in _asked(sandbox, since)
+
+    ec2_capacity.forget(scope)
+
+    task.adapter.readiness(scope, task.targets)
+    room = {"DescribeSubnets", "DescribeSecurityGroups", "DescribeLaunchTemplateVersions"}
+    assert room <= {*_asked(sandbox, since)}
 
 
 def test_pages_that_aws_makes_smaller_than_asked_for_are_followed(make_sandbox: Any) -> None:

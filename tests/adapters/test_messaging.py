@@ -94,7 +94,8 @@ def test_a_fifo_topic_gets_its_group_and_knows_a_double_by_the_id(sandbox: Any) 
 
 def test_the_operators_own_credentials_serve_an_account_without_a_role(sandbox: Any) -> None:
     own = sandbox.aws.scope(Account(id="999999999999"), "us-east-2", recovery=True)
-    arn = own.client("sns").create_topic(Name=f"hub-{sandbox.account}")["TopicArn"]
+    hub = sandbox.client("sns", account="999999999999")
+    arn = hub.create_topic(Name=f"hub-{sandbox.account}")["TopicArn"]
     sns.publish(own, arn, **MESSAGE)
     assert sandbox.calls("Publish")[-1]["account"] == "999999999999"
 
@@ -138,7 +139,7 @@ def test_a_call_that_hangs_ends_with_its_time_out(sandbox: Any) -> None:
     hasty = Aws("us-east-2", endpoint_url=sandbox.endpoint, read_timeout=1)
     try:
         with pytest.raises(ReadTimeoutError):
-            sns.publish(hasty.scope(sandbox.reached(), "us-east-2"), arn, **MESSAGE)
+            sns.publish(hasty.scope(sandbox.reached(), "us-east-2", recovery=True), arn, **MESSAGE)
     finally:
         sandbox.control.release(rule)
 

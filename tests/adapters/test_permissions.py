@@ -7,24 +7,16 @@ from typing import Any
 
 import pytest
 
+import rights
 from leeward_adapters import discovery
 from leeward_adapters.base import Phase
 from leeward_adapters.registry import adapter
 
 pytestmark = pytest.mark.aws
 
-# botocore's service, where IAM's prefix is another; operations under another action's name.
-PREFIXES = {"service-quotas": "servicequotas"}
-AUTHORISED_AS = {"resource-explorer-2:ListResources": "resource-explorer-2:Search"}
-
 
 def _needed(calls: Iterable[dict[str, Any]]) -> set[str]:
-    found = {
-        f"{PREFIXES.get(c['service'], c['service'])}:{c['operation']}"
-        for c in calls
-        if c["service"] != "sts"
-    }
-    return {AUTHORISED_AS.get(action, action) for action in found}
+    return {rights.action(c["service"], c["operation"]) for c in calls if c["service"] != "sts"}
 
 
 @pytest.mark.parametrize("operation", ["Failover", "Test"])
@@ -52,7 +44,10 @@ def test_readiness_and_discovery_call_only_what_they_declare(sandbox: Any, make_
     assert _needed(sandbox.control.calls(since=last)) <= adapter("drs").permissions["Read"]
     last = sandbox.control.last_seq()
 
-    discovery.discover(sandbox.scope, regions=("us-east-1", "us-east-2"))
+    reached = sandbox.reached()
+    discovery.discover(
+        lambda region: sandbox.aws.scope(reached, region), regions=("us-east-1", "us-east-2")
+    )
 
     assert _needed(sandbox.control.calls(since=last)) <= discovery.PERMISSIONS
 

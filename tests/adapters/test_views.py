@@ -95,6 +95,17 @@ def test_a_change_makes_what_was_asked_before_it_too_old(moment: Moment) -> None
     assert views.look_up("jobs", ["a"], moment.now - 60, aws) == {"a": 2}
 
 
+def test_what_was_noted_serves_while_it_is_young_and_nothing_changed(moment: Moment) -> None:
+    views = moment.views()
+    assert views.noted("listing", moment.now - 60) is None
+    views.note("listing", ["s-1"], moment.now)
+    moment.now += 60
+    assert views.noted("listing", moment.now - 60) == ["s-1"]
+    assert views.noted("listing", moment.now - 59) is None
+    moment.changed = moment.now
+    assert views.noted("listing", moment.now - 600) is None
+
+
 def test_an_answer_to_a_call_that_began_before_a_change_is_not_used_after_it(
     moment: Moment,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 from leeward.api.account import TargetAccount
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
+from leeward.engine import dependencies as module
 from leeward.engine.account_book import AccountBook, Entry
-from leeward.engine.context import AccountNotAllowedError, Context
-from leeward.engine.dependencies import Dependencies
+from leeward.engine.context import CHECK_THREADS, AccountNotAllowedError, Context
+from leeward.engine.dependencies import OF_A_NAMESPACE, Dependencies
 from leeward.engine.pool import Pool
 from leeward_adapters import dependencies
 from leeward_adapters.aws import Aws
@@ -35,13 +37,13 @@ def account(name: str = "prod", *namespaces: str) -> TargetAccount:
     return TargetAccount.model_validate({"metadata": {"name": name, "uid": name}, "spec": spec})
 
 
-def plan(*needs: dict[str, Any]) -> RecoveryPlan:
+def plan(*needs: dict[str, Any], namespace: str = "acme") -> RecoveryPlan:
     spec = {
         "customer": "acme", "environment": "Production",
         "regions": {"primary": "us-east-1", "recovery": "us-east-2"},
         "accounts": [{"name": "prod"}], "waves": [{"name": "data"}], "dependencies": list(needs),
     }  # fmt: skip
-    metadata = {"name": "shop", "namespace": "acme", "uid": "u", "generation": 1}
+    metadata = {"name": "shop", "namespace": namespace, "uid": namespace, "generation": 1}
     return RecoveryPlan.model_validate({"metadata": metadata, "spec": spec})
 
 
@@ -98,6 +100,38 @@ def test_checks_have_threads_of_their_own(
         "Holds"
     ] * 4
     assert all(name.startswith("check") for name in threads)
+
+
+def test_what_hangs_in_one_namespace_leaves_threads_to_the_others(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, hanging, checks = threading.Event(), threading.Semaphore(0), Pool(CHECK_THREADS, "check")
+
+    def check(_: Any, what: dependencies.Dependency) -> dependencies.Verdict:
+        if what.target == "hangs:1":
+            hanging.release()
+            over.wait(60)
+        return dependencies.Verdict(True, "well")
+
+    async def scenario() -> None:
+        looks = Dependencies(replace(context, checks=checks))
+        many = [{**NEED, "name": f"n{n}", "target": "hangs:1"} for n in range(12)]
+        theirs = {"prod": account("prod", "acme", "others")}
+        first = asyncio.create_task(looks.look(plan(*many), theirs))
+        for _ in range(OF_A_NAMESPACE):
+            assert await asyncio.to_thread(hanging.acquire, timeout=60)
+        # Given up, they still hold their threads: no more of theirs are begun.
+        assert {d.state for d in await first} == {"Unknown"}
+        monkeypatch.setattr(module, "PATIENCE", 60)
+        (other,) = await looks.look(plan(NEED, namespace="others"), theirs)
+        assert other.state == "Holds"
+        assert not hanging.acquire(blocking=False)
+        over.set()
+
+    monkeypatch.setattr(dependencies, "check", check)
+    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    asyncio.run(scenario())
+    checks.close()
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,13 @@ def test_a_gate_waits_until_its_deadline() -> None:
 # --- consequences ------------------------------------------------------------------------------
 
 
+def test_a_gate_that_only_asks_for_data_counts_no_approvals() -> None:
+    gate = asked(required=0, dataLoss="Question")
+    message = gates.consequence(execution(), gate, []).message
+    assert message.startswith("waiting for an answer at wave-data before Activate of wave data (u")
+    assert "leeward.dev/approve-" not in message
+
+
 def test_a_waiting_gate_says_how_to_approve_it() -> None:
     what = gates.consequence(execution(), asked(required=2), [])
     assert what.kind == "Wait"

@@ -157,6 +157,32 @@ def test_every_status_keeps_the_rules_of_kstatus(build: Build, given: Given) -> 
         assert reconciling or stalled  # else `kubectl wait` would wait without a reason
 
 
+def test_silent_accounts_are_named_and_one_of_them_says_why(build: Build) -> None:
+    names = ("east", "north", "west")
+    plan = build.plan(accounts=[{"name": name} for name in names])
+    silent = {"current": False, "problem": "timed out " * 90}
+    status = assess(
+        plan, {name: build.account(name) for name in names},
+        [build.inventory(build.server(n), account=name, **silent)
+         for n, name in enumerate(names, 1)],
+        now=build.now, valid=[], previous=RecoveryPlanStatus(), adapters=ADAPTERS,
+    )  # fmt: skip
+    found = conditions.find(status.conditions, "Discovered")
+    assert found is not None
+    assert found.message.startswith("3 of 3 accounts did not answer: east: timed out timed out")
+    assert found.message.endswith("…; nor did north, west, see status.accounts")
+    assert len(found.message) < 520
+
+
+def test_what_is_wrong_with_many_servers_is_said_once(build: Build) -> None:
+    stalled = {"attributes": {"replicationState": "STALLED"}}
+    status = status_of(build, servers=[{"number": n, **stalled} for n in range(1, 21)])
+    found = conditions.find(status.conditions, "Protected")
+    assert found is not None
+    assert found.message.count("replication is STALLED; look at the server") == 1
+    assert found.message.startswith("20 of 20 servers: srv-1 (prod, us-east-2), srv-2")
+
+
 @pytest.mark.parametrize(
     ("rpo", "tag", "state", "lag", "expected"),
     [

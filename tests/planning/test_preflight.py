@@ -430,7 +430,7 @@ def test_many_servers_make_one_finding(build: Build) -> None:
     result = judge(build, servers=[{"number": n, **stalled} for n in range(1, 251)])
     (finding,) = result.findings
     assert finding.startswith("NotReplicating: 250 servers: ")
-    assert finding.endswith("and 247 more")
+    assert " and 247 more: replication is STALLED; look at the server" in finding
 
 
 GONE = {"missingSince": "2026-03-01T01:00:00Z"}

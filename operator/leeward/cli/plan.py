@@ -41,7 +41,8 @@ def refresh(name: str) -> None:
     """Have the plan looked at now, with everything asked of AWS again."""
     with connected() as api:
         api.annotate(PLAN.path(api.namespace, name), {_REFRESH: str(uuid.uuid4())})
-    click.echo(f"plan {name} is looked at; see: kubectl leeward plan status {name}")
+        see = f"kubectl leeward plan status {name} -n {api.namespace}"
+    click.echo(f"plan {name} is looked at; see: {see}")
 
 
 @plan.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -14,11 +15,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from leeward.api.account import TargetAccount
 from leeward.api.plan import Dependency, RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
-from leeward.engine.context import AccountNotAllowedError, Context
+from leeward.engine.context import CHECK_THREADS, AccountNotAllowedError, Context
 from leeward.planning.dependencies import account_of
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 from leeward_adapters import dependencies
+from leeward_adapters.aws import AwsScope
 from leeward_adapters.dependencies.addresses import Addresses, networks
 from leeward_adapters.errors import classify
 
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 PATIENCE: Final = 60.0
 """Seconds after which a check that was not answered is given up."""
+OF_A_NAMESPACE: Final = CHECK_THREADS // 2
+"""Checks of one namespace that are under way at a time: half of the threads, so that what hangs in
+one tenant's plans leaves the other half to the others."""
 _FRESH: Final = timedelta(seconds=20)
 
 State = Literal["Holds", "Failed", "Unknown"]
@@ -37,6 +42,7 @@ class Dependencies:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._known: dict[tuple[str, int], tuple[datetime, list[DependencyStatus]]] = {}
+        self._rooms = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(OF_A_NAMESPACE))
 
     async def look(
         self, plan: RecoveryPlan, accounts: Mapping[str, TargetAccount]
@@ -81,11 +87,10 @@ class Dependencies:
             addresses=self._addresses(),
         )
         try:
-            account = self._c.account(target, plan.metadata.namespace)
+            namespace = plan.metadata.namespace
+            account = self._c.account(target, namespace)
             scope = self._c.aws.scope(account, plan.spec.regions.recovery)
-            verdict = await asyncio.wait_for(
-                self._c.checks.run(dependencies.check, scope, what), PATIENCE
-            )
+            verdict = await self._checked(namespace, scope, what)
         except AccountNotAllowedError as error:
             return _unknown(str(error))
         except TimeoutError:
@@ -102,6 +107,23 @@ class Dependencies:
                 "the operator's log has the details"
             )
         return ("Holds" if verdict.holds else "Failed"), verdict.message
+
+    async def _checked(
+        self, namespace: str, scope: AwsScope, what: dependencies.Dependency
+    ) -> dependencies.Verdict:
+        """The check's verdict. One that is given up keeps its place until its thread is free."""
+        room = self._rooms[namespace]
+
+        def leave(done: asyncio.Future[dependencies.Verdict]) -> None:
+            room.release()
+            if not done.cancelled():
+                done.exception()  # whoever asked may be gone
+
+        async with asyncio.timeout(PATIENCE):
+            await room.acquire()
+            running = asyncio.ensure_future(self._c.checks.run(dependencies.check, scope, what))
+            running.add_done_callback(leave)
+            return await asyncio.shield(running)
 
     def _addresses(self) -> Addresses:
         settings = self._c.settings

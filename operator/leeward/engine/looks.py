@@ -15,6 +15,7 @@ from typing import Final
 from leeward.api.account import TargetAccount
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
+from leeward_adapters import ec2_capacity
 from leeward_adapters.discovery import Discovery, Known, discover, gone
 
 SHARED_FOR: Final = timedelta(seconds=60)
@@ -85,6 +86,8 @@ class Looks:
     ) -> None:
         account = self._c.account(target, plan.metadata.namespace)
         regions = plan.spec.regions
+        if whole:
+            ec2_capacity.forget(self._c.aws.scope(account, regions.recovery))
         async with self._threads:
             at = self._c.now()
             known = self._known(shared, at, whole=whole)

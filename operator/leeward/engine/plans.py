@@ -29,7 +29,7 @@ from leeward.engine.kube import ApiError
 from leeward.engine.launch_layers import POLL, Layers, read_layers, refers, with_settings
 from leeward.engine.looks import Looks
 from leeward.engine.objects import Held, put_status, read
-from leeward.engine.readiness import Rehearsal, check, rehearsal
+from leeward.engine.readiness import Rehearsal, answered, check, rehearsal
 from leeward.engine.supervisor import Key
 from leeward.planning import losses, region_pairs, rules
 from leeward.planning.durations import parse
@@ -320,7 +320,7 @@ class PlanReconciler:
 
 def _unanswered(looked: Mapping[str, Looked], findings: Mapping[str, Sequence[Finding]]) -> bool:
     """Whether anything that was asked did not answer."""
-    checked = all(f.reason != "NotChecked" for found in findings.values() for f in found)
+    checked = all(answered(found) for found in findings.values())
     return not checked or any(one.problem for one in looked.values())
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,6 +21,10 @@ from leeward_adapters.base import Rehearsable, Scope, Target
 from leeward_adapters.errors import classify
 
 log = logging.getLogger(__name__)
+
+NOT_CHECKED: Final = "NotChecked"
+_UNANSWERED: Final = frozenset({NOT_CHECKED, "CapacityNotChecked"})
+"""Reasons of findings that AWS did not answer for."""
 
 
 async def check(
@@ -42,6 +47,11 @@ async def check(
             found = [_on_the_losing_side(finding) for finding in found]
         findings += found
     return findings
+
+
+def answered(findings: Iterable[Finding]) -> bool:
+    """Whether AWS answered all that these are about."""
+    return all(finding.reason not in _UNANSWERED for finding in findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ async def _check(
             f"{technology} in account {account.spec.account_id} ({account.metadata.name}), "
             f"{scope.region}, could not be checked: {fault.code}: {fault.message}"
         )
-        return [Finding(severity="Blocking", reason="NotChecked", message=message[:1024])]
+        return [Finding(severity="Blocking", reason=NOT_CHECKED, message=message[:1024])]
     return [_finding(f) for f in seen]
 
 

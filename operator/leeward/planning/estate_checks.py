@@ -189,12 +189,11 @@ def what_degrades(request: Request) -> Iterator[Problem]:
 
 def replication(request: Request) -> Iterator[Problem]:
     """Servers that do not replicate, or lag behind their objective."""
-    by_reason: dict[str, list[Problem]] = {}
+    by_reason: dict[str, list[protection.Shortcoming]] = {}
     for wrong in protection.shortcomings(request.plan.spec, request.losing):
         by_reason.setdefault(wrong.reason, []).append(wrong)
     for reason, wrongs in sorted(by_reason.items()):
-        messages = some([wrong.message for wrong in wrongs], 3)
-        yield Problem(reason, f"{counted(len(wrongs), 'server')}: {messages}")
+        yield Problem(reason, f"{counted(len(wrongs), 'server')}: {protection.told(wrongs, 3)}")
 
 
 def adopted(request: Request) -> Iterator[Problem]:

@@ -168,10 +168,13 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
         approve = f"{approve} ; and, {why}" if gate.required else why
     if gate.state == "Waiting":
         have = len(standing(gate.answers))
+        wanted, given = f"approval of {gate.name}", f"{have} of {gate.required} given, "
+        if not gate.required:
+            wanted, given = f"an answer at {gate.name}", ""
         return Consequence(
             "Wait",
-            f"waiting for approval of {gate.name} before {gate.before} of wave {gate.wave} "
-            f"({have} of {gate.required} given, until {gate.deadline[:19]}Z): {approve}",
+            f"waiting for {wanted} before {gate.before} of wave {gate.wave} "
+            f"({given}until {gate.deadline[:19]}Z): {approve}",
         )
     rejected = gate.state == "Rejected"
     why = f"{gate.name} was " + (

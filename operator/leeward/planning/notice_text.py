@@ -181,10 +181,12 @@ def _asked(story: _Story) -> str:
     if gate is None:
         return f"{counted(len(story.tasks), 'task')} must be done by people, then marked done."
     have = len(standing(gate.answers))
-    words = (
-        f"Gate {gate.name} waits for approval before {gate.before} of wave {gate.wave}: "
-        f"{have} of {gate.required} given."
-    )
+    words = f"Gate {gate.name} waits before {gate.before} of wave {gate.wave}."
+    if gate.required:
+        words = (
+            f"Gate {gate.name} waits for approval before {gate.before} of wave {gate.wave}: "
+            f"{have} of {gate.required} given."
+        )
     if gate.data_loss == "Question":
         words += " Servers lag or do not replicate: somebody must accept the loss of their data."
     return words

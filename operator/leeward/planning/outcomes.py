@@ -16,8 +16,10 @@ _MOST = 1000
 
 def at_work(stage: Stage, busy: Sequence[DRTask], *, holding: bool) -> Outcome:
     """A run whose tasks `busy` are under way; `holding`: it is paused."""
-    words = "; ".join(t.status.message or "not begun" for t in busy[:2])
-    message = f"wave {stage.wave}, {stage.phase}: {words or 'done'}"
+    # Fence may go on beside what comes after it, and tasks of one account often say the same.
+    phase = busy[0].spec.recovery_phase if busy else stage.phase
+    words = [*dict.fromkeys(t.status.message or "not begun" for t in busy)]
+    message = f"wave {stage.wave}, {phase}: {'; '.join(words[:2]) or 'done'}"
     if busy and all(t.status.state == "PendingApproval" for t in busy):
         return Outcome("WaitingForDecision", "ManualTask", message, stage.wave, stage.phase)
     state: Literal["Paused", "Running"] = "Paused" if holding else "Running"

@@ -114,9 +114,12 @@ def _stalled(estate: Estate) -> _Says | None:
 
 
 def _discovered(estate: Estate) -> _Says:
-    problems = [f"{a.name}: {a.problem}" for a in estate.accounts if a.problem]
-    if problems:
-        return _Says("False", Reason.ACCOUNT_SILENT, f"did not answer: {some(problems)}")
+    if silent := [a for a in estate.accounts if a.problem]:
+        who = f"{len(silent)} of {counted(len(estate.accounts), 'account')} did not answer: "
+        first = f"{silent[0].name}: {clip(silent[0].problem or '', 400)}"
+        others = some([a.name for a in silent[1:]])
+        more = f"; nor did {others}, see status.accounts" if others else ""
+        return _Says("False", Reason.ACCOUNT_SILENT, who + first + more)
     if estate.undiscovered:
         message = f"not heard of yet: {some(estate.undiscovered)}"
         return _Says("Unknown", Reason.DISCOVERING, message)
@@ -135,7 +138,8 @@ def _compliant(estate: Estate) -> _Says:
         kinds = [f"{problem.reason} ({problem.count})" for problem in estate.compliance.problems]
         left_out = counted(estate.compliance.excluded, "resource")
         return _Says("False", Reason.TAG_PROBLEMS, f"{left_out} left out: {some(kinds, 10)}")
-    return _Says("True", Reason.TAGS_IN_ORDER)
+    number = counted(estate.compliance.compliant, "resource")
+    return _Says("True", Reason.TAGS_IN_ORDER, f"the tags of {number} are in order")
 
 
 def _protected(estate: Estate) -> _Says:
@@ -145,7 +149,7 @@ def _protected(estate: Estate) -> _Says:
         # The gravest reason names the condition: no replication before lag, lag before doubt.
         gravest = min(wrong, key=lambda p: _GRAVITY.index(p.reason)).reason
         message = f"{len(wrong)} of {counted(len(servers), 'server')}: "
-        return _Says("False", gravest, message + some([p.message for p in wrong]))
+        return _Says("False", gravest, message + protection.told(wrong))
     if estate.undiscovered:
         return _Says("Unknown", Reason.DISCOVERING, f"unheard: {some(estate.undiscovered)}")
     if not servers:

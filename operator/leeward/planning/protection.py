@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,9 +12,9 @@ from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.planning.durations import parse, parse_iso8601, render
 from leeward.planning.inventory import Located
-from leeward.planning.problem import Problem
 from leeward.planning.taxonomy import RPO, minutes
 from leeward.planning.times import parse_time
+from leeward.planning.wording import some
 
 REPLICATING: Final = frozenset({"CONTINUOUS", "CREATING_SNAPSHOT", "BACKLOG"})
 """States of a DRS source server (DataReplicationState) in which changes are carried over."""
@@ -21,6 +22,16 @@ NOT_REVERSED: Final = "NOT_REVERSED"
 """Stands for the state of a server that was recovered and has no replication back."""
 _OLD_AFTER: Final = 3  # missed discoveries
 _NEVER_OLD: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcoming:
+    """Why a server is not protected."""
+
+    found: Located
+    reason: str
+    what: str
+    """For people; without the server's name."""
 
 
 def span(text: str | None) -> timedelta | None:
@@ -39,7 +50,7 @@ def lag(attributes: Mapping[str, str]) -> timedelta | None:
         return None
 
 
-def shortcoming(found: Located, objective: timedelta | None) -> Problem | None:
+def shortcoming(found: Located, objective: timedelta | None) -> Shortcoming | None:
     """Why the server is not protected; None when it is.
 
     `objective` is the plan's recovery point objective; the tag `dr:rpo-target` replaces it.
@@ -47,21 +58,21 @@ def shortcoming(found: Located, objective: timedelta | None) -> Problem | None:
     """
     state = found.resource.attributes.get("replicationState") or "not known"
     if state == NOT_REVERSED:
-        message = f"{found}: it serves and nothing replicates back from it; run a Reprotect"
-        return Problem(Reason.NOT_REPLICATING, message)
+        what = "it serves and nothing replicates back from it; run a Reprotect"
+        return Shortcoming(found, Reason.NOT_REPLICATING, what)
     if state not in REPLICATING:
-        message = f"{found}: replication is {state}; look at the server in the DRS console"
-        return Problem(Reason.NOT_REPLICATING, message)
+        what = f"replication is {state}; look at the server in the DRS console"
+        return Shortcoming(found, Reason.NOT_REPLICATING, what)
     allowed = minutes(found.resource.tags.get(RPO)) or objective
     if allowed is None:
         return None
     behind = lag(found.resource.attributes)
     if behind is None:
-        message = f"{found}: DRS does not say how far replication lags ({render(allowed)} allowed)"
-        return Problem(Reason.LAG_UNKNOWN, message)
+        what = f"DRS does not say how far replication lags ({render(allowed)} allowed)"
+        return Shortcoming(found, Reason.LAG_UNKNOWN, what)
     if behind > allowed:
-        message = f"{found}: replication lags by {render(behind)}, {render(allowed)} is allowed"
-        return Problem(Reason.LAG_ABOVE_OBJECTIVE, message)
+        what = f"replication lags by {render(behind)}, {render(allowed)} is allowed"
+        return Shortcoming(found, Reason.LAG_ABOVE_OBJECTIVE, what)
     return None
 
 
@@ -70,11 +81,19 @@ def servers(resources: Iterable[Located]) -> list[Located]:
     return [found for found in resources if found.resource.technology == "drs"]
 
 
-def shortcomings(spec: RecoveryPlanSpec, resources: Iterable[Located]) -> list[Problem]:
+def shortcomings(spec: RecoveryPlanSpec, resources: Iterable[Located]) -> list[Shortcoming]:
     """Every server that is not protected, in the order of the resources."""
     objective = span(spec.objectives.rpo)
     judged = (shortcoming(server, objective) for server in servers(resources))
     return [wrong for wrong in judged if wrong]
+
+
+def told(wrong: Sequence[Shortcoming], show: int = 5) -> str:
+    """What is wrong with the servers, for people: what is the same for many is said once."""
+    groups: dict[str, list[str]] = {}
+    for one in wrong:
+        groups.setdefault(one.what, []).append(str(one.found))
+    return some([f"{some(names, show)}: {what}" for what, names in groups.items()], show)
 
 
 def recovered(found: Located) -> bool:

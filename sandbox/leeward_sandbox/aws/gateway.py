@@ -24,6 +24,7 @@ from leeward_sandbox.aws.identity import Caller, Identities, Scope, scope_of
 from leeward_sandbox.aws.moto_host import MotoHost
 from leeward_sandbox.aws.record import Entry, Recorder, is_mutating, printable
 from leeward_sandbox.aws.routing import Operation, identify, service_model
+from leeward_sandbox.aws.used import Uses
 from leeward_sandbox.aws.wire import HttpRequest, HttpResponse
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Gateway:
         self.overlays = list(overlays)
         self.faults = Faults(world.clock)
         self.recorder = Recorder()
+        self._uses = Uses.from_environment()
         self._identities = identities
         self._moto = MotoHost()
         self._denials = Denials(world)
@@ -71,6 +73,7 @@ class Gateway:
         if response is not None:
             entry.status = response.status
         self.recorder.add(entry)
+        self._uses.add(entry, request)
         return response
 
     def _authenticated(
