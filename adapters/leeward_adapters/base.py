@@ -127,11 +127,10 @@ class Step:
     pre_states: Mapping[str, str] = field(default_factory=dict)
     """By target id: `Seen.pre_state` as it was before this task first acted."""
     relaunch: frozenset[str] = frozenset()
-    """Ids of targets that a person wants to be made anew, in place of what is there. Only in
-    phases whose traits say `relaunch`; what is replaced must first be kept (a snapshot)."""
+    """Ids of targets that a person wants made anew, in place of what is there, which is kept first
+    (a snapshot). Only in phases whose traits say `relaunch`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The technology's block of the task's spec (camelCase, as in the API), such as
-    `drillNetwork` or `route53`."""
+    """The technology's block of the task's spec (camelCase, as in the API), such as `route53`."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that everything made by this step carries: `leeward:hub`, `leeward:namespace`,
     `leeward:execution`, `leeward:execution-uid`, `leeward:operation`, `leeward:phase`,
@@ -202,8 +201,9 @@ class ActionTraits:
     batch: int = 100
     """Most targets of one call of act()."""
     restores: bool = False
-    """Puts back something that this step itself changed for a while (a launch template); it is
-    done even when the run is being cancelled."""
+    """Puts back what this step changed for a while; done even when the run is being cancelled."""
+    ahead: bool = False
+    """May be done before a step's turn: repeatable, inert, and harmless if that never comes."""
 
 
 @dataclass(frozen=True, slots=True)

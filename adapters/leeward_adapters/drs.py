@@ -86,7 +86,8 @@ class Drs:
     actions: ClassVar[Mapping[str, ActionTraits]] = {
         RESTORE: ActionTraits(repeatable=True, batch=BATCH, restores=True),
         RELEASE: ActionTraits(repeatable=True, batch=BATCH),
-        PREPARE: ActionTraits(repeatable=True, batch=BATCH),
+        # How a server is launched the next time; `ensure` looks again right before that.
+        PREPARE: ActionTraits(repeatable=True, batch=BATCH, ahead=True),
         LAUNCH: ActionTraits(repeatable=False, batch=BATCH),
         # One server, so that AWS's answer is about the whole batch.
         SNAPSHOT: ActionTraits(repeatable=False, batch=1),
