@@ -170,8 +170,7 @@ class Observed:
     targets: Mapping[str, Seen]
     """One entry for each target of the step."""
     capacity: int | None = None
-    """How many targets AWS would accept now (quotas) in an action that is not repeatable;
-    None: no limit known."""
+    """How many targets AWS would take now (quotas) in an unrepeatable action; None: no limit."""
     capacity_reason: str = ""
     """What the limit is, for people."""
     pace: float = 1.0
@@ -244,7 +243,7 @@ class SharedAnswers(Protocol):
     """What AWS said lately to anybody who reaches an account and Region by one role.
 
     `since`: moment (`Scope.now`) before which a call is too old; None: now. No answer is used that
-    is older than the newest call that changed something there.
+    is older than the newest call that changed something there (`moved_by`: of that service alone).
     """
 
     def ask(self, key: Hashable, since: float | None, call: Callable[[], T]) -> T:
@@ -257,6 +256,7 @@ class SharedAnswers(Protocol):
         ids: Iterable[Hashable],
         since: float | None,
         call: Callable[[Sequence[Any]], Mapping[Any, V]],
+        moved_by: str | None = None,
     ) -> dict[Any, V]:
         """The same for each of some ids; `call` asks AWS for some of them, also for others'."""
         ...

@@ -1,4 +1,4 @@
-"""Launch settings of the next wave are made while a wave is under way, once, and nothing else is."""
+"""Launch settings of the next wave are made while a wave is under way: once, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 ACCOUNT = "222222222222"
 """Of the second wave."""
-ON_DUTY = "operator-on-duty@example.com"
 UNGATED: dict[str, Any] = {"waves": [{"name": "data"}, {"name": "web"}]}
 SCALE = 240.0
 
@@ -72,7 +71,7 @@ def test_a_cancelled_run_leaves_what_was_prepared_and_launches_nothing_of_it(lab
     since = lab.control.last_seq()
     name = lab.start()
     prepared(lab, name)
-    lab.annotate("drx", name, "cancel", ON_DUTY, user="on-duty")
+    lab.annotate("drx", name, "cancel", "admin", user="admin")
     lab.until(
         "the rest is abandoned", lambda: launch_task(lab, name)["status"]["state"] == "Abandoned"
     )
