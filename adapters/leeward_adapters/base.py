@@ -159,8 +159,7 @@ class Seen:
     reference: str = ""
     """What AWS calls it: a job, a recovery instance, a change."""
     pre_state: str = ""
-    """For NEEDED: JSON of how the target is now, enough to undo the action, and the same for as
-    long as the target is like that."""
+    """For NEEDED: JSON of how the target is now, enough to undo it, the same while it is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +181,7 @@ class Finding:
     """What a readiness check says."""
 
     severity: str
-    """`Blocking`: cannot be recovered. `Degraded`: can be, with a loss that the message names.
-    `Warning`: worth knowing."""
+    """`Blocking`: cannot be recovered. `Degraded`: with a loss that is named. `Warning`."""
     reason: str
     message: str
     target: str | None = None
@@ -203,6 +201,8 @@ class ActionTraits:
     """Puts back what this step changed for a while; done even when the run is being cancelled."""
     ahead: bool = False
     """May be done before a step's turn: repeatable, inert, and harmless if that never comes."""
+    slow: bool = False
+    """AWS is at work for a while then: there is no news before the usual interval has passed."""
 
 
 @dataclass(frozen=True, slots=True)

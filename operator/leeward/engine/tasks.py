@@ -33,6 +33,7 @@ from leeward.planning.step import (
     StepDecision,
     decide,
     needs_no_look,
+    nothing_left_to_ask,
 )
 from leeward.planning.step_ahead import attempt, decide_ahead
 from leeward.planning.step_types import failed
@@ -240,7 +241,8 @@ class TaskRunner:
         task = await self._sent(turn, observed, decision, decision.batch)
         if turn.actions[decision.batch.action].ahead:
             self._prepared.add(task.model.metadata.uid)
-        return task, timedelta(0)
+        waits = nothing_left_to_ask(task.model.status, turn.actions)
+        return task, self._c.settings.seconds("poll_interval") if waits else timedelta(0)
 
     async def _sent(
         self, turn: Turn, observed: Observed, decision: StepDecision, batch: Batch
