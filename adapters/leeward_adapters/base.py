@@ -127,10 +127,10 @@ class Step:
     pre_states: Mapping[str, str] = field(default_factory=dict)
     """By target id: `Seen.pre_state` as it was before this task first acted."""
     relaunch: frozenset[str] = frozenset()
-    """Ids of targets that a person wants to be made anew, in place of what is there. Only in
-    phases whose traits say `relaunch`; what is replaced must first be kept (a snapshot)."""
+    """Ids of targets that a person wants made anew, in place of what is there, which is kept first
+    (a snapshot). Only in phases whose traits say `relaunch`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The technology's block of the task's spec (camelCase), such as `drillNetwork`, `route53`."""
+    """The technology's block of the task's spec (camelCase), such as `route53`."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags that everything made by this step carries: `leeward:hub`, `leeward:namespace`,
     `leeward:execution`, `leeward:execution-uid`, `leeward:operation`, `leeward:phase`,
@@ -161,8 +161,7 @@ class Seen:
     reference: str = ""
     """What AWS calls it: a job, a recovery instance, a change."""
     pre_state: str = ""
-    """For NEEDED: JSON of how the target is now, enough to undo the action, and the same for as
-    long as the target is like that."""
+    """For NEEDED: JSON of how the target is now, enough to undo it, the same while it is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ class Observed:
     targets: Mapping[str, Seen]
     """One entry for each target of the step."""
     capacity: int | None = None
-    """Targets that AWS would accept now (quotas) in an action that is not repeatable; None: any."""
+    """How many targets AWS would take now (quotas) in an unrepeatable action; None: no limit."""
     capacity_reason: str = ""
     """What the limit is, for people."""
     pace: float = 1.0
@@ -184,8 +183,7 @@ class Finding:
     """What a readiness check says."""
 
     severity: str
-    """`Blocking`: cannot be recovered. `Degraded`: can be, with a loss that the message names.
-    `Warning`: worth knowing."""
+    """`Blocking`: cannot be recovered. `Degraded`: with a loss that is named. `Warning`."""
     reason: str
     message: str
     target: str | None = None
@@ -202,8 +200,11 @@ class ActionTraits:
     batch: int = 100
     """Most targets of one call of act()."""
     restores: bool = False
-    """Puts back something that this step itself changed for a while (a launch template); it is
-    done even when the run is being cancelled."""
+    """Puts back what this step changed for a while; done even when the run is being cancelled."""
+    ahead: bool = False
+    """May be done before a step's turn: repeatable, inert, and harmless if that never comes."""
+    slow: bool = False
+    """AWS is at work for a while then: there is no news before the usual interval has passed."""
 
 
 @dataclass(frozen=True, slots=True)

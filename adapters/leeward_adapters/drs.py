@@ -86,12 +86,13 @@ class Drs:
     actions: ClassVar[Mapping[str, ActionTraits]] = {
         RESTORE: ActionTraits(repeatable=True, batch=BATCH, restores=True),
         RELEASE: ActionTraits(repeatable=True, batch=BATCH),
-        PREPARE: ActionTraits(repeatable=True, batch=BATCH),
-        LAUNCH: ActionTraits(repeatable=False, batch=BATCH),
+        # How a server is launched the next time; `ensure` looks again right before that.
+        PREPARE: ActionTraits(repeatable=True, batch=BATCH, ahead=True),
+        LAUNCH: ActionTraits(repeatable=False, batch=BATCH, slow=True),
         # One server, so that AWS's answer is about the whole batch.
         SNAPSHOT: ActionTraits(repeatable=False, batch=1),
-        RELAUNCH: ActionTraits(repeatable=False, batch=BATCH),
-        START: ActionTraits(repeatable=True, batch=BATCH),
+        RELAUNCH: ActionTraits(repeatable=False, batch=BATCH, slow=True),
+        START: ActionTraits(repeatable=True, batch=BATCH, slow=True),
         TERMINATE: ActionTraits(repeatable=True, batch=BATCH),
         drs_reverse.REVERSE: ActionTraits(repeatable=False, batch=drs_reverse.BATCH),
         drs_retire.KEEP: ActionTraits(repeatable=False, batch=drs_reverse.BATCH),
@@ -254,7 +255,9 @@ class Drs:
             step, batch = drs_failback.translated(scope, step, batch)
         match action:
             case drs_templates.PREPARE:
-                return drs_templates.prepare(scope, step, call, batch)
+                prepared = drs_templates.prepare(scope, step, call, batch)
+                drs_launch.at_hand(scope)
+                return prepared
             case drs_templates.RESTORE:
                 return drs_templates.restore(scope, batch)
             case drs_launch.LAUNCH:

@@ -21,7 +21,6 @@ from leeward_adapters.base import (
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 from leeward_adapters.ec2_instances import pace
-from leeward_adapters.views import loosely
 
 SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
 TERMINATE: Final = "terminate"
@@ -37,9 +36,9 @@ _NAMED: Final = 200
 _PAGE: Final = 1000
 """The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
-_KNOWN: Final = 10.0
-"""How many times as old as the rest the answer may be that says which instance of a server is to be
-started, as long as EC2 shows that instance alive."""
+_KNOWN: Final = 300.0
+"""Seconds that the answer may be older than the rest which says which instance of a server is to
+be started, as long as EC2 shows that instance alive. Only DRS replaces one by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstanc
 
 
 def shared(
-    scope: Scope, servers: Sequence[str], as_of: float | None
+    scope: Scope, servers: Sequence[str], as_of: float | None, moved_by: str | None = None
 ) -> dict[str, list[RecoveryInstance]]:
     """Like `describe`, asked once for all who wait; what is no source server's id has none.
 
@@ -96,11 +95,12 @@ def shared(
         scope: account and recovery Region.
         servers: ids of source servers.
         as_of: how new the answer must be, see `Step.since`.
+        moved_by: the one service whose changes make it too old; None: any's do.
     """
     # One malformed id would fail the question of all.
     valid = [s for s in servers if SERVER_ID.fullmatch(s)]
     ask = partial(describe, scope.client("drs"))
-    found = scope.views.look_up("drs-instances", valid, as_of, ask)
+    found = scope.views.look_up("drs-instances", valid, as_of, ask, moved_by)
     return {server: found.get(server, []) for server in servers}
 
 
@@ -126,10 +126,10 @@ def production(instances: Sequence[RecoveryInstance]) -> RecoveryInstance | None
 
 
 def launched_by_run(
-    scope: Scope, step: Step, as_of: float | None = None
+    scope: Scope, step: Step, as_of: float | None = None, moved_by: str | None = None
 ) -> dict[str, list[RecoveryInstance]]:
     """Live drill instances that jobs of this execution launched, by source server."""
-    found = shared(scope, [t.id for t in step.targets], as_of)
+    found = shared(scope, [t.id for t in step.targets], as_of, moved_by)
     drills = [i for group in found.values() for i in group if i.live and i.drill]
     uid = step.tags.get(drs_jobs.EXECUTION_UID_TAG)
     ours = {
@@ -156,7 +156,7 @@ def observe_activate(scope: Scope, step: Step) -> Observed:
 
 def start(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
     """Start the recovery instances of the batch's servers, as observe() saw them."""
-    chosen = _chosen(scope, step, loosely(scope.now(), step.since, _KNOWN))
+    chosen = _chosen(scope, step, _known_since(scope, step))
     ec2.start(scope, [chosen[t.id].id for t in batch if t.id in chosen])
     return ""
 
@@ -169,7 +169,7 @@ def _machines(
     Which instance it is changes only when a server is launched again, and that ends the old one:
     so DRS is asked again once EC2 does not show it alive.
     """
-    for as_of in (loosely(scope.now(), step.since, _KNOWN), step.since):
+    for as_of in (_known_since(scope, step), step.since):
         chosen = _chosen(scope, step, as_of)
         machines = ec2.observed(scope, step, [i.id for i in chosen.values()])
         alive = (i.id in machines and machines[i.id].alive for i in chosen.values())
@@ -178,12 +178,16 @@ def _machines(
     return chosen, machines
 
 
+def _known_since(scope: Scope, step: Step) -> float:
+    return (scope.now() if step.since is None else step.since) - _KNOWN
+
+
 def _chosen(scope: Scope, step: Step, as_of: float | None) -> dict[str, RecoveryInstance]:
     """The instance of each server that this operation activates."""
     if step.drill:
-        mine = launched_by_run(scope, step, as_of)
+        mine = launched_by_run(scope, step, as_of, moved_by="drs")
         return {s: group[0] for s, group in mine.items() if group}
-    found = shared(scope, [t.id for t in step.targets], as_of)
+    found = shared(scope, [t.id for t in step.targets], as_of, moved_by="drs")
     live = {server: production(group) for server, group in found.items()}
     return {server: instance for server, instance in live.items() if instance is not None}
 

@@ -69,6 +69,12 @@ def launch(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
     return start_recovery(scope, step, call, batch)
 
 
+def at_hand(scope: Scope) -> None:
+    """Have the clients made that a launch needs: that takes as long as some calls."""
+    scope.client("ec2")
+    scope.client("drs", once=True)
+
+
 def start_recovery(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str:
     """The call itself. It ends the recovery instances that the servers have."""
     answer = scope.client("drs", once=True).start_recovery(

@@ -145,8 +145,8 @@ class Ec2:
         Phase.ACTIVATE: PhaseTraits(inert=False),
     }
     actions: ClassVar[Mapping[str, ActionTraits]] = {
-        STOP: ActionTraits(repeatable=True),
-        START: ActionTraits(repeatable=True),
+        STOP: ActionTraits(repeatable=True, slow=True),
+        START: ActionTraits(repeatable=True, slow=True),
     }
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
         "Read": frozenset({"ec2:DescribeInstances", "ec2:DescribeInstanceStatus"}),

@@ -61,13 +61,19 @@ class Guards:
         self._endpoints = _Made(lambda: Breaker(clock))
         self._breakers = _Made(lambda: Breaker(clock))
         self._buckets = _Made(lambda: Bucket(clock))
-        self._changed: dict[tuple[str, str], float] = {}
+        self._changed: dict[tuple[str, str], dict[str, float]] = {}
         self._settings_changed: dict[tuple[str, str], float] = {}
         self._ids = threading.local()
 
-    def changed(self, account: str, region: str) -> float:
-        """When something was last changed in the account and Region by this process."""
-        return self._changed.get((account, region), float("-inf"))
+    def changed(self, account: str, region: str, service: str | None = None) -> float:
+        """When this process last changed something in the account and Region.
+
+        `service`: by calls of that one alone; None: by any.
+        """
+        moments = self._changed.get((account, region), {})
+        if service is not None:
+            return moments.get(service, float("-inf"))
+        return max(list(moments.values()), default=float("-inf"))
 
     def settings_changed(self, account: str, region: str) -> float:
         """When launch settings were last changed in the account and Region by this process."""
@@ -100,7 +106,7 @@ class Guards:
         events.register("response-received", partial(self._received, place))
         if service == "sts":
             return
-        mark = partial(self._mark, (account, region))
+        mark = partial(self._mark, place)
         for moment in ("before-call", "after-call", "after-call-error"):
             events.register(moment, mark)
         events.register("after-call", self._note)
@@ -141,12 +147,12 @@ class Guards:
     def _breakers_of(self, place: tuple[str, str, str]) -> tuple[Breaker, Breaker]:
         return self._endpoints[place[1:]], self._breakers[place]
 
-    def _mark(self, place: tuple[str, str], event_name: str, **_: Any) -> None:
-        operation = _operation(event_name)
+    def _mark(self, place: tuple[str, str, str], event_name: str, **_: Any) -> None:
+        operation, (account, region, service) = _operation(event_name), place
         if operation in _UNSEEN:
-            self._settings_changed[place] = self._clock()
+            self._settings_changed[account, region] = self._clock()
         elif not reads(operation):
-            self._changed[place] = self._clock()
+            self._changed.setdefault((account, region), {})[service] = self._clock()
 
     def _note(self, event_name: str, parsed: Any, **_: Any) -> None:
         if self.noted is not None and not reads(_operation(event_name)):

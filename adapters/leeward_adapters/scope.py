@@ -13,7 +13,7 @@ class SharedAnswers(Protocol):
     """What AWS said lately to anybody who reaches an account and Region by one role.
 
     `since`: moment (`Scope.now`) before which a call is too old; None: now. No answer is used that
-    is older than the newest call that changed something there.
+    is older than the newest call that changed something there (`moved_by`: of that service alone).
     """
 
     def ask(self, key: Hashable, since: float | None, call: Callable[[], T]) -> T:
@@ -26,6 +26,7 @@ class SharedAnswers(Protocol):
         ids: Iterable[Hashable],
         since: float | None,
         call: Callable[[Sequence[Any]], Mapping[Any, V]],
+        moved_by: str | None = None,
     ) -> dict[Any, V]:
         """The same for each of some ids; `call` asks AWS for some of them, also for others'."""
         ...

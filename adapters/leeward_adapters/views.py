@@ -62,10 +62,10 @@ class Views:
 
     Args:
         clock: the clock of all moments.
-        changed: when something was last changed there.
+        changed: when something was last changed there, by a service or (None) by any.
     """
 
-    def __init__(self, clock: Clock, changed: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock, changed: Callable[[str | None], float]) -> None:
         self._clock = clock
         self._changed = changed
         self._lock = threading.Lock()
@@ -93,7 +93,7 @@ class Views:
         """What was noted last, if its call began at `since` or later and nothing changed since."""
         with self._lock:
             value, began = self._noted.get(key, (None, float("-inf")))
-        return value if began >= max(since, self._changed()) else None
+        return value if began >= max(since, self._changed(None)) else None
 
     def look_up(
         self,
@@ -101,6 +101,7 @@ class Views:
         ids: Iterable[Hashable],
         since: float | None,
         call: Callable[[Sequence[Any]], Mapping[Any, V]],
+        moved_by: str | None = None,
     ) -> dict[Any, V]:
         """What is known of `ids` by calls that began at `since` or later; unknown ids are left out.
 
@@ -110,6 +111,7 @@ class Views:
             since: moment of the clock; None: now.
             call: asks AWS for some ids: those of the present ones that must be asked for, and
                 what others wait for.
+            moved_by: the one service whose changes make answers too old; None: any's do.
         """
         wanted = list(dict.fromkeys(ids))
         if not wanted:
@@ -117,7 +119,7 @@ class Views:
         self.used = now = self._clock()
         wished = now if since is None else since
         question = self._question(key)
-        missing = self._claim(question, wanted, max(wished, self._changed()), now - wished)
+        missing = self._claim(question, wanted, max(wished, self._changed(moved_by)), now - wished)
         if missing:
             self._call(question, missing, call)
         with question.turn:

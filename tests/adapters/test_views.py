@@ -22,7 +22,7 @@ class Moment:
         self.changed = float("-inf")
 
     def views(self) -> Views:
-        return Views(lambda: self.now, lambda: self.changed)
+        return Views(lambda: self.now, lambda _: self.changed)
 
 
 class Aws:

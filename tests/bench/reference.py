@@ -63,6 +63,7 @@ def run(site: Site, bodies: Sequence[Object]) -> Run:
     site.apply(*(body for body in bodies if body["kind"] != "DRExecution"))
     for plan in plan_of.values():
         site.await_ready(plan)
+    site.await_rest()
     progress(f"plans ready, operator {site.usage().rss:.0f} MiB; failover of the estate begins")
     since, before = site.control.last_seq(), site.usage()
     with watching(site) as watch:

@@ -32,6 +32,8 @@ RECOVERY = "us-east-2"
 OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 _PAUSE = 0.25
 _PATIENCE = "40m"
+_AT_REST = 5.0
+"""Seconds without a write of the operator after which it is taken to be at rest."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -107,6 +109,16 @@ class Site:
     def await_ready(self, plan: str) -> None:
         """Wait until a plan is Ready. It is a watch: asking again and again would cost a core."""
         self.kubectl("wait", f"rp/{plan}", "--for=condition=Ready", f"--timeout={_PATIENCE}")
+
+    def await_rest(self) -> None:
+        """Wait until the operator has looked at all that is new, as it has on any day: until it
+        writes nothing for a while.
+        """
+        while (left := self._last_write() + _AT_REST - time.time()) > 0:
+            time.sleep(left)
+
+    def _last_write(self) -> float:
+        return max((w.at.timestamp() for w in self.writes() if w.user == OPERATOR_USER), default=0)
 
     def await_end(self, execution: str) -> Object:
         """The status of an execution once it has its verdict."""

@@ -12,8 +12,9 @@ import pytest
 
 from leeward.api.task import DRTask
 from leeward.engine.pool import Pool
-from leeward.engine.tasks import TaskRunner, _Turn
-from leeward.planning.step import StepDecision, StepInput, StepRules
+from leeward.engine.tasks import TaskRunner
+from leeward.engine.turn import Turn
+from leeward.planning.step import StepDecision, StepRules
 from leeward_adapters.base import ActionTraits, Observed, Phase, Seen, State, Step
 
 NOW = datetime(2026, 11, 26, 8, tzinfo=UTC)
@@ -39,16 +40,19 @@ class Runner(TaskRunner):
     """Says of what it would send whether others could act there meanwhile."""
 
     def __init__(self, pool: Pool) -> None:
-        super().__init__(SimpleNamespace(pool=pool, aws=SimpleNamespace(now=lambda: 0.0)))  # type: ignore[arg-type]
+        rules = StepRules(settle=timedelta(seconds=1), poll=timedelta(seconds=1))
+        context: Any = SimpleNamespace(
+            pool=pool,
+            aws=SimpleNamespace(now=lambda: 0.0),
+            lease=SimpleNamespace(epoch=1, since=NOW),
+            now=lambda: NOW,
+            step_rules=lambda: rules,
+        )
+        super().__init__(context)
         self.pool = pool
         self.alone: list[bool] = []
 
-    def _given(self, turn: _Turn, observed: Observed) -> StepInput:
-        model = turn.task.model
-        rules = StepRules(settle=timedelta(seconds=1), poll=timedelta(seconds=1))
-        return StepInput(model.spec, model.status, observed, ACTIONS, 1, NOW, NOW, rules)
-
-    async def _observe(self, turn: _Turn) -> Observed:
+    async def _observe(self, turn: Turn) -> Observed:
         return await turn.adapter.observe(None, None)  # type: ignore[misc]
 
     async def _carried_out(self, turn: Any, observed: Observed, decision: StepDecision) -> Any:
@@ -80,10 +84,11 @@ def test_what_others_count_on_changes_while_none_of_them_acts(
         pool = Pool(1)
         runner = Runner(pool)
         step = Step("u", Phase.INSTANTIATE, operation, NOW, "us-east-1", ())
-        held: Any = SimpleNamespace(model=task(operation))
+        held: Any = SimpleNamespace(model=task(operation), behind=None)
+        run: Any = SimpleNamespace(model=SimpleNamespace(status=SimpleNamespace(commands=[])))
         adapter: Any = SimpleNamespace(observe=look)
         nothing: Any = None
-        turn = _Turn(nothing, held, adapter, ACTIONS, nothing, replace(step), False, False)
+        turn = Turn(run, held, adapter, ACTIONS, nothing, replace(step), False, False)
         await runner._pass(turn, asyncio.ensure_future(look()))
         pool.close()
         return runner.alone

@@ -15,7 +15,7 @@ from leeward.api.execution import Accepting, CommandRecord, DRExecution
 from leeward.engine.answers import CommandTaker
 from leeward.engine.kube import Kube, path_of
 from leeward.engine.objects import Held, hold, patch_metadata, put_status, read
-from leeward.engine.tasks import TaskRunner
+from leeward.engine.steered import steered
 from leeward_sandbox.cluster import Cluster
 
 pytestmark = pytest.mark.cluster
@@ -102,13 +102,12 @@ def test_an_answer_that_is_void_is_recorded_once(play: Any, taken: bool) -> None
 def test_a_run_that_a_later_leader_has_written_ends_the_one_before(play: Any) -> None:
     async def scenario(desk: Desk) -> None:
         run = await desk.run(epoch=3)
-        runner = TaskRunner(desk.context)
-        assert not await runner._steered(run)
+        assert not await steered(desk.context, run)
         status = (await desk.stored()).model.status
         await put_status(desk.kube, await desk.stored(), status.model_copy(update={"epoch": 4}))
 
         with pytest.raises(FencedError):
-            await runner._steered(run)
+            await steered(desk.context, run)
 
         assert "belongs to epoch 4" in desk.fenced[0]
 
@@ -122,6 +121,6 @@ def test_right_before_a_call_a_pause_and_a_cancel_are_seen(play: Any, verb: str)
         said = {f"leeward.dev/{verb}": "ann@example.com"}
         await patch_metadata(desk.kube, await desk.stored(), {"annotations": said})
 
-        assert await TaskRunner(desk.context)._steered(run) is (verb in {"pause", "cancel"})
+        assert await steered(desk.context, run) is (verb in {"pause", "cancel"})
 
     play(scenario)

@@ -8,7 +8,14 @@ import pytest
 from annotated_types import MaxLen
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
-from leeward.planning.step import JOURNAL, StepDecision, StepInput, StepRules, decide
+from leeward.planning.step import (
+    JOURNAL,
+    StepDecision,
+    StepInput,
+    StepRules,
+    decide,
+    nothing_left_to_ask,
+)
 from leeward.planning.step_sent import with_intent
 from leeward.planning.times import render_time
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
@@ -483,3 +490,23 @@ def test_the_journal_is_as_long_as_the_api_allows() -> None:
         if isinstance(limit, MaxLen)
     ]
     assert limits == [JOURNAL]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "action", "states", "waits"),
+    [
+        ("Sent", "launch", {"a": "InProgress"}, True),
+        ("Sent", "launch", {"a": "InProgress", "b": "Complete"}, True),
+        ("Sent", "launch", {"a": "InProgress", "b": "InProgress"}, False),
+        ("Sent", "prepare", {"a": "InProgress"}, False),
+        ("Refused", "launch", {"a": "InProgress"}, False),
+        ("InDoubt", "launch", {"a": "InProgress"}, False),
+    ],
+)
+def test_no_news_is_looked_for_right_after_aws_took_all_that_was_open(
+    outcome: str, action: str, states: Mapping[str, str], waits: bool
+) -> None:
+    actions = {**ACTIONS, "launch": ActionTraits(repeatable=False, slow=True)}
+    resources = [{"id": i, "state": state} for i, state in states.items()]
+    body = {"resources": resources, "journal": [sent(outcome, "a", action=action).to_api()]}
+    assert nothing_left_to_ask(DRTaskStatus.model_validate(body), actions) == waits

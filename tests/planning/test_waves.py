@@ -9,8 +9,9 @@ import pytest
 from leeward.api.execution import DRExecution, DRExecutionStatus
 from leeward.api.plan import Parallelism
 from leeward.api.task import DRTask
+from leeward.planning.parallelism import limited
 from leeward.planning.record import verdict
-from leeward.planning.waves import PASSED, Cursor, cursor, limited, stages
+from leeward.planning.waves import PASSED, Cursor, cursor, stages
 
 INTENT = {
     "id": "1",
@@ -61,6 +62,8 @@ def run(
     asked: Sequence[Any] = (),
     cancelling: bool = False,
     unplanned: bool = False,
+    automatic: bool = False,
+    **recorded: Any,
 ) -> Cursor:
     waves = sorted({(t.spec.wave, t.spec.wave_ordinal) for t in tasks}, key=lambda w: w[1])
     status = DRExecutionStatus.model_validate(
@@ -68,9 +71,12 @@ def run(
             "waves": [{"name": n, "ordinal": o, "state": "NotStarted"} for n, o in waves],
             "frozenGates": list(gates),
             "gates": list(asked),
+            **recorded,
         }
     )
-    return cursor(operation, status, tasks, cancelling=cancelling, unplanned=unplanned)
+    return cursor(
+        operation, status, tasks, cancelling=cancelling, unplanned=unplanned, automatic=automatic
+    )
 
 
 def names(tasks: Sequence[DRTask]) -> list[str]:
@@ -267,6 +273,108 @@ def test_a_limit_stops_nothing_that_has_begun() -> None:
     assert names(limited([new, *begun], Parallelism(accounts=1))) == ["a", "b"]
 
 
+# --- what is prepared ahead ---------------------------------------------------------------------
+
+
+def early(tasks: Sequence[DRTask], **fields: Any) -> list[str]:
+    return names(run(tasks, **{"prepares": "Ahead", **fields}).early)
+
+
+def launching(state: str = "InProgress") -> list[DRTask]:
+    return [task(1, "Instantiate", state), task(1, "Activate"), *following()]
+
+
+def following() -> list[DRTask]:
+    return [task(w, p) for w in (2, 3) for p in ("Instantiate", "Activate")]
+
+
+def test_the_next_wave_is_prepared_while_one_is_under_way_and_no_wave_behind_it() -> None:
+    assert early(launching()) == ["w2-instantiate"]
+    activating = [task(1, "Instantiate", "Complete"), task(1, "Activate", "InProgress")]
+    assert early([*activating, *following()]) == ["w2-instantiate"]
+
+
+def test_launches_are_prepared_while_their_own_wave_is_fenced() -> None:
+    tasks = [task(1, "Fence", "InProgress"), task(1, "Instantiate"), task(2, "Instantiate")]
+    assert early(tasks) == ["w1-instantiate"]
+    assert early(tasks, unplanned=True) == ["w2-instantiate"], "it launches beside its fencing"
+
+
+def test_nothing_is_prepared_ahead_in_a_run_that_was_not_frozen_so() -> None:
+    assert early(launching(), prepares="InTurn") == []
+
+
+@pytest.mark.parametrize(
+    ("frozen", "asked", "prepared"),
+    [
+        ([gate(1)], [], False),
+        ([gate(2, before="Fence")], [], False),
+        ([gate(2, before="Instantiate")], [], False),
+        ([gate(2, before="Instantiate")], [gate(2, "Waiting", "Instantiate")], False),
+        ([gate(2, before="Instantiate")], [gate(2, "Rejected", "Instantiate")], False),
+        ([gate(2, before="Instantiate")], [gate(2, "Approved", "Instantiate")], True),
+        ([gate(2)], [], True),
+        ([gate(3, before="Fence")], [], True),
+    ],
+)
+def test_nothing_is_prepared_behind_a_gate_that_waits_for_people(
+    frozen: list[Any], asked: list[Any], prepared: bool
+) -> None:
+    assert early(launching(), gates=frozen, asked=asked) == ["w2-instantiate"] * prepared
+
+
+def test_a_gate_that_passes_by_itself_is_no_reason_to_wait_but_one_about_lost_data_is() -> None:
+    plain, lost = gate(2, before="Fence"), {**gate(1), "dataLoss": "Question"}
+    assert early(launching(), gates=[plain], automatic=True) == ["w2-instantiate"]
+    assert early(launching(), gates=[plain, lost], automatic=True) == []
+
+
+def test_nothing_is_prepared_before_the_first_gate_of_the_run_is_passed() -> None:
+    tasks, first = launching("NotStarted"), gate(1, before="Instantiate")
+    assert early(tasks, gates=[first]) == []
+    assert early(tasks, gates=[first], asked=[gate(1, "Waiting", "Instantiate")]) == []
+    assert early(tasks, gates=[first], asked=[gate(1, "Approved", "Instantiate")]) != []
+
+
+def test_nothing_is_prepared_while_people_have_the_word() -> None:
+    assert early(launching(), paused=True) == []
+    assert early(launching(), cancelling=True) == []
+    assert early([task(1, "Instantiate", "Failed", "failed"), *launching()]) == []
+
+
+def test_a_failure_that_the_plan_tolerates_does_not_hold_up_what_comes_next() -> None:
+    waves = [
+        {"name": f"w{w}", "ordinal": w, "state": "NotStarted", "required": 0} for w in (1, 2, 3)
+    ]
+    tasks = [task(1, "Instantiate", "Failed", "failed"), *launching()]
+    assert early(tasks, waves=waves) == ["w2-instantiate"]
+
+
+def test_what_was_asked_for_ahead_or_left_out_is_not_asked_for_again() -> None:
+    for second in (
+        task(2, "Instantiate", asked=True),
+        task(2, "Instantiate", "Skipped"),
+        task(2, "Instantiate", dependsOn=["w1-activate"]),
+    ):
+        assert early([*launching()[:2], second]) == []
+
+
+def test_what_is_prepared_ahead_keeps_to_the_limits_of_the_plan() -> None:
+    tasks = [task(1, "Instantiate", "InProgress"), task(2, "Instantiate", account="other")]
+    assert early(tasks, parallelism={"accounts": 1}) == []
+    assert early(tasks, parallelism={"accounts": 2}) == ["w2-instantiate"]
+
+
+def test_a_cancelled_run_waits_for_the_answer_to_what_was_asked_for_ahead() -> None:
+    asked = task(2, "Instantiate", asked=True)
+    where = run([task(1, "Instantiate", "Complete"), asked], cancelling=True)
+    assert (names(where.work), where.finished) == (["w2-instantiate"], False)
+    journal = [i.model_copy(update={"outcome": "Sent"}) for i in asked.status.journal]
+    status = asked.status.model_copy(update={"journal": journal})
+    answered = asked.model_copy(update={"status": status})
+    assert run([task(1, "Instantiate", "Complete"), answered], cancelling=True).finished
+
+
 # --- a drill's end -----------------------------------------------------------------------------
 
 
@@ -391,6 +499,7 @@ class Run:
                 gates=self.frozen,
                 asked=self.asked,
                 cancelling=self.cancelling,
+                prepares="Ahead" if self.operation == "Failover" else "InTurn",
             )
             if where.finished:
                 return
@@ -401,6 +510,17 @@ class Run:
 
     def _allowed(self, where: Cursor) -> None:
         """Nothing begins that must not."""
+        for each in where.early:
+            assert not self.cancelling
+            assert each.spec.recovery_phase == "Instantiate"
+            assert not each.status.journal
+            gated = [
+                g
+                for g in self.frozen
+                if (g["wave"], g["before"]) == (each.spec.wave, "Instantiate")
+            ]
+            passed = {g["name"] for g in self.asked if g["state"] == "Approved"}
+            assert {g["name"] for g in gated} <= passed
         begins = [t for t in where.work if t.status.state in {"NotStarted", "Retry"}]
         cleaning = any(t.spec.recovery_phase == "Cleanup" and t.status.journal for t in self.tasks)
         for each in begins:

@@ -314,6 +314,9 @@ class DRExecutionStatus(Model):
     """Set when quorum, approver lists and four eyes were waived, destructive gates excepted."""
     parallelism: Parallelism | None = None
     """How much runs at once, as frozen. Absent: as much as AWS's quotas let."""
+    prepares: Literal["InTurn", "Ahead"] = "InTurn"
+    """Ahead: launch settings of the next wave may be made while a wave is under way. InTurn: no
+    Failover, or a drill of the same servers still had settings to put back when it began."""
     location: Location | None = None
     """Where the estate serves as far as this run knows."""
     objectives: RunObjectives | None = None

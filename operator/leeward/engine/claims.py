@@ -74,10 +74,14 @@ class Claims:
         await put_status(self._c.kube, plan, status)
         return ""
 
-    async def clear_drills(self, execution: DRExecution, resources: frozenset[str]) -> None:
-        """Cancel the Tests that work on the resources (ARNs) of a run that is no Test."""
+    async def clear_drills(self, execution: DRExecution, resources: frozenset[str]) -> bool:
+        """Cancel the Tests that work on the resources (ARNs) of a run that is no Test.
+
+        Whether there are any, be it that they were cancelled before: they still clean up.
+        """
         if execution.spec.operation == "Test":
-            return
+            return False
+        found = False
         seen: set[str] = set()
         async for task in read_each(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
             holder = task.model.spec.execution_ref
@@ -86,7 +90,9 @@ class Claims:
                 continue
             seen.add(holder.uid)
             if other := await self._live(holder, task.model.metadata.namespace):
+                found = True
                 await self._cancel(other, execution, "a drill does not stand in its way")
+        return found
 
     async def continued(self, execution: DRExecution) -> DRExecution | None:
         """The run that this one continues; None: there is none of that name, or none is named."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-EVERY: Final = timedelta(seconds=5)
+EVERY: Final = timedelta(seconds=10)
 """Between two writes of one object that carry nothing but progress, or one that carries more."""
 
 

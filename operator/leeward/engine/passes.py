@@ -43,19 +43,28 @@ class TaskPasses:
         """`patience`: seconds for which `advance` waits for passes that do not end."""
         self._patience = patience
         self._running: dict[str, asyncio.Task[Result]] = {}
+        self.closing = False
+        """Whether no more is to be begun."""
+
+    def begin(self, starts: Mapping[str, Start]) -> set[str]:
+        """Begin a pass over each task (by uid) that has none; the uids of those that had none."""
+        fresh = {uid for uid in starts if uid not in self._running}
+        for uid in fresh:
+            self._running[uid] = asyncio.create_task(starts[uid](), name=f"task {uid}")
+        return fresh
 
     async def advance(self, starts: Mapping[str, Start], others: Iterable[str] = ()) -> Advance:
         """Begin a pass over each task (by uid) that has none, and wait for all a little.
 
-        `others`: uids of tasks over which nothing begins, but an earlier pass may go on. Once
-        passes have ended, the first error of any is raised.
+        `others`: uids of tasks over which nothing begins, but an earlier pass may go on; those
+        are waited for only where nothing else is. Once passes have ended, the first error of any
+        is raised.
         """
-        fresh = {uid for uid in starts if uid not in self._running}
-        for uid in fresh:
-            self._running[uid] = asyncio.create_task(starts[uid](), name=f"task {uid}")
+        fresh = self.begin(starts)
         passes = {uid: self._running[uid] for uid in (*starts, *others) if uid in self._running}
-        if passes:
-            await asyncio.wait(passes.values(), timeout=self._patience)
+        awaited = [self._running[uid] for uid in starts] or list(passes.values())
+        if awaited:
+            await asyncio.wait(awaited, timeout=self._patience)
         ended = {uid: each for uid, each in passes.items() if each.done()}
         for uid in ended:
             del self._running[uid]
@@ -65,10 +74,11 @@ class TaskPasses:
         return Advance(
             results=[each.result() for uid, each in ended.items() if uid in fresh],
             late=[each.result()[0] for uid, each in ended.items() if uid not in fresh],
-            pending=len(passes) - len(ended),
+            pending=sum(1 for each in awaited if not each.done()),
         )
 
     async def settle(self, grace: float) -> None:
-        """Wait for all passes, for `grace` seconds at most."""
+        """Begin nothing more, and wait for all passes, for `grace` seconds at most."""
+        self.closing = True
         if self._running:
             await asyncio.wait(self._running.values(), timeout=grace)

@@ -38,11 +38,12 @@ from leeward.engine.task_store import TaskStore
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
 from leeward.planning import fencing, gates, outcomes
+from leeward.planning.parallelism import LIVE
 from leeward.planning.progress import only_progress
 from leeward.planning.record import Outcome, compose, verdict
 from leeward.planning.steering import abandoned, left_out
 from leeward.planning.times import render_time
-from leeward.planning.waves import ENDED, LIVE, Cursor, closes, cursor
+from leeward.planning.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
 
 WAITING_POLL = timedelta(seconds=30)
 """How often a waiting run looks at the clock; annotations wake it at once."""
@@ -132,12 +133,18 @@ class RunReconciler:
         where = cursor(
             run.model.spec.operation, run.model.status, [t.model for t in tasks],
             cancelling=self._cancelling(run.model), unplanned=fencing.unplanned(run.model),
+            automatic=run.model.spec.approval_mode == "Automatic",
         )  # fmt: skip
         if where.ask is not None:
             run = await self._gates.ask(await self._commands.finish(run), where, tasks)
             return 0 if run.model.status.gates[-1].state == "Automatic" else 0.05
         # What a command allows begins as soon as it is recorded.
+        before = sum(t.model.status.state in ENDED for t in tasks)
         run, (tasks, delay) = await both(self._commands.finish(run), self._work(run, where, tasks))
+        if sum(t.model.status.state in ENDED for t in tasks) > before:
+            # What has ended may let others begin: the run's record says both at once.
+            self._store.keep(run.model, tasks)
+            return 0
         outcome, rest, tasks = await self._stands(run, where, tasks)
         self._store.keep(run.model, tasks)
         run = await self._write(run, tasks, outcome)
@@ -167,7 +174,7 @@ class RunReconciler:
         status, epoch = task.model.status, self._c.lease.epoch
         if status.epoch > epoch:
             self._c.lease.fence(f"{task.model.metadata.name} belongs to epoch {status.epoch}")
-        if status.epoch == epoch or status.state not in LIVE:
+        if status.epoch == epoch or not (status.state in LIVE or unanswered_ahead(task.model)):
             return task
         return await put_status(self._c.kube, task, status.model_copy(update={"epoch": epoch}))
 
@@ -255,18 +262,37 @@ class RunReconciler:
         # What has ended may let others begin, and what is late has to be read again.
         if came.pending or came.late or len(delays) < len(came.results):
             delays.append(timedelta(0))
+        if timedelta(0) not in delays:
+            self._go_ahead(run, where, tasks)
         merged = [after.get(t.model.metadata.name, t) for t in tasks]
         return merged, min(delays, default=None)
+
+    def _go_ahead(
+        self, run: Held[DRExecution], where: Cursor, tasks: Sequence[Held[DRTask]]
+    ) -> None:
+        """While all that is in its turn waits for AWS: begin what may be done before its turn."""
+        early = {t.metadata.uid for t in where.early if self._tasks.may_go_ahead(t)}
+        ahead = partial(self._tasks.ahead, holding=False, stopping=False)
+        self._passes.begin(
+            {t.model.metadata.uid: partial(ahead, run, t) for t in tasks
+             if t.model.metadata.uid in early}
+        )  # fmt: skip
 
     async def _pass(
         self, run: Held[DRExecution], task: Held[DRTask], tasks: list[DRTask]
     ) -> Result:
+        """Passes over a task, one after the other as long as each asks AWS for something."""
         cancelling, spec = self._cancelling(run.model), task.model.spec
-        return await self._tasks.run(
-            run, task, left_out(task.model, tasks),
-            holding=run.model.status.paused and not cancelling,
-            stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
-        )  # fmt: skip
+        while True:
+            asked = len(task.model.status.journal)
+            task, delay = await self._tasks.run(
+                run, task, left_out(task.model, tasks),
+                holding=run.model.status.paused and not cancelling,
+                stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
+            )  # fmt: skip
+            goes_on = len(task.model.status.journal) > asked and not delay
+            if not goes_on or self._passes.closing or task.model.status.state in ENDED:
+                return task, delay
 
     async def _emit_end(self, task: Held[DRTask]) -> None:
         status = task.model.status

@@ -9,49 +9,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.api.execution import DRExecution
-from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
-from leeward.api.tasks import BLOCKS
+from leeward.api.task import DRTask, Intent, TaskResourceStatus
 from leeward.engine import journal
 from leeward.engine.context import Context
-from leeward.engine.objects import Held, read
-from leeward.engine.targets import target_of
-from leeward.planning import commands, fencing
+from leeward.engine.objects import Held
+from leeward.engine.steered import steered
+from leeward.engine.turn import Turn, given, input_of, turn_of
 from leeward.planning.blind import decide_blind
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.manual import decide_manual
 from leeward.planning.record import compose_task
-from leeward.planning.steering import paused_for, without
-from leeward.planning.step import FINAL_STATES, StepDecision, StepInput, decide, needs_no_look
-from leeward.planning.step_requests import relaunched
+from leeward.planning.steering import without
+from leeward.planning.step import (
+    FINAL_STATES,
+    Batch,
+    StepDecision,
+    decide,
+    needs_no_look,
+    nothing_left_to_ask,
+)
+from leeward.planning.step_ahead import attempt, decide_ahead
 from leeward.planning.step_types import failed
-from leeward.planning.times import parse_time, render_time
+from leeward.planning.times import render_time
+from leeward.planning.waves import unanswered_ahead
 from leeward_adapters import registry
 from leeward_adapters.base import (
     UNDO,
-    ActionTraits,
-    Adapter,
     IrreversibleError,
     Observed,
-    Phase,
-    Scope,
     Seen,
     State,
     Step,
     Target,
-    actions_of,
 )
 from leeward_adapters.errors import Fault, classify
 
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
-_BLOCKS = {"drill_network", *BLOCKS.values()}
 _ENDED = frozenset({"Complete", "Skipped", "Failed", "Abandoned"})
 _IN_DOUBT = frozenset({"Pending", "InDoubt"})
 _SHARED = 0.8
@@ -62,20 +63,6 @@ _AT_LEAST_SAID = 2.0
 _UNPROVED = Seen(State.RUNNING, message="done as AWS shows it; the proof is still missing")
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """What a pass over a task works with."""
-
-    run: Held[DRExecution]
-    task: Held[DRTask]
-    adapter: Adapter
-    actions: Mapping[str, ActionTraits]
-    scope: Scope
-    step: Step
-    holding: bool
-    stopping: bool
-
-
 class TaskRunner:
     """Passes over tasks."""
 
@@ -83,6 +70,10 @@ class TaskRunner:
         self._c = context
         self._intervals: dict[str, float] = {}
         """By uid of a task that this process has looked at: seconds between its looks."""
+        self._tried: set[str] = set()
+        """Uids of tasks for which this process tried what may be done before their turn."""
+        self._prepared: set[str] = set()
+        """Uids of tasks for which it has just been done in their turn."""
 
     async def run(
         self,
@@ -99,33 +90,82 @@ class TaskRunner:
         out too. `holding`: ask AWS for nothing new. `stopping`: besides, end when nothing is
         under way.
         """
-        if task.model.status.state in {"NotStarted", "Retry"}:
+        begins = task.model.status.state in {"NotStarted", "Retry"}
+        if begins:
+            if stopping and unanswered_ahead(task.model):
+                return await self.ahead(run, task, holding=holding, stopping=stopping)
             if holding or stopping:
                 return task, self._c.settings.seconds("poll_interval")
             task = self._begun(task, left_out)
-        spec = task.model.spec
-        if spec.technology == MANUAL:
+        if task.model.spec.technology == MANUAL:
             return await self._manual(run, task, holding=holding, stopping=stopping)
         try:
-            adapter = registry.adapter(spec.technology)
+            turn = turn_of(self._c, run, task, holding=holding, stopping=stopping)
         except registry.AdapterError as error:
             return await self._fail_all(task, "NoAdapter", str(error)), timedelta(0)
-        scope = self._c.scope_of(spec, run.model.metadata.namespace)
-        actions = actions_of(adapter)
-        step = self._step(run.model, task.model, actions, stopping=stopping)
-        turn = _Turn(run, task, adapter, actions, scope, step, holding, stopping)
         try:
-            turn, looking = await self._looking(_as_of(turn, self._since(turn.task.model)))
-            after, delay = await self._pass(turn, looking)
+            if self._only_launches(turn, begins=begins):
+                after, delay = await self._in_queue(turn)
+            else:
+                turn, looking = await self._looking(turn.as_of(self._since(turn.task.model)))
+                after, delay = await self._pass(turn, looking)
         except _AWS_ERRORS as error:
             after, delay = await self._unseen(turn, classify(error))
         self._note(after, delay)
         return after, delay
 
+    def may_go_ahead(self, task: DRTask) -> bool:
+        """Whether this process has not yet tried what may be done before the task's turn."""
+        return task.metadata.uid not in self._tried
+
+    async def ahead(
+        self, run: Held[DRExecution], task: Held[DRTask], *, holding: bool, stopping: bool
+    ) -> tuple[Held[DRTask], timedelta]:
+        """What is harmless of a task whose turn has not come, once; like `run` otherwise.
+
+        What AWS refuses, or does not answer, is left to the task's turn.
+        """
+        self._tried.add(task.model.metadata.uid)
+        rest = self._c.settings.seconds("poll_interval")
+        try:
+            turn = turn_of(self._c, run, task, holding=holding, stopping=stopping)
+        except registry.AdapterError:
+            return task, rest
+        if not any(traits.ahead for traits in turn.actions.values()):
+            return task, rest
+        try:
+            turn = turn.as_of(self._c.aws.now())
+            observed = Observed({}) if stopping else await self._observe(turn)
+        except _AWS_ERRORS:
+            return task, rest
+        decision = decide_ahead(given(self._c, turn, observed))
+        if decision.state == "Abandoned":
+            return await self._record(task, decision), timedelta(0)
+        if decision.batch is None or await steered(self._c, run):
+            return task, decision.delay or rest
+        return await self._sent(turn, observed, decision, decision.batch), timedelta(0)
+
+    def _only_launches(self, turn: Turn, *, begins: bool) -> bool:
+        """Whether all that may go ahead is done, so that what comes next needs a fresh look alone.
+
+        Only right after it was done, or as the task begins: later looks may come to nothing, and
+        need not be fresh.
+        """
+        uid = turn.task.model.metadata.uid
+        if not begins and uid not in self._prepared:
+            return False
+        self._prepared.discard(uid)
+        over = {r.id for r in turn.task.model.status.resources if r.state in FINAL_STATES}
+        calls = [turn.step.calls.get(t.id) for t in turn.step.targets if t.id not in over]
+        ahead = {action for action, traits in turn.actions.items() if traits.ahead}
+        answered = (c is not None and c.reference and c.action in ahead for c in calls)
+        return bool(calls) and all(answered)
+
     def _note(self, task: Held[DRTask], delay: timedelta) -> None:
         uid, poll = task.model.metadata.uid, self._c.settings.poll_interval
         if task.model.status.state in _ENDED:
             self._intervals.pop(uid, None)
+            self._prepared.discard(uid)
         else:
             self._intervals[uid] = delay.total_seconds() or self._intervals.get(uid, poll)
 
@@ -144,9 +184,11 @@ class TaskRunner:
     def _begun(self, task: Held[DRTask], left_out: Sequence[TaskResourceStatus]) -> Held[DRTask]:
         """The task as it begins. That is written together with what comes of the first look."""
         now, status = self._c.now(), task.model.status
+        self._tried.discard(task.model.metadata.uid)
         changed = status.model_copy(
             update={
                 "state": "InProgress",
+                "attempt": attempt(status),
                 "start_time": render_time(now),
                 "message": "looking at AWS",
                 "resources": without(status.resources, left_out),
@@ -154,7 +196,7 @@ class TaskRunner:
         )
         return task.ahead(compose_task(task.model, changed, now))
 
-    async def _looking(self, turn: _Turn) -> tuple[_Turn, asyncio.Task[Observed]]:
+    async def _looking(self, turn: Turn) -> tuple[Turn, asyncio.Task[Observed]]:
         """A first look. A task that begins says so by itself only if AWS takes its time."""
         looking = asyncio.create_task(self._observe(turn))
         if turn.task.behind is None:
@@ -170,7 +212,7 @@ class TaskRunner:
         return turn, looking
 
     async def _pass(
-        self, turn: _Turn, looking: asyncio.Task[Observed]
+        self, turn: Turn, looking: asyncio.Task[Observed]
     ) -> tuple[Held[DRTask], timedelta]:
         """Look, decide, and carry the decision out.
 
@@ -179,71 +221,50 @@ class TaskRunner:
         a while what real launches use as well, so it does that in none of them.
         """
         observed = await looking
-        decision = decide(self._given(turn, observed))
+        decision = decide(given(self._c, turn, observed))
         spec, batch = turn.task.model.spec, decision.batch
         repeatable = batch is None or turn.actions[batch.action].repeatable
         if batch is None or (repeatable and spec.operation != "Test"):
             return await self._carried_out(turn, observed, decision)
+        if not repeatable:
+            return await self._in_queue(turn)
         async with self._c.pool.queue(spec.account_id, spec.region):
-            if repeatable:
-                return await self._carried_out(turn, observed, decision)
-            turn = _as_of(turn, self._c.aws.now())
-            observed = await self._observe(turn)
-            return await self._carried_out(turn, observed, decide(self._given(turn, observed)))
+            return await self._carried_out(turn, observed, decision)
+
+    async def _in_queue(self, turn: Turn) -> tuple[Held[DRTask], timedelta]:
+        """A fresh look, and what comes of it, while nothing else of account and Region acts."""
+        spec = turn.task.model.spec
+        async with self._c.pool.queue(spec.account_id, spec.region):
+            turn, looking = await self._looking(turn.as_of(self._c.aws.now()))
+            observed = await looking
+            return await self._carried_out(turn, observed, decide(given(self._c, turn, observed)))
 
     async def _carried_out(
-        self, turn: _Turn, observed: Observed, decision: StepDecision
+        self, turn: Turn, observed: Observed, decision: StepDecision
     ) -> tuple[Held[DRTask], timedelta]:
-        if decision.batch is None or await self._steered(turn.run):
+        if decision.batch is None or await steered(self._c, turn.run):
             return await self._record(turn.task, decision), decision.delay
-        task, intent = await journal.write_intent(
-            self._c, turn.task, decision, decision.batch, observed
-        )
-        # The adapter acts with the pre-states that were written just now.
-        step = replace(turn.step, pre_states=_pre_states(task.model.status))
-        return await self._act(replace(turn, step=step), task, intent), timedelta(0)
+        task = await self._sent(turn, observed, decision, decision.batch)
+        if turn.actions[decision.batch.action].ahead:
+            self._prepared.add(task.model.metadata.uid)
+        waits = nothing_left_to_ask(task.model.status, turn.actions)
+        return task, self._c.settings.seconds("poll_interval") if waits else timedelta(0)
+
+    async def _sent(
+        self, turn: Turn, observed: Observed, decision: StepDecision, batch: Batch
+    ) -> Held[DRTask]:
+        task, intent = await journal.write_intent(self._c, turn.task, decision, batch, observed)
+        return await self._act(turn.with_pre_states(task.model.status), task, intent)
 
     async def _manual(
         self, run: Held[DRExecution], task: Held[DRTask], *, holding: bool, stopping: bool
     ) -> tuple[Held[DRTask], timedelta]:
         """A pass over a task that a person does."""
-        given = self._input(run, task, {}, Observed({}), holding=holding, stopping=stopping)
-        decision = decide_manual(task.model, given)
+        asked = input_of(self._c, run, task, {}, Observed({}), holding=holding, stopping=stopping)
+        decision = decide_manual(task.model, asked)
         return await self._record(task, decision), decision.delay
 
-    def _input(
-        self,
-        run: Held[DRExecution],
-        task: Held[DRTask],
-        actions: Mapping[str, ActionTraits],
-        observed: Observed,
-        *,
-        holding: bool,
-        stopping: bool,
-    ) -> StepInput:
-        status, now = task.model.status, self._c.now()
-        began = parse_time(status.start_time) if status.start_time else now
-        return StepInput(
-            spec=task.model.spec,
-            status=status,
-            observed=observed,
-            actions=actions,
-            epoch=self._c.lease.epoch,
-            leader_since=self._c.lease.since,
-            now=now,
-            rules=self._c.step_rules(),
-            holding=holding,
-            stopping=stopping,
-            held=paused_for(run.model.status.commands, began, now),
-        )
-
-    def _given(self, turn: _Turn, observed: Observed) -> StepInput:
-        return self._input(
-            turn.run, turn.task, turn.actions, observed,
-            holding=turn.holding, stopping=turn.stopping,
-        )  # fmt: skip
-
-    async def _observe(self, turn: _Turn) -> Observed:
+    async def _observe(self, turn: Turn) -> Observed:
         """What AWS shows of all that is not at its end, with the proof for what it calls done."""
         ended = {r.id for r in turn.task.model.status.resources if r.state in FINAL_STATES}
         targets = tuple(t for t in turn.step.targets if t.id not in ended)
@@ -252,7 +273,7 @@ class TaskRunner:
         async with self._c.pool.room(turn.task.model.spec.region):
             return await self._proved(turn, replace(turn.step, targets=targets))
 
-    async def _proved(self, turn: _Turn, step: Step) -> Observed:
+    async def _proved(self, turn: Turn, step: Step) -> Observed:
         observed = await self._c.pool.run(turn.adapter.observe, turn.scope, step)
         if not any(s.state is State.DONE for s in observed.targets.values()):
             return observed
@@ -263,69 +284,7 @@ class TaskRunner:
         }
         return replace(observed, targets=merged)
 
-    def _step(
-        self,
-        run: DRExecution,
-        task: DRTask,
-        actions: Mapping[str, ActionTraits],
-        *,
-        stopping: bool,
-    ) -> Step:
-        spec, status = task.spec, task.status
-        return Step(
-            token=task.metadata.uid,
-            phase=Phase(spec.recovery_phase),
-            operation=spec.operation,
-            started=self._started(status),
-            source_region=spec.source_region,
-            unplanned=fencing.unplanned(run),
-            targets=tuple(target_of(r) for r in spec.resources),
-            calls=journal.calls_of(status, actions),
-            pre_states=_pre_states(status),
-            relaunch=relaunched(status, stopping=stopping),
-            settings=_settings(spec),
-            tags={
-                "leeward:hub": self._c.settings.hub,
-                "leeward:namespace": run.metadata.namespace,
-                "leeward:plan": spec.plan,
-                "leeward:execution": run.metadata.name,
-                "leeward:execution-uid": run.metadata.uid,
-                "leeward:operation": spec.operation,
-                "leeward:phase": spec.recovery_phase,
-                "leeward:task": task.metadata.uid,
-            },
-        )
-
-    def _started(self, status: DRTaskStatus) -> datetime:
-        """When this task can first have asked AWS for anything, in whatever attempt."""
-        times = [i.time for i in status.journal[:1]]
-        times += [status.start_time] if status.start_time else []
-        return min(map(parse_time, times), default=self._c.now())
-
-    async def _steered(self, run: Held[DRExecution]) -> bool:
-        """Whether somebody paused, cancelled or deleted the run since this pass read it.
-
-        It is asked right before each intent, so that at most the batch whose intent is already
-        written goes out after a pause or a cancel.
-        """
-        metadata = run.model.metadata
-        fresh = await read(self._c.kube, DRExecution, metadata.namespace, metadata.name)
-        if fresh.model.metadata.uid != metadata.uid:
-            return True
-        if fresh.model.status.epoch > self._c.lease.epoch:
-            self._c.lease.fence(f"{metadata.name} belongs to epoch {fresh.model.status.epoch}")
-        if fresh.model.metadata.deletion_timestamp and not metadata.deletion_timestamp:
-            return True
-        before, now = run.model.status, fresh.model.status
-        if (now.paused and not before.paused) or (now.cancelling and not before.cancelling):
-            return True
-        known = {c.key for c in commands.on_execution(metadata.annotations)}
-        return any(
-            c.key not in known and c.verb in {"pause", "cancel"}
-            for c in commands.on_execution(fresh.model.metadata.annotations)
-        )
-
-    async def _act(self, turn: _Turn, task: Held[DRTask], intent: Intent) -> Held[DRTask]:
+    async def _act(self, turn: Turn, task: Held[DRTask], intent: Intent) -> Held[DRTask]:
         """Send the batch whose intent is written, and record AWS's answer."""
         targets = {t.id: t for t in turn.step.targets}
         batch = [targets[r] for r in intent.resources]
@@ -341,7 +300,7 @@ class TaskRunner:
             answer = journal.answer_of(fault, turn.actions[intent.action].repeatable)
         return await journal.write_answer(self._c, task, intent, answer)
 
-    async def _send(self, turn: _Turn, intent: Intent, batch: Sequence[Target]) -> dict[str, str]:
+    async def _send(self, turn: Turn, intent: Intent, batch: Sequence[Target]) -> dict[str, str]:
         """Ask AWS for the batch; its answer, for the journal."""
         adapter, scope, step = turn.adapter, turn.scope, turn.step
 
@@ -365,14 +324,14 @@ class TaskRunner:
         status = status.model_copy(update={"unseen_since": unseen_since})
         return await journal.write(self._c, task, status)
 
-    async def _unseen(self, turn: _Turn, fault: Fault) -> tuple[Held[DRTask], timedelta]:
+    async def _unseen(self, turn: Turn, fault: Fault) -> tuple[Held[DRTask], timedelta]:
         """AWS could not be looked at: the task says so and looks again, or gives up."""
         spec, status = turn.task.model.spec, turn.task.model.status
         why = (
             f"cannot look at account {spec.account_id} ({spec.account}), {spec.region}: "
             f"{fault.code}: {fault.message}"
         )
-        decision = decide_blind(self._given(turn, Observed({})), fault.kind, fault.code, why)
+        decision = decide_blind(given(self._c, turn, Observed({})), fault.kind, fault.code, why)
         since = status.unseen_since or render_time(self._c.now())
         held = await self._record(turn.task, decision, since)
         return held, max(decision.delay, timedelta(seconds=fault.retry_after or 0))
@@ -383,16 +342,3 @@ class TaskRunner:
             known.get(r.id) or failed(r.id, reason, message) for r in task.model.spec.resources
         )
         return await self._record(task, StepDecision(resources, "Failed", message[:1024]))
-
-
-def _as_of(turn: _Turn, since: float) -> _Turn:
-    return replace(turn, step=replace(turn.step, since=since))
-
-
-def _pre_states(status: DRTaskStatus) -> dict[str, str]:
-    return {p.id: p.value for p in status.pre_states}
-
-
-def _settings(spec: DRTaskSpec) -> dict[str, object]:
-    """The blocks of the task's spec, camelCase as in the API."""
-    return spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_BLOCKS)

@@ -15,7 +15,7 @@ from leeward.planning import fencing
 from leeward.planning.digests import digest
 from leeward.planning.durations import parse
 from leeward.planning.times import parse_time, render_time
-from leeward.planning.waves import GATE_OPEN, Stage, closes, ends_run
+from leeward.planning.waves import GATE_OPEN, Stage, asks_nobody, closes, ends_run
 from leeward.planning.wording import clip
 
 _SESSION: Final = re.compile(r"^(arn:[^:]+:sts::\d{12}:assumed-role/.+)/[^/]+$")
@@ -40,7 +40,7 @@ def ask(
     """
     destructive = destroys(execution.spec.operation, gate.before)
     automatic = (
-        execution.spec.approval_mode == "Automatic" and gate.data_loss == "None" and not destructive
+        execution.spec.approval_mode == "Automatic" and asks_nobody(gate) and not destructive
     )
     broken = execution.status.break_glass is not None and not destructive
     findings = [*fencing.findings(gate.wave, tasks), *execution.status.findings]

@@ -13,7 +13,7 @@ from leeward.api.task import DRTask, DRTaskStatus, ResourceRequest, TaskResource
 from leeward.planning.commands import Command
 from leeward.planning.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import parse_time, render_time
-from leeward.planning.waves import PHASES, closes
+from leeward.planning.waves import PHASES, closes, unanswered_ahead
 from leeward.planning.wording import counted, some
 from leeward_adapters.base import PhaseTraits
 
@@ -343,8 +343,10 @@ def _alike(task: DRTask) -> tuple[str, ...]:
 def abandoned(task: DRTask) -> DRTaskStatus | None:
     """The status of a task that has not begun when its run is cancelled; None: it stays.
 
-    A drill's clean-up is done all the same.
+    A drill's clean-up is done all the same, and what was asked for ahead is followed to its answer.
     """
+    if unanswered_ahead(task):
+        return None
     if task.status.state not in {"NotStarted", "Retry", "PendingApproval"}:
         return None
     if closes(task.spec.operation, task.spec.recovery_phase):

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Literal
 
-from leeward.api.task import DRTaskSpec, TaskResourceStatus
+from leeward.api.task import DRTaskSpec, DRTaskStatus, TaskResourceStatus
 from leeward.planning import step_messages as messages
 from leeward.planning import step_requests as requests
 from leeward.planning import step_sent
@@ -34,7 +34,7 @@ from leeward.planning.step_types import (
     failed,
 )
 from leeward.planning.times import parse_time
-from leeward_adapters.base import Seen, State
+from leeward_adapters.base import ActionTraits, Seen, State
 
 _OF_PRODUCTION: Final = frozenset({"route53", "autoscaling", "automation"})
 """Technologies whose tasks change what production has, or could."""
@@ -49,6 +49,7 @@ __all__ = [
     "decide",
     "ended",
     "needs_no_look",
+    "nothing_left_to_ask",
     "out_of_time",
     "timed_out",
 ]
@@ -66,6 +67,16 @@ def decide(given: StepInput) -> StepDecision:
         tally.wanted.clear()
     batch = _batch(given, tally)
     return _decision(given, tuple(after), batch, tally)
+
+
+def nothing_left_to_ask(status: DRTaskStatus, actions: Mapping[str, ActionTraits]) -> bool:
+    """Whether AWS took the newest batch, is busy with it, and nothing else of the task is open."""
+    last = status.journal[-1]
+    traits = actions.get(last.action)
+    if last.outcome != "Sent" or traits is None or not traits.slow:
+        return False
+    open_ = {r.id for r in status.resources if r.state not in FINAL_STATES}
+    return open_ <= set(last.resources)
 
 
 def needs_no_look(spec: DRTaskSpec) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
+from leeward.api.execution import TaskState
 from leeward.api.task import DRTaskSpec, DRTaskStatus, TaskResourceStatus
 from leeward_adapters.base import ActionTraits, Observed
 
@@ -44,7 +45,7 @@ class StepDecision:
 
     resources: tuple[TaskResourceStatus, ...]
     """State of each resource, in the order of the spec."""
-    state: Literal["InProgress", "PendingApproval", "Complete", "Failed", "Skipped", "Abandoned"]
+    state: TaskState
     message: str
     batch: Batch | None = None
     """What to ask AWS for now; None: nothing."""

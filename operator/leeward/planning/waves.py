@@ -16,8 +16,8 @@ from typing import Final
 
 from leeward.api.execution import DRExecutionStatus
 from leeward.api.gate_record import FrozenGate, GateStatus
-from leeward.api.plan import Parallelism
 from leeward.api.task import DRTask
+from leeward.planning.parallelism import LIVE, limited
 from leeward.planning.tolerance import tolerated
 
 PHASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -36,8 +36,6 @@ CLOSING: Final[Mapping[str, tuple[str, ...]]] = {"Test": ("Cleanup",)}
 PASSED: Final = frozenset({"Complete", "Skipped"})
 ENDED: Final = frozenset({"Complete", "Skipped", "Failed", "Abandoned"})
 GATE_OPEN: Final = frozenset({"Approved", "Automatic"})
-LIVE: Final = frozenset({"InProgress", "Retry", "PendingApproval"})
-"""States of a task that has begun and not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,8 @@ class Cursor:
     """Failed tasks that hold the run while nothing else of the stage can go on."""
     finished: bool = False
     """Nothing is left to do."""
+    early: tuple[DRTask, ...] = ()
+    """Tasks whose turn has not come, of which what is harmless may be done."""
 
 
 def stages(
@@ -96,20 +96,26 @@ def cursor(
     *,
     cancelling: bool,
     unplanned: bool = False,
+    automatic: bool = False,
 ) -> Cursor:
     """What the run may do now.
 
     When it is being cancelled, only what has begun is followed; of a Test the closing stages
     still run, so that a cancelled drill leaves nothing behind. A Test goes on to them too when
     more failed than its waves tolerate or a gate says so, and once it is there it begins nothing
-    else. `unplanned`: launches do not wait for the fencing of their wave.
+    else. `unplanned`: launches do not wait for the fencing of their wave. `automatic`: gates pass
+    by themselves, but for those that ask about lost data.
     """
     course = _Course(operation, status, tasks, cancelling=cancelling, unplanned=unplanned)
     where = course.front()
-    work = {t.metadata.name: t for t in (*course.under_way(), *where.work, *course.ahead(where))}
+    begun = (*course.under_way(), *where.work, *course.ahead(where))
+    work = {t.metadata.name: t for t in begun}
+    early = [t for t in course.early(where, automatic=automatic) if t.metadata.name not in work]
+    chosen = limited((*work.values(), *early), status.parallelism)
     return replace(
         where,
-        work=limited(tuple(work.values()), status.parallelism),
+        work=tuple(t for t in chosen if t.metadata.name in work),
+        early=tuple(t for t in chosen if t.metadata.name not in work),
         finished=where.finished and not work,
     )
 
@@ -139,7 +145,11 @@ class _Course:
 
     def under_way(self) -> tuple[DRTask, ...]:
         """What AWS may be at work on, whatever else the run may do."""
-        return tuple(t for t in self._tasks if t.status.state == "InProgress")
+        return tuple(t for t in self._tasks if self._busy(t))
+
+    def _busy(self, task: DRTask) -> bool:
+        """A cancelled run follows also what was asked for before its turn, and not answered."""
+        return task.status.state == "InProgress" or (self._cancelling and unanswered_ahead(task))
 
     def front(self) -> Cursor:
         """The first stage that is not through, and what it allows."""
@@ -150,7 +160,7 @@ class _Course:
             if self._over(stage):
                 continue
             if (self._cancelling or self._broken) and not closing:
-                if any(t.status.state == "InProgress" for t in stage.tasks):
+                if any(map(self._busy, stage.tasks)):
                     return Cursor(stage)
                 continue
             if self._cancelling:
@@ -252,6 +262,33 @@ class _Course:
                 found += self.runnable(early)
         return found
 
+    def early(self, where: Cursor, *, automatic: bool) -> tuple[DRTask, ...]:
+        """Tasks of the next launches, of which nothing was asked for yet.
+
+        None while people have the word: no gate between here and there waits for them, nothing
+        failed, and the run is neither paused nor cancelled.
+        """
+        held = where.ask or where.waiting or where.stuck or self._cancelling or self._status.paused
+        if self._status.prepares != "Ahead" or where.stage is None or held:
+            return ()
+        if any(t.status.state == "Failed" and not self._passed(t) for t in self._tasks):
+            return ()
+        here = next(i for i, stage in enumerate(self._stages) if stage is where.stage)
+        for stage in self._stages[here:]:
+            if not all(self._opens(g, automatic=automatic) for g in self._gates(stage)):
+                return ()
+            if stage.phase == "Instantiate" and stage is not where.stage and not self._over(stage):
+                return tuple(t for t in stage.tasks if _untouched(t) and not t.spec.depends_on)
+        return ()
+
+    def _opens(self, gate: FrozenGate, *, automatic: bool) -> bool:
+        """Whether the gate is passed, or will be without anybody's word."""
+        place = (gate.wave, gate.before)
+        answer = next((g for g in self._status.gates if (g.wave, g.before) == place), None)
+        if answer is None:
+            return automatic and asks_nobody(gate)
+        return answer.state in GATE_OPEN
+
     def _may_lead(self, stage: Stage) -> bool:
         """Whether the stage need not wait for the fencing of its wave."""
         fences = [s for s in self._stages if (s.wave, s.phase) == (stage.wave, "Fence")]
@@ -275,27 +312,6 @@ class _Course:
             if t.status.state not in ENDED
             and (t.status.state in LIVE or all(d in passed for d in t.spec.depends_on))
         )
-
-
-def limited(candidates: Sequence[DRTask], parallelism: Parallelism | None) -> tuple[DRTask, ...]:
-    """Those of the candidates that may work at once. What has begun is never stopped by a limit."""
-    if parallelism is None:
-        return tuple(candidates)
-    busy: dict[str, set[str]] = {}
-    for task in candidates:
-        if task.status.state in LIVE:
-            busy.setdefault(task.spec.technology, set()).add(task.spec.account)
-    chosen = []
-    for task in candidates:
-        technology, account = task.spec.technology, task.spec.account
-        accounts = busy.get(technology, set())
-        room = technology in busy or len(busy) < parallelism.technologies
-        if task.status.state in LIVE or account in accounts:
-            chosen.append(task)
-        elif room and len(accounts) < parallelism.accounts:
-            busy.setdefault(technology, set()).add(account)
-            chosen.append(task)
-    return tuple(chosen)
 
 
 def ends_run(operation: str, gate: GateStatus) -> bool:
@@ -329,6 +345,22 @@ def unfinished(operation: str, status: DRExecutionStatus, tasks: Sequence[DRTask
             t.spec.recovery_phase in CLOSING.get(operation, ()) and not _touched(t.spec.wave, tasks)
         )
     ]
+
+
+def asks_nobody(gate: FrozenGate) -> bool:
+    """Whether automatic approval answers the gate: not whether data may be lost."""
+    return gate.data_loss == "None"
+
+
+def unanswered_ahead(task: DRTask) -> bool:
+    """Whether something was asked for before the task's turn, and no answer is recorded."""
+    status = task.status
+    pending = bool(status.journal) and status.journal[-1].outcome == "Pending"
+    return status.state == "NotStarted" and pending
+
+
+def _untouched(task: DRTask) -> bool:
+    return task.status.state == "NotStarted" and not task.status.journal
 
 
 def _stuck(stage: Stage) -> tuple[DRTask, ...]:

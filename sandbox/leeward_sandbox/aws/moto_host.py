@@ -8,6 +8,7 @@ from typing import Any
 from moto.backends import list_of_moto_modules
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from leeward_sandbox.aws import moto_memory
 from leeward_sandbox.aws.backend import AwsError, Call
 from leeward_sandbox.aws.wire import HttpRequest, HttpResponse
 
@@ -20,6 +21,7 @@ class MotoHost:
     """Calls moto's WSGI application for one account at a time."""
 
     def __init__(self) -> None:
+        moto_memory.install()
         self._application = DomainDispatcherApplication(create_backend_app)
         self._known: dict[str, bool] = {}
 
