@@ -101,3 +101,19 @@ def test_a_pass_whose_task_has_ended_meanwhile_is_taken_all_the_same() -> None:
         assert (names(came.late), came.pending, slow.begun) == (["slow"], 0, 1)
 
     asyncio.run(run())
+
+
+def test_what_is_done_ahead_of_its_turn_holds_up_nothing_that_is_in_its_turn() -> None:
+    async def run() -> None:
+        passes, turn, ahead = TaskPasses(60), Account("turn"), Account("ahead")
+        assert passes.begin({"ahead": ahead.go}) == {"ahead"}
+        assert passes.begin({"ahead": ahead.go}) == set(), "one pass over a task at a time"
+        turn.answers.set()
+        came = await passes.advance({"turn": turn.go}, ["turn", "ahead"])
+        assert (names(t for t, _ in came.results), came.pending) == (["turn"], 0)
+        ahead.answers.set()
+        await passes.settle(60)
+        came = await passes.advance({"turn": turn.go}, ["turn", "ahead"])
+        assert (names(came.late), ahead.begun, passes.closing) == (["ahead"], 1, True)
+
+    asyncio.run(run())
