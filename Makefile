@@ -45,6 +45,7 @@ bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,larg
 
 generate: $(STAMP) ## Generated files: CRDs and policies
 	@$(BIN)/leeward crds --write crds
+	@$(BIN)/leeward crds --write charts/leeward/definitions
 	@$(BIN)/leeward policies --write charts/leeward/policies
 
 docs: generate ## Documentation that is generated
