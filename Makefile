@@ -47,6 +47,7 @@ generate: $(STAMP) ## Generated files: CRDs and policies
 	@$(BIN)/leeward crds --write crds
 	@$(BIN)/leeward crds --write charts/leeward/definitions
 	@$(BIN)/leeward policies --write charts/leeward/policies
+	@$(BIN)/python charts/generate.py
 
 docs: generate ## Documentation that is generated
 

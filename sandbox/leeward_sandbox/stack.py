@@ -301,7 +301,9 @@ def install(cluster: Cluster | ExistingCluster, progress: Progress = quiet) -> N
 
     """
     root = _checkout()
-    found = chart.objects(root / "charts" / "leeward", chart.VALUES, progress=progress)
+    found = chart.objects(
+        root / "charts" / "leeward", f"--values={chart.VALUES}", progress=progress
+    )
     bindings = root / "sandbox" / "leeward_sandbox" / "cluster" / "manifests"
     cluster.apply(*found, bindings)
     progress(f"applied {len(found)} objects of charts/leeward and {bindings.relative_to(root)}")

@@ -57,3 +57,17 @@ inserted as it is: the operator compares the policies with its own, field by fie
 spec:
 {{ index $parts 1 }}
 {{- end }}
+
+{{- /* Not those of the operator's pods, which its Service and its budget select. */}}
+{{- define "leeward.preflightLabels" -}}
+app.kubernetes.io/name: {{ include "leeward.name" . | trunc 53 }}-preflight
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: leeward
+{{- end }}
+
+{{- define "leeward.preflightRights" -}}
+helm.sh/hook: pre-install,pre-upgrade,pre-delete
+helm.sh/hook-weight: "-10"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
