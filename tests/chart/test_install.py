@@ -63,12 +63,12 @@ def under_way(release: Release, name: str, succeeded: str = "Unknown") -> None:
         lambda: cluster.kubectl(*create, input=body, check=False).returncode == 0,
         "the execution was created",
     )
-    status = {"state": "Running", "epoch": 1, "conditions": [condition("Succeeded", succeeded)]}
-    patch = json.dumps({"status": status})
-    cluster.kubectl(
-        *("patch", "drx", name, "-n=orders", "--subresource=status", "--type=merge", "-p", patch),
-        f"--as={OPERATOR}",
-    )
+    written = release.get("drx", name, "-n=orders")
+    conditions = [condition("Succeeded", succeeded)]
+    written["status"] = {"state": "Running", "epoch": 1, "conditions": conditions}
+    path = f"/apis/leeward.dev/v1alpha1/namespaces/orders/drexecutions/{name}/status"
+    replace = ("replace", "--raw", path, "-f", "-", f"--as={OPERATOR}")
+    cluster.kubectl(*replace, input=json.dumps(written))
 
 
 def forged(release: Release, name: str) -> str:
@@ -283,28 +283,24 @@ def test_the_hook_before_an_uninstallation_refuses_while_runs_are_live(
 def test_the_hook_names_the_rights_that_somebody_else_did_not_grant(
     release: Release, helm: Any, tmp_path: Path
 ) -> None:
+    kinds = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+    granted = [o for o in helm.template("--no-hooks") if o["kind"] in kinds]
     hooks = Hooks(release, helm, rbac={"create": False})
     try:
         code, text = hooks.run("install", tmp_path)
         assert code == 1
         assert f"{OPERATOR} lacks rights, which rbac.create=false leaves to you" in text
         assert "update leases.coordination.k8s.io in leeward-system" in text
-        granted = [o for o in helm.template() if o["metadata"]["name"].startswith(RELEASE)]
-        kinds = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-        release.cluster.apply(*(o for o in granted if o["kind"] in kinds))
-        code, text = eventually(
+        release.cluster.apply(*granted)
+        _, text = eventually(
             lambda: (found := hooks.run("install", tmp_path))[0] == 0 and found,
             "the rights were granted",
         )
         assert f"{OPERATOR} has all rights of the operator's roles" in text
     finally:
         hooks.close()
-        for found in granted:
-            if found["kind"] in kinds:
-                name, kind = found["metadata"]["name"], found["kind"]
-                release.cluster.kubectl(
-                    "delete", kind, name, f"-n={NAMESPACE}", "--ignore-not-found"
-                )
+        chosen = ("-l", "app.kubernetes.io/part-of=leeward", f"-n={NAMESPACE}")
+        release.cluster.kubectl("delete", ",".join(kinds), *chosen)
 
 
 def test_the_hook_says_which_right_it_lacks_itself(
@@ -313,7 +309,7 @@ def test_the_hook_says_which_right_it_lacks_itself(
     hooks = Hooks(release, helm)
     try:
         release.cluster.kubectl("delete", "clusterrolebinding", "leeward-preflight")
-        code, text = eventually(
+        _, text = eventually(
             lambda: (found := hooks.run("install", tmp_path))[0] == 1 and found,
             "the right was gone",
         )
