@@ -91,22 +91,24 @@ class Installation:
     def __init__(self, cluster: Cluster, helm: Helm) -> None:
         self.cluster = cluster
         self.helm = helm
+        self._namespace = NAMESPACE
 
-    def install(self, chart: str | Path = CHART, *options: str, check: bool = True) -> Done:
+    def install(self, chart: str | Path = CHART, *options: str, namespace: str = NAMESPACE) -> Done:
         """helm install; the hooks need a kubelet, which there is none of."""
-        return self._deploy("install", chart, *options, check=check)
+        self._namespace = namespace
+        return self._deploy("install", chart, "--create-namespace", *options)
 
     def upgrade(self, chart: str | Path = CHART, *options: str) -> Done:
         """helm upgrade."""
-        return self._deploy("upgrade", chart, *options, check=True)
+        return self._deploy("upgrade", chart, *options)
 
     def uninstall(self) -> Done:
         """helm uninstall."""
-        return self.helm("uninstall", RELEASE, "--namespace", NAMESPACE)
+        return self.helm("uninstall", RELEASE, "--namespace", self._namespace)
 
-    def _deploy(self, verb: str, chart: str | Path, *options: str, check: bool) -> Done:
-        fixed = ("--namespace", NAMESPACE, "--set=preflight.enabled=false")
-        return self.helm(verb, RELEASE, chart, *fixed, *options, check=check)
+    def _deploy(self, verb: str, chart: str | Path, *options: str) -> Done:
+        fixed = ("--namespace", self._namespace, "--set=preflight.enabled=false")
+        return self.helm(verb, RELEASE, chart, *fixed, *options)
 
     def get(self, *what: str) -> Object | None:
         """An object, or None."""
@@ -115,7 +117,7 @@ class Installation:
 
     def clear(self) -> None:
         """Take everything away that a release leaves."""
-        self.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found")
+        self.helm("uninstall", RELEASE, "--namespace", self._namespace, "--ignore-not-found")
         kinds = (
             "validatingadmissionpolicybinding,validatingadmissionpolicy,"
             "mutatingadmissionpolicybinding,mutatingadmissionpolicy,customresourcedefinition"

@@ -24,6 +24,7 @@ from leeward_sandbox.chart import NAMESPACE, RELEASE
 from leeward_sandbox.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(900)
+CHART = Path(__file__).parents[2] / "charts" / "leeward"
 Object = dict[str, Any]
 Release = Any  # conftest.Installation
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
@@ -54,7 +55,9 @@ def condition(kind: str, status: str) -> Object:
     }  # fmt: skip
 
 
-def under_way(release: Release, name: str, succeeded: str = "Unknown") -> None:
+def under_way(
+    release: Release, name: str, succeeded: str = "Unknown", operator: str = OPERATOR
+) -> None:
     """An execution that runs, or has ended, as the operator's status says."""
     cluster = release.cluster
     body = json.dumps(execution(name))
@@ -67,7 +70,7 @@ def under_way(release: Release, name: str, succeeded: str = "Unknown") -> None:
     conditions = [condition("Succeeded", succeeded)]
     written["status"] = {"state": "Running", "epoch": 1, "conditions": conditions}
     path = f"/apis/leeward.dev/v1alpha1/namespaces/orders/drexecutions/{name}/status"
-    replace = ("replace", "--raw", path, "-f", "-", f"--as={OPERATOR}")
+    replace = ("replace", "--raw", path, "-f", "-", f"--as={operator}")
     cluster.kubectl(*replace, input=json.dumps(written))
 
 
@@ -185,10 +188,26 @@ def test_what_is_uninstalled_leaves_definitions_records_and_policies(release: Re
     assert release.get("drx", "ended", "-n=orders") == before
 
 
+def test_an_operator_elsewhere_is_the_one_that_the_policies_know(release: Release) -> None:
+    release.install(CHART, "--set=serviceAccount.name=mover", namespace="platform-dr")
+    under_way(release, "elsewhere", operator="system:serviceaccount:platform-dr:mover")
+    eventually(
+        lambda: "is written by the operator alone" in _status_by_admin(release, "elsewhere"),
+        "the policies were in force",
+    )
+
+
+def _status_by_admin(release: Release, name: str) -> str:
+    patch = ("--subresource=status", "--type=merge", "--dry-run=server", "-p")
+    status = '{"status": {"message": "by hand"}}'
+    done = release.cluster.kubectl("patch", "drx", name, "-n=orders", *patch, status, check=False)
+    return str(done.stderr)
+
+
 def test_a_second_release_is_refused(release: Release) -> None:
     release.install()
     done = release.helm(
-        *("install", "second", Path(__file__).parents[2] / "charts" / "leeward"),
+        *("install", "second", CHART),
         *("--namespace", "orders", "--set=preflight.enabled=false"),
         check=False,
     )
