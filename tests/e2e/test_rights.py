@@ -17,6 +17,8 @@ Lab = Any  # conftest.Lab
 CHART = Path(__file__).parents[2] / "charts" / "leeward"
 OPERATOR = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 GROUP = "leeward.dev"
+ON_DUTY = "operator-on-duty@example.com"
+APPROVER = "approver-a@example.com"
 NOT_LOGGED = {
     # The admission plugin OwnerReferencesPermissionEnforcement asks about them whenever an owner
     # with blockOwnerDeletion is set; that question is no request of its own.
@@ -86,16 +88,23 @@ def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
     )
     assert _inventories(lab, "east-b")
     # An account that the plan has no more takes its inventories along.
-    lab.ready_plan(accounts=[{"name": "east-a"}], waves=[{"name": "data"}])
+    wave = {"name": "data", "gates": [{"before": "Instantiate"}]}
+    lab.ready_plan(accounts=[{"name": "east-a"}], waves=[wave])
     lab.until("they are gone", lambda: not _inventories(lab, "east-b"))
     first = f"{lab.application}-failover-1"
     leftover_task(lab, first)
     lab.start(then=[{"operation": "Reprotect"}])
+    lab.until_gate(first, "wave-data")
+    # What somebody has written on a task makes the operator read it anew, and take it off.
+    task = next(name for name in lab.tasks(first) if "-instantiate-" in name)
+    lab.annotate("drt", task, "retry", ON_DUTY, user="on-duty")
+    lab.until("it is taken off", lambda: "leeward.dev/retry" not in _annotations(lab, task))
+    lab.annotate("drx", first, "approve-wave-data", APPROVER)
     lab.until_state(first, "Succeeded")
     chained = f"{first}-reprotect"
     shown = ("get", "drx", chained, "--ignore-not-found", "-o", "name")
     lab.until("the chain goes on", lambda: lab.kubectl(*shown).stdout)
-    lab.annotate("drx", chained, "cancel", "operator-on-duty@example.com", user="on-duty")
+    lab.annotate("drx", chained, "cancel", ON_DUTY, user="on-duty")
     lab.until_state(chained, "Cancelled")
 
     given = audit.rights(chart.objects(CHART), SERVICE_ACCOUNT, OPERATOR_NAMESPACE)
@@ -106,6 +115,11 @@ def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
 
     assert given >= NOT_LOGGED
     lab.until("every right was used", lambda: not unused())
+
+
+def _annotations(lab: Lab, task: str) -> dict[str, str]:
+    found: dict[str, str] = lab.get("drt", task)["metadata"].get("annotations", {})
+    return found
 
 
 def _inventories(lab: Lab, account: str) -> list[str]:
