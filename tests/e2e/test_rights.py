@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from leeward_sandbox import audit, chart
-from leeward_sandbox.stack import OPERATOR_NAMESPACE, SERVICE_ACCOUNT
+from leeward_sandbox.stack import OPERATOR_NAMESPACE, OPERATOR_USER, SERVICE_ACCOUNT
 
 Lab = Any  # conftest.Lab
 CHART = Path(__file__).parents[2] / "charts" / "leeward"
-OPERATOR = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 GROUP = "leeward.dev"
 ON_DUTY = "operator-on-duty@example.com"
 APPROVER = "approver-a@example.com"
@@ -74,7 +73,7 @@ def leftover_task(lab: Lab, run: str) -> None:
         },
     }  # fmt: skip
     path = f"/apis/leeward.dev/v1alpha1/namespaces/{lab.namespace}/drtasks"
-    create = ("create", "--raw", path, "-f", "-", f"--as={OPERATOR}")
+    create = ("create", "--raw", path, "-f", "-", f"--as={OPERATOR_USER}")
     lab.kubectl(*create, input_=json.dumps(task))
 
 
@@ -110,7 +109,7 @@ def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
     given = audit.rights(chart.objects(CHART), SERVICE_ACCOUNT, OPERATOR_NAMESPACE)
 
     def unused() -> set[audit.Right]:
-        asked = audit.requests(lab.stack.cluster.audit_log, OPERATOR)
+        asked = audit.requests(lab.stack.cluster.audit_log, OPERATOR_USER)
         return audit.unused(given, asked) - NOT_LOGGED
 
     assert given >= NOT_LOGGED
