@@ -106,7 +106,7 @@ def test_an_installation_puts_roles_policies_and_crds_in_force(release: Release)
     can = ("auth", "can-i", "-q", f"--as={OPERATOR}")
     kubectl = release.cluster.kubectl
     assert kubectl(*can, "update", "drexecutions", "--subresource=status").returncode == 0
-    assert kubectl(*can, "update", "leases", f"-n={NAMESPACE}").returncode == 0
+    assert kubectl(*can, "update", "leases/leeward", f"-n={NAMESPACE}").returncode == 0
     assert kubectl(*can, "get", "secrets", "-n=orders", check=False).returncode != 0
     _may_be_edited_by_tenants(release)
 
@@ -309,7 +309,7 @@ def test_the_hook_names_the_rights_that_somebody_else_did_not_grant(
         code, text = hooks.run("install", tmp_path)
         assert code == 1
         assert f"{OPERATOR} lacks rights, which rbac.create=false leaves to you" in text
-        assert "update leases.coordination.k8s.io in leeward-system" in text
+        assert "update leases.coordination.k8s.io leeward in leeward-system" in text
         release.cluster.apply(*granted)
         _, text = eventually(
             lambda: (found := hooks.run("install", tmp_path))[0] == 0 and found,
@@ -350,5 +350,5 @@ def test_the_roles_of_the_operator_are_read_as_the_api_server_reads_them(helm: A
 
     found = granted(helm.template("--show-only", "templates/rbac.yaml"))
     assert set(found) == {"", NAMESPACE}
-    assert ("leeward.dev", "drexecutions/status", "update") in found[""]
-    assert ("", "secrets", "get") in found[NAMESPACE]
+    assert ("leeward.dev", "drexecutions/status", "", "update") in found[""]
+    assert ("coordination.k8s.io", "leases", "leeward", "update") in found[NAMESPACE]
