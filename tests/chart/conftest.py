@@ -140,7 +140,8 @@ def previous(tmp_path: Path, helm: Helm) -> Path:
     folder = tmp_path / "previous"
     shutil.copytree(CHART, folder / "leeward")
     file = folder / "leeward" / "Chart.yaml"
-    file.write_text(file.read_text().replace("ersion: 0.1.0", "ersion: 0.0.9"))
+    described = yaml.safe_load(file.read_text()) | {"version": "0.0.9", "appVersion": "0.0.9"}
+    file.write_text(yaml.safe_dump(described))
     definition = folder / "leeward" / "definitions" / "leeward.dev_drexecutions.yaml"
     found = yaml.safe_load(definition.read_text())
     found["spec"]["versions"][0]["additionalPrinterColumns"].pop()

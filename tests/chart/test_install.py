@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from leeward import policies
 from leeward.api.kinds import KINDS
@@ -161,7 +162,9 @@ def test_an_upgrade_leaves_live_runs_alone_and_brings_new_crds(
     crd = release.get("crd", "drexecutions.leeward.dev")
     assert len(crd["spec"]["versions"][0]["additionalPrinterColumns"]) == columns + 1
     deployment = release.get("deployment", RELEASE, f"-n={NAMESPACE}")
-    assert deployment["metadata"]["labels"]["helm.sh/chart"] == "leeward-0.1.0"
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    labels = deployment["metadata"]["labels"]
+    assert labels["helm.sh/chart"] == f"leeward-{described['version']}"
 
 
 def _generations(release: Release) -> list[tuple[str, int]]:

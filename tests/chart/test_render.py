@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,11 @@ def test_the_validator_notices_a_field_that_does_not_exist(helm: Helm, conform: 
 )
 def test_wrong_values_are_refused_by_name(helm: Helm, values: Object, said: str) -> None:
     assert said in helm.refused(values)
+
+
+def test_chart_and_image_have_the_version_of_the_package() -> None:
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert described["version"] == described["appVersion"] == version("leeward")
 
 
 def test_every_value_is_described(helm: Helm) -> None:
