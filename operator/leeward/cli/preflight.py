@@ -118,7 +118,7 @@ def definition(found: Object) -> Finding:
         return Finding(
             "problem",
             f"objects may be stored as {', '.join(unknown)}, which this version does not serve: it "
-            "is older than what runs here, or they must be stored anew first (see "
+            "is older than what runs here, or a version in between was left out (see "
             "docs/installation.md, Upgrade)",
         )
     return Finding("ok", f"stores {VERSION}")
