@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 # Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
 WORKERS ?= 2
 
-.PHONY: help setup cluster demo test test-crash lint bench docs generate clean
+.PHONY: help setup cluster demo test test-crash lint bench docs generate release-manifests clean
 
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(STAMP) ## The Python environment, from the lock file
 
@@ -45,7 +45,12 @@ bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,larg
 
 generate: $(STAMP) ## Generated files: CRDs and policies
 	@$(BIN)/leeward crds --write crds
+	@$(BIN)/leeward crds --write charts/leeward/definitions
 	@$(BIN)/leeward policies --write charts/leeward/policies
+	@$(BIN)/python charts/generate.py
+
+release-manifests: $(STAMP) ## dist/: CRDs and installation as single files, the packaged chart
+	@$(BIN)/python charts/generate.py --release dist
 
 docs: generate ## Documentation that is generated
 

@@ -24,12 +24,11 @@ from botocore.config import Config
 from leeward_sandbox.aws.control import Control
 from leeward_sandbox.aws.estates import load
 from leeward_sandbox.aws.estates.model import Estate
-from leeward_sandbox.stack import OPERATOR, OPERATOR_NAMESPACE, SERVICE_ACCOUNT, Stack
+from leeward_sandbox.stack import OPERATOR, Stack
 
 Object = dict[str, Any]
 
 RECOVERY = "us-east-2"
-OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 _PAUSE = 0.25
 _PATIENCE = "40m"
 _AT_REST = 5.0
@@ -134,9 +133,10 @@ class Site:
         for event in map(json.loads, lines):
             refused = event.get("responseStatus", {}).get("code", 500) >= 300
             changes = event["verb"] in {"create", "update", "patch", "delete"}
-            if refused or not changes or "dryRun" in event["requestURI"]:
-                continue
             what = event.get("objectRef", {})
+            ours = what.get("apiGroup") == "leeward.dev"
+            if not ours or refused or not changes or "dryRun" in event["requestURI"]:
+                continue
             found.append(
                 Write(
                     at=datetime.fromisoformat(event["stageTimestamp"]),

@@ -22,8 +22,9 @@ import boto3
 import pytest
 import yaml
 
+from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
-from leeward_sandbox.stack import Stack
+from leeward_sandbox.stack import OPERATOR_USER, Stack
 
 Object = dict[str, Any]
 
@@ -319,6 +320,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
         violations = Control(stack.aws_endpoint).violations()
         assert violations == [], "requests that AWS's models refuse"
+        refused = audit.refused(stack.cluster.audit_log, OPERATOR_USER)
+        assert refused == set(), "requests that the chart's roles do not allow"
     finally:
         stack.down()
 

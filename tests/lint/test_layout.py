@@ -88,8 +88,12 @@ def test_no_committed_file_names_a_machines_path_or_a_registry() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "rendered"),
-    [("crds", crd.render), ("charts/leeward/policies", policies.render)],
-    ids=["crds", "policies"],
+    [
+        ("crds", crd.render),
+        ("charts/leeward/definitions", crd.render),
+        ("charts/leeward/policies", policies.render),
+    ],
+    ids=["crds", "definitions", "policies"],
 )
 def test_generated_files_are_what_would_be_generated(folder: str, rendered: object) -> None:
     assert callable(rendered)
