@@ -29,6 +29,7 @@ from botocore.credentials import (
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from leeward_adapters import credentials
+from leeward_adapters.calls import Circuit, Observe, ignore
 from leeward_adapters.crew import Crew
 from leeward_adapters.errors import EXPIRED
 from leeward_adapters.guards import Guards
@@ -92,6 +93,7 @@ class Aws:
             right for the kind of call.
         clock: seconds that only ever grow.
         sleep: waits some seconds.
+        observe: is told of each attempt of each call.
     """
 
     def __init__(
@@ -102,13 +104,14 @@ class Aws:
         read_timeout: int | None = None,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        observe: Observe = ignore,
     ) -> None:
         self._base_region = base_region
         self._endpoint_url = endpoint_url
         self._read_timeout = read_timeout
         self.now = clock
         """The clock of all moments that adapters are told."""
-        self._guards = Guards(clock, sleep)
+        self._guards = Guards(clock, sleep, observe)
         self._crew = Crew()
         self._lock = threading.RLock()
         self._base = botocore.session.Session()
@@ -195,6 +198,25 @@ class Aws:
         """The ids of AWS's requests that change something, made in this thread inside it."""
         return self._guards.recording()
 
+    def circuits(self) -> list[Circuit]:
+        """The circuit breakers of everything that was called so far."""
+        return self._guards.circuits()
+
+    def own_credentials(self) -> Any:
+        """The operator's own credentials, renewed where they ran out.
+
+        Raises:
+            NoCredentialsError: there are none.
+            CredentialRetrievalError: their source does not give them.
+        """
+        with credentials.explained():
+            with self._lock:
+                source = self._base.get_credentials()
+            if source is None:
+                raise NoCredentialsError()
+            source.get_frozen_credentials()  # renews them, where they run out
+            return source
+
     def _renewing(
         self, identity: Hashable, session: botocore.session.Session
     ) -> Callable[..., None]:
@@ -252,12 +274,7 @@ class Aws:
             ]
 
         def fetch() -> Any:
-            with credentials.explained():
-                with self._lock:
-                    source = self._base.get_credentials()
-                if source is None:
-                    raise NoCredentialsError()
-                source.get_frozen_credentials()  # renews them, where they run out
+            source = self.own_credentials()
             # Made anew each time: the fetcher keeps its answer, and would hand it out again.
             fetcher = AssumeRoleCredentialFetcher(self._sts, source, role, extra_args=arguments)
             try:

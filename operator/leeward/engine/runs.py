@@ -37,6 +37,7 @@ from leeward.engine.supervisor import Key
 from leeward.engine.task_store import TaskStore
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
+from leeward.logs import about
 from leeward.planning import fencing, gates, outcomes
 from leeward.planning.progress import only_progress
 from leeward.planning.record import Outcome, compose, verdict
@@ -262,11 +263,12 @@ class RunReconciler:
         self, run: Held[DRExecution], task: Held[DRTask], tasks: list[DRTask]
     ) -> Result:
         cancelling, spec = self._cancelling(run.model), task.model.spec
-        return await self._tasks.run(
-            run, task, left_out(task.model, tasks),
-            holding=run.model.status.paused and not cancelling,
-            stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
-        )  # fmt: skip
+        with about(task=task.model.metadata.name, account=spec.account, region=spec.region):
+            return await self._tasks.run(
+                run, task, left_out(task.model, tasks),
+                holding=run.model.status.paused and not cancelling,
+                stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
+            )  # fmt: skip
 
     async def _emit_end(self, task: Held[DRTask]) -> None:
         status = task.model.status

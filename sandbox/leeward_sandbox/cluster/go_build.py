@@ -98,7 +98,7 @@ _KUBERNETES = "k8s.io/kubernetes"
 _PROMETHEUS = "github.com/prometheus/prometheus"
 CLUSTER = ModuleSet("cluster", _HERE / "go", _KUBERNETES, "6 to 8 minutes on two cores")
 PROMETHEUS = ModuleSet(
-    "prometheus", _HERE / "go-prometheus", _PROMETHEUS, "2 to 4 minutes on two cores"
+    "prometheus", _HERE / "go-prometheus", _PROMETHEUS, "4 to 8 minutes on two cores"
 )
 # The sandbox's Prometheus is told its targets: each cloud's discovery would double the build.
 _NO_DISCOVERY = "remove_all_sd"
