@@ -72,6 +72,7 @@ def watched(lab: Lab, tmp_path: Path) -> Iterator[Watched]:
                 "LEEWARD_HEALTH_PORT": str(number),
                 "LEEWARD_HEALTH_ADDRESS": LOOPBACK,
                 "LEEWARD_LOG_FORMAT": "json",
+                "LEEWARD_CLOUDWATCH_NAMESPACE": "Leeward",
             },
             name=name,
         )
@@ -167,8 +168,11 @@ def _lines_are_json_without_secrets(lab: Lab) -> None:
 
 
 def _hands_over(lab: Lab, watched: Watched) -> None:
-    """SIGTERM: not ready at once, and the standby leads."""
+    """SIGTERM: the standby leads, and CloudWatch got what the leader had counted."""
     lab.stack.stop_operator()
+    puts = lab.control.calls(service="cloudwatch", operation="PutMetricData")
+    told = {datum["MetricName"] for call in puts for datum in call["params"]["MetricData"]}
+    assert {"ExecutionCount", "ExecutionSuccess", "CrossAccountLatency"} <= told
     leads = f'leeward_leader{{instance="{LOOPBACK}:{watched.standby}"}}'
     lab.until("the standby leads", _is(watched.prometheus, leads, 1))
     lab.until("it is ready", lambda: _get(watched.standby, "/readyz")[0] == 200)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -225,13 +226,15 @@ def test_a_plan_says_how_it_stands_and_what_came_of_its_last_execution() -> None
 def test_a_plan_is_seen_as_it_was_written_last_and_goes_with_its_object() -> None:
     sight = Sight(lambda *_: None, lambda _: None)
     sight.plan(PLAN, deleted=False)
-    assert values(sight.plans.samples({"p-1"}), d.PLAN_LOCATION)
+    assert values(asyncio.run(sight.plans.samples({"p-1"})), d.PLAN_LOCATION)
     moved = {**PLAN, "status": {**PLAN["status"], "location": "Recovery"}}
     sight.plan(moved, deleted=False)
-    located = values(sight.plans.samples({"p-1"}), d.PLAN_LOCATION)
+    located = values(asyncio.run(sight.plans.samples({"p-1"})), d.PLAN_LOCATION)
     assert located == {("orders", "orders", "Recovery"): 1}
     sight.plan(moved, deleted=True)
-    assert list(sight.plans.samples({"p-1"})) == []
+    assert asyncio.run(sight.plans.samples({"p-1"})) == []
+    sight.plan(moved, deleted=False)
+    assert asyncio.run(sight.plans.samples(())) == []
 
 
 def test_an_account_says_whether_it_can_be_used_and_what_fits() -> None:

@@ -62,12 +62,24 @@ class Endpoints:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         async with self._rendering:
-            gauges = list(self._gauges())
+            gauges = [*self._of_process(), *await self._of_objects()]
             # Thousands of lines take a while, in which the Lease must be renewed.
             body = await asyncio.to_thread(self._meters.render, gauges)
         return web.Response(body=body, headers={"Content-Type": TEXT_FORMAT})
 
-    def _gauges(self) -> Iterator[Sample]:
+    async def _of_objects(self) -> list[Sample]:
+        """What only a leader sees."""
+        supervisors, sight = self._health.supervisors, self._sight
+        if supervisors is None:
+            return []
+        return [
+            *process.of_supervisors(supervisors.by_kind(), self._c.now()),
+            *sight.runs.samples(supervisors.runs.uids),
+            *await sight.plans.samples(supervisors.plans.uids),
+            *await sight.accounts.samples(supervisors.accounts.uids),
+        ]
+
+    def _of_process(self) -> Iterator[Sample]:
         c = self._c
         yield Sample(definitions.BUILD, (version("leeward"), c.settings.hub), 1)
         yield from process.of_lease(c.lease)
@@ -76,9 +88,3 @@ class Endpoints:
         yield from process.of_aws(c.aws)
         for name, problem in self._health.checks().items():
             yield Sample(definitions.CHECK, (name,), not problem)
-        supervisors = self._health.supervisors
-        if supervisors is not None:
-            yield from process.of_supervisors(supervisors.by_kind(), c.now())
-            yield from self._sight.runs.samples(supervisors.runs.uids)
-            yield from self._sight.plans.samples(supervisors.plans.uids)
-            yield from self._sight.accounts.samples(supervisors.accounts.uids)

@@ -73,6 +73,8 @@ async def _main(settings: Settings) -> None:
     finally:
         looking.cancel()
         await context.lease.release()
+        if metering.publisher is not None:
+            await metering.publisher.publish()  # what happened in the last minute
         context.pool.close()
         context.checks.close()
         await endpoints.stop()

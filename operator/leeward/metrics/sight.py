@@ -6,6 +6,7 @@ of an engine that decides and records has to say what is counted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -21,37 +22,35 @@ R = TypeVar("R", bound=Resource)
 
 
 @dataclass(slots=True)
-class _Seen:
-    body: Any
-    samples: tuple[Sample, ...] | None = None
-    """None: not asked for yet."""
-
-
-@dataclass(slots=True)
 class Shelf(Generic[R]):
     """Objects of one kind as they were last seen, by uid."""
 
     model: type[R]
     speak: Callable[[R], Iterator[Sample]]
-    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _new: dict[str, Any] = field(default_factory=dict)
+    """Bodies that were not read yet."""
+    _samples: dict[str, tuple[Sample, ...]] = field(default_factory=dict)
 
     def saw(self, body: Any, *, deleted: bool) -> None:
         """An object was seen, or seen to go."""
         uid = body["metadata"]["uid"]
+        self._new.pop(uid, None)
         if deleted:
-            self._seen.pop(uid, None)
+            self._samples.pop(uid, None)
         else:
-            self._seen[uid] = _Seen(body)
+            self._new[uid] = body
 
-    def samples(self, alive: Collection[str]) -> Iterator[Sample]:
-        """What they say; those that are not `alive` (uids) went without the watch telling."""
-        self._seen = {uid: seen for uid, seen in self._seen.items() if uid in alive}
-        for seen in self._seen.values():
-            if seen.samples is None:
-                # Only once for each scrape, however often the object was written meanwhile.
-                seen.samples = tuple(self.speak(self.model.model_validate(seen.body)))
-                seen.body = None
-            yield from seen.samples
+    async def samples(self, alive: Collection[str]) -> list[Sample]:
+        """What they say; those that are not `alive` (uids) went without the watch telling.
+
+        An object is read once for each scrape, however often it was written meanwhile.
+        """
+        while self._new:
+            uid, body = self._new.popitem()
+            self._samples[uid] = tuple(self.speak(self.model.model_validate(body)))
+            await asyncio.sleep(0)  # a plan takes 10 ms, and the Lease is to be kept
+        self._samples = {uid: said for uid, said in self._samples.items() if uid in alive}
+        return [sample for said in self._samples.values() for sample in said]
 
 
 class Runs:
