@@ -146,6 +146,9 @@ def test_prometheus_sees_a_run_wait_and_end_and_the_replicas_change_roles(
     assert seen.query('leeward_aws_call_duration_seconds_count{account_id="111111111111"} > 0')
     assert seen.query('leeward_account_ready{account="east-a"} == 1')
     assert seen.query('leeward_account_servers{account="east-a",what="Replicating"} > 0')
+    assert seen.query('leeward_kube_requests_total{verb="PUT",code="200"} > 0')
+    assert seen.query('leeward_passes_total{kind="DRExecution",outcome="Ok"} > 0')
+    assert seen.value('sum(leeward_ready{check!=""} == 0)') is None
     _every_metric_has_a_family(watched)
     _lines_are_json_without_secrets(lab)
     _hands_over(lab, watched)

@@ -61,6 +61,11 @@ CASES = [
         2, 10, 30,
     ),
     Case(
+        "LeewardDrillFailed",
+        {f'{LAST}{{{PLAN},operation="Test",state="Failed"}}': "_x4 300x20 stale"},
+        2, 10, 30,
+    ),
+    Case(
         "LeewardGateWaiting",
         {f'{WAITING}{{{RUN},what="Approval"}}': "0x20 stale"},
         9, 12, 30,
