@@ -20,6 +20,7 @@ from leeward_sandbox.cluster.ports import LOOPBACK, free_ports
 
 from .conftest import APPROVER, Lab
 
+pytestmark = pytest.mark.prometheus
 ROOT = Path(__file__).parents[2]
 
 

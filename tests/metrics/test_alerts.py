@@ -233,6 +233,7 @@ def _promtool(*arguments: str | Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.prometheus
 def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
     _promtool("check", "rules", "--lint=all", "--lint-fatal", ALERTS)
 
@@ -241,6 +242,7 @@ def test_every_alert_fires_and_clears_in_a_case() -> None:
     assert sorted(case.alert for case in CASES) == sorted(rule["alert"] for rule in rules())
 
 
+@pytest.mark.prometheus
 @pytest.mark.parametrize("every", sorted({case.every for case in CASES}))
 def test_each_alert_fires_when_it_should_and_clears(tmp_path: Path, every: int) -> None:
     file = tmp_path / "rules-test.yaml"
@@ -253,6 +255,7 @@ def test_each_alert_fires_when_it_should_and_clears(tmp_path: Path, every: int) 
     _promtool("test", "rules", file)
 
 
+@pytest.mark.prometheus
 def test_what_an_alert_tells_names_the_run_and_how_long_it_waits(tmp_path: Path) -> None:
     (rule,) = (rule for rule in rules() if rule["alert"] == "LeewardGateWaiting")
     expected = {
