@@ -29,6 +29,7 @@ demo: cluster ## One failover of 44 servers in 4 accounts, live
 	@$(BIN)/leeward-sandbox demo
 
 test: cluster ## The whole suite
+	@$(BIN)/leeward-sandbox binaries --with prometheus --with promtool > /dev/null
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-crash: cluster ## A run for every moment at which the operator can die (a quarter of an hour or more)
@@ -43,11 +44,12 @@ lint: $(STAMP) ## Style, types and the direction of imports
 bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,large,idle or all)
 	@$(BIN)/python tests/bench/run.py
 
-generate: $(STAMP) ## Generated files: CRDs and policies
+generate: $(STAMP) ## Generated files: CRDs, policies, dashboards
 	@$(BIN)/leeward crds --write crds
 	@$(BIN)/leeward crds --write charts/leeward/definitions
 	@$(BIN)/leeward policies --write charts/leeward/policies
 	@$(BIN)/python charts/generate.py
+	@$(BIN)/python charts/dashboards.py
 
 release-manifests: $(STAMP) ## dist/: CRDs and installation as single files, the packaged chart
 	@$(BIN)/python charts/generate.py --release dist

@@ -14,11 +14,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import botocore.session
 from botocore.config import Config
@@ -29,9 +29,11 @@ from botocore.credentials import (
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from leeward_adapters import credentials
+from leeward_adapters.calls import Circuit, Observe, ignore
 from leeward_adapters.crew import Crew
 from leeward_adapters.errors import EXPIRED
 from leeward_adapters.guards import Guards
+from leeward_adapters.notes import Notes
 from leeward_adapters.sessions import AssumedRole, not_assumed
 from leeward_adapters.views import KEPT, Clock, Views
 
@@ -92,6 +94,7 @@ class Aws:
             right for the kind of call.
         clock: seconds that only ever grow.
         sleep: waits some seconds.
+        observe: is told of each attempt of each call.
     """
 
     def __init__(
@@ -102,20 +105,22 @@ class Aws:
         read_timeout: int | None = None,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        observe: Observe = ignore,
     ) -> None:
         self._base_region = base_region
         self._endpoint_url = endpoint_url
         self._read_timeout = read_timeout
         self.now = clock
         """The clock of all moments that adapters are told."""
-        self._guards = Guards(clock, sleep)
+        self._guards = Guards(clock, sleep, observe)
         self._crew = Crew()
         self._lock = threading.RLock()
         self._base = botocore.session.Session()
         self._sessions: dict[Hashable, botocore.session.Session] = {}
         self._clients: OrderedDict[tuple[Hashable, str, str, bool], Any] = OrderedDict()
         self._views: dict[Hashable, Views] = {}
-        self._notes: dict[Hashable, tuple[float, Any]] = {}
+        self.notes = Notes(clock)
+        """What is kept of rare questions, by account, role and Region."""
 
     def scope(self, account: Account, region: str, *, recovery: bool = False) -> AwsScope:
         """The account in the Region, through its read role or its recovery role."""
@@ -199,6 +204,25 @@ class Aws:
         """The ids of AWS's requests that change something, made in this thread inside it."""
         return self._guards.recording()
 
+    def circuits(self) -> list[Circuit]:
+        """The circuit breakers of everything that was called so far."""
+        return self._guards.circuits()
+
+    def own_credentials(self) -> Any:
+        """The operator's own credentials, renewed where they ran out.
+
+        Raises:
+            NoCredentialsError: there are none.
+            CredentialRetrievalError: their source does not give them.
+        """
+        with credentials.explained():
+            with self._lock:
+                source = self._base.get_credentials()
+            if source is None:
+                raise NoCredentialsError()
+            source.get_frozen_credentials()  # renews them, where they run out
+            return source
+
     def _renewing(
         self, identity: Hashable, session: botocore.session.Session
     ) -> Callable[..., None]:
@@ -218,24 +242,6 @@ class Aws:
                     self._clients = OrderedDict(kept)
 
         return renew
-
-    def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
-        """`make()`, or its answer if it is younger than `seconds`. Errors are not kept."""
-        now = self.now()
-        with self._lock:
-            found = self._notes.get(key)
-            if found is not None and found[0] > now:
-                return cast(T, found[1])
-        value = make()
-        with self._lock:
-            self._notes = {k: note for k, note in self._notes.items() if note[0] > now}
-            self._notes[key] = (now + seconds, value)
-        return value
-
-    def forget(self, keys: Collection[Hashable]) -> None:
-        """Drop what `cached` keeps under these keys."""
-        with self._lock:
-            self._notes = {k: note for k, note in self._notes.items() if k not in keys}
 
     def _session(self, identity: Hashable, account: Account, role: str) -> botocore.session.Session:
         if not role:
@@ -261,12 +267,7 @@ class Aws:
             ]
 
         def fetch() -> Any:
-            with credentials.explained():
-                with self._lock:
-                    source = self._base.get_credentials()
-                if source is None:
-                    raise NoCredentialsError()
-                source.get_frozen_credentials()  # renews them, where they run out
+            source = self.own_credentials()
             # Made anew each time: the fetcher keeps its answer, and would hand it out again.
             fetcher = AssumeRoleCredentialFetcher(self._sts, source, role, extra_args=arguments)
             try:
@@ -362,11 +363,11 @@ class AwsScope:
 
     def cached(self, key: Hashable, seconds: float, make: Callable[[], T]) -> T:
         """`make()`, or its answer to this role in this Region if younger than `seconds`."""
-        return self._aws.cached(self._key(key), seconds, make)
+        return self._aws.notes.cached(self._key(key), seconds, make)
 
     def forget(self, keys: Iterable[Hashable]) -> None:
         """Drop what `cached` keeps under these keys."""
-        self._aws.forget({self._key(key) for key in keys})
+        self._aws.notes.forget({self._key(key) for key in keys})
 
     def _key(self, key: Hashable) -> tuple[Hashable, ...]:
         return (_identity(self._account, self._role), self._region, key)

@@ -64,6 +64,11 @@ class Breaker:
         """When the next trial may be sent; None: everything may."""
         self._trying = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are held back."""
+        return self._next is not None
+
     def admit(self, service: str, region: str, *, trial: bool) -> None:
         """Let a call through, or raise.
 

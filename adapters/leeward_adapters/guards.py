@@ -25,13 +25,14 @@ from botocore.exceptions import (
 )
 
 from leeward_adapters.breaker import Breaker, Bucket, NotSentError, RateLimitError
+from leeward_adapters.calls import Attempt, Circuit, Observe, ignore, outcome_of
 from leeward_adapters.errors import THROTTLES
 from leeward_adapters.views import Clock
 
 PATIENCE: Final = 5.0
 """Seconds that a call waits for its turn at most."""
 _READS: Final = ("Describe", "Get", "List", "Search", "Simulate", "BatchGet", "AssumeRole")
-_TRIALS: Final = frozenset({"Publish", "PutEvents"})
+_TRIALS: Final = frozenset({"Publish", "PutEvents", "PutMetricData"})
 """Calls that may try whether AWS is back although they change something: the operator asks their
 services nothing else, and what they say twice carries an id that says so."""
 _UNSEEN: Final = frozenset(
@@ -51,11 +52,15 @@ class Guards:
     Args:
         clock: the clock of all moments.
         sleep: waits some seconds, for a call's turn.
+        observe: is told of each attempt.
     """
 
-    def __init__(self, clock: Clock, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, clock: Clock, sleep: Callable[[float], None], observe: Observe = ignore
+    ) -> None:
         self._clock = clock
         self._sleep = sleep
+        self._observe = observe
         # Nothing that answers at an endpoint's address concerns all accounts; an account that
         # gets no answer concerns itself.
         self._endpoints = _Made(lambda: Breaker(clock))
@@ -64,6 +69,14 @@ class Guards:
         self._changed: dict[tuple[str, str], dict[str, float]] = {}
         self._settings_changed: dict[tuple[str, str], float] = {}
         self._ids = threading.local()
+        self._attempt = threading.local()
+
+    def circuits(self) -> list[Circuit]:
+        """The circuit breakers of everything that was called so far."""
+        return [
+            *(Circuit("", r, s, True, b.is_open) for (r, s), b in self._endpoints.all()),
+            *(Circuit(a, r, s, False, b.is_open) for (a, r, s), b in self._breakers.all()),
+        ]
 
     def changed(self, account: str, region: str, service: str | None = None) -> float:
         """When this process last changed something in the account and Region.
@@ -112,6 +125,7 @@ class Guards:
         events.register("after-call", self._note)
 
     def _sent(self, place: tuple[str, str, str], event_name: str, **_: Any) -> None:
+        self._attempt.began = self._clock()
         region, service = place[1:]
         operation = _operation(event_name)
         trial = reads(operation) or operation in _TRIALS
@@ -122,10 +136,19 @@ class Guards:
             raise RateLimitError(service=service, region=region, seconds=wait)
         if wait > 0:
             self._sleep(wait)
+            self._attempt.began = self._clock()
 
     def _received(
-        self, place: tuple[str, str, str], parsed_response: Any, exception: Any, **_: Any
+        self,
+        place: tuple[str, str, str],
+        event_name: str,
+        parsed_response: Any,
+        exception: Any,
+        **_: Any,
     ) -> None:
+        operation, seconds = _operation(event_name), self._clock() - self._attempt.began
+        outcome = outcome_of(parsed_response, exception, operation)
+        self._observe(Attempt(*place, operation, seconds, outcome))
         if isinstance(exception, NotSentError):
             return
         endpoint, account = self._breakers_of(place)
@@ -172,6 +195,11 @@ class _Made(defaultdict[Any, Any]):
     def __missing__(self, key: Any) -> Any:
         with self._lock:
             return self[key] if key in self else super().__missing__(key)
+
+    def all(self) -> list[tuple[Any, Any]]:
+        """All that were made, with their keys."""
+        with self._lock:
+            return list(self.items())
 
 
 def _operation(event_name: str) -> str:

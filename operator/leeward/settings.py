@@ -38,6 +38,17 @@ def _split(value: object) -> object:
     )
 
 
+def _not_awss(namespace: str) -> str:
+    if namespace.startswith("AWS/"):
+        raise ValueError("namespaces that begin with AWS/ are AWS's own")
+    return namespace
+
+
+CloudWatchNamespace = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.\-/#]*$", max_length=255),
+    AfterValidator(_not_awss),
+]
 TagValue = Annotated[str, StringConstraints(pattern=r"^[\w.:/=+@-]{1,63}$")]
 TagValues = Annotated[tuple[TagValue, ...], BeforeValidator(_split), Field(max_length=20)]
 
@@ -100,12 +111,15 @@ class Settings(BaseModel):
     check_denied_networks: Annotated[str, AfterValidator(_networks)] = ""
     """Networks, as CIDRs with commas, that checks of plans may not connect to: those of the
     cluster's pods and services."""
+    cloudwatch_namespace: CloudWatchNamespace = ""
+    """CloudWatch namespace that metrics of executions are put into, in the operator's Region.
+    Empty: none are."""
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """Port of /healthz and /readyz; 0: none."""
+    """Port of /healthz, /readyz and /metrics; 0: none."""
     health_address: str = "0.0.0.0"
-    """Address of /healthz and /readyz."""
+    """Address of /healthz, /readyz and /metrics."""
     log_format: Literal["json", "text"] = "json"
-    """How log lines look."""
+    """How log lines look: JSON objects for machines, or text for people."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Which log lines are written."""
 

@@ -11,6 +11,7 @@ from leeward_adapters import breaker as limits
 from leeward_adapters.aws import Aws
 from leeward_adapters.base import ErrorClass
 from leeward_adapters.breaker import Breaker, Bucket, CircuitOpenError, RateLimitError
+from leeward_adapters.calls import Attempt, Circuit, outcome_of
 from leeward_adapters.errors import classify
 from leeward_adapters.guards import reads
 
@@ -215,6 +216,7 @@ def test_an_account_that_is_silent_holds_up_no_other_and_comes_back(
     [
         ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:1:t", "Message": "m"}),
         ("events", "put_events", {"Entries": [{"Source": "s", "DetailType": "d", "Detail": "{}"}]}),
+        ("cloudwatch", "put_metric_data", {"Namespace": "N", "MetricData": []}),
     ],
 )
 def test_what_the_operator_only_writes_to_is_tried_by_writing(
@@ -249,3 +251,60 @@ def test_a_refusal_for_the_rate_makes_the_next_calls_wait(sandbox: Any, clock: C
     drs.describe_jobs(filters={})
 
     assert sum(clock.slept) > 1.0
+
+
+@pytest.mark.aws
+def test_each_attempt_is_told_with_what_came_of_it(
+    sandbox: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Attempt] = []
+    aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, sleep=clock.sleep, observe=told.append)
+    drs = aws.scope(sandbox.reached(), "us-east-2", recovery=True).client("drs", once=True)
+    drs.describe_jobs(filters={})
+    sandbox.control.add_fault(
+        service="drs", action="error", code="ThrottlingException", status=429, times=1
+    )
+    with pytest.raises(ClientError):
+        drs.describe_jobs(filters={})
+    monkeypatch.setattr(limits, "FAILURES", 1)
+    sandbox.control.add_fault(service="drs", operation="DescribeJobs", action="drop", times=1)
+    with pytest.raises(Exception, match="closed"):
+        drs.describe_jobs(filters={})
+    assert [c for c in aws.circuits() if c.is_open] == [
+        Circuit(sandbox.account, "us-east-2", "drs", of_endpoint=False, is_open=True)
+    ]
+    with pytest.raises(CircuitOpenError):
+        drs.describe_jobs(filters={})
+
+    mine = [a for a in told if a.service == "drs"]
+    assert [a.outcome for a in mine] == ["Ok", "Throttled", "InDoubt", "NotSent"]
+    assert {(a.account_id, a.region, a.operation) for a in mine} == {
+        (sandbox.account, "us-east-2", "DescribeJobs")
+    }
+    assert all(0 <= a.seconds < 60 for a in mine)
+    assert [a.operation for a in told if a.service == "sts"] == ["AssumeRole"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "exception", "outcome"),
+    [
+        ({"ResponseMetadata": {"HTTPStatusCode": 200}}, None, "Ok"),
+        ({"Error": {"Code": "ThrottledException"}}, None, "Throttled"),
+        (
+            {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}},
+            None,
+            "Denied",
+        ),
+        (
+            {"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": 500}},
+            None,
+            "InDoubt",
+        ),
+        (None, EndpointConnectionError(endpoint_url="http://x"), "Transient"),
+        (None, ValueError("not AWS's"), "InDoubt"),
+    ],
+)
+def test_what_came_of_an_attempt_has_the_classes_of_errors(
+    answer: Any, exception: Exception | None, outcome: str
+) -> None:
+    assert outcome_of(answer, exception, "DescribeJobs") == outcome

@@ -24,7 +24,7 @@ from botocore.config import Config
 from leeward_sandbox.aws.control import Control
 from leeward_sandbox.aws.estates import load
 from leeward_sandbox.aws.estates.model import Estate
-from leeward_sandbox.stack import OPERATOR, Stack
+from leeward_sandbox.stack import OPERATOR, OPERATOR_USER, Stack
 
 Object = dict[str, Any]
 

@@ -44,3 +44,25 @@ def test_a_pool_of_one_thread_has_room_for_a_look() -> None:
         pool.close()
 
     asyncio.run(scenario())
+
+
+def test_a_pool_knows_how_many_calls_wait_and_run_also_when_some_are_given_up() -> None:
+    async def scenario() -> None:
+        pool, go, begun = Pool(1), threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            go.wait(60)
+
+        calls = [asyncio.create_task(pool.run(work)) for _ in range(3)]
+        await asyncio.to_thread(begun.wait, 60)
+        assert (pool.waiting, pool.busy) == (2, 1)
+        calls[2].cancel()
+        await asyncio.wait({calls[2]})
+        assert (pool.waiting, pool.busy) == (1, 1)
+        go.set()
+        await asyncio.gather(*calls[:2])
+        assert (pool.waiting, pool.busy) == (0, 0)
+        pool.close()
+
+    asyncio.run(scenario())

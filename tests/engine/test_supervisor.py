@@ -268,9 +268,11 @@ def test_what_happens_during_a_pass_leads_to_another(connect: Connect, name: str
 @pytest.mark.parametrize(
     "error", [ApiError(409, "Conflict", "moved on"), ValueError("a defect")], ids=["409", "defect"]
 )
-def test_a_pass_that_fails_is_run_again(
+def test_a_pass_that_fails_is_run_again_and_told_of(
     connect: Connect, name: str, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
+    told: list[str] = []
+
     async def answer(number: int) -> None:
         if number < 3:
             raise error
@@ -278,13 +280,37 @@ def test_a_pass_that_fails_is_run_again(
     async def scenario() -> None:
         async with connect() as kube:
             passes = Passes(answer)
-            supervisor = supervise(kube, passes, name)
+            supervisor = Supervisor(
+                kube, PATH, passes.run, lambda _: True, resync=1,
+                told=lambda outcome, _: told.append(outcome),
+            )  # fmt: skip
             supervisor.notify(await kube.create(PATH, configmap(name)))
             await passes.until(3)
             await supervisor.stop(PATIENCE)
 
     asyncio.run(scenario())
+    assert told == [*["Error" if isinstance(error, ValueError) else "Conflict"] * 2, "Ok"]
     assert ("a defect" in caplog.text) == isinstance(error, ValueError)
+
+
+def test_a_supervisor_says_what_it_cares_for_and_how_fresh_its_list_is(
+    connect: Connect, name: str
+) -> None:
+    async def scenario() -> None:
+        async with connect() as kube:
+            made = await kube.create(PATH, configmap(name))
+            passes = Passes()
+            supervisor = supervise(kube, passes, name)
+            assert supervisor.listed_ago is None
+            async with listing(supervisor):
+                await passes.until(1)
+                assert supervisor.uids == {made["metadata"]["uid"]}
+                async with asyncio.timeout(PATIENCE):
+                    while supervisor.listed_ago is None:  # noqa: ASYNC110 - it tells nobody
+                        await asyncio.sleep(0.01)
+                assert 0 <= supervisor.turned_ago < PATIENCE
+
+    asyncio.run(scenario())
 
 
 def test_stopping_lets_a_running_pass_end_and_begins_none(connect: Connect, name: str) -> None:

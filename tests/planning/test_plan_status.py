@@ -240,6 +240,34 @@ def test_what_is_known_to_be_unprotected_names_servers_and_figures(build: Build)
     assert protected.message.startswith("2 of 3 servers: srv-2 (prod, us-east-2): replication lags")
 
 
+@pytest.mark.parametrize(
+    ("servers", "found"),
+    [
+        ([{}], (1, "0s", "srv-1", 0, 0)),
+        (
+            [
+                {"attributes": {"lag": "PT20M"}},
+                {"number": 2, "attributes": {"lag": "PT40M"}, "tags": {"dr:rpo-target": "60"}},
+                {"number": 3, "attributes": {"lag": None}},
+            ],
+            (3, "40m", "srv-2", 1, 1),
+        ),
+        ([{"attributes": {"lag": None}}], (1, None, "", 0, 1)),
+    ],
+    ids=["none", "the tag replaces the objective", "unknown"],
+)
+def test_a_plan_says_how_far_replication_is_behind(
+    build: Build, servers: list[dict[str, Any]], found: tuple[Any, ...]
+) -> None:
+    lag = status_of(build, plan={"objectives": {"rpo": "15m"}}, servers=servers).lag
+    assert lag is not None
+    assert (lag.servers, lag.worst, lag.worst_server, lag.above, lag.unknown) == found
+
+
+def test_a_plan_without_servers_has_no_lag(build: Build) -> None:
+    assert status_of(build, servers=[]).lag is None
+
+
 # --- times -------------------------------------------------------------------------------------
 
 

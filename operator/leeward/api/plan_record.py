@@ -16,7 +16,7 @@ from leeward.api.common import (
     atomic,
 )
 from leeward.api.launch import LaunchStatus
-from leeward.api.run_times import WaveActual
+from leeward.api.run_times import LagRecord, WaveActual
 
 Location = Literal["Primary", "Recovery", "Mixed", "Unknown"]
 
@@ -248,6 +248,8 @@ class RecoveryPlanStatus(Model):
         list[DependencyStatus], Field(max_length=50, json_schema_extra=atomic())
     ] = []
     """What the plan depends on, as it was seen last."""
+    lag: LagRecord | None = None
+    """How far replication is behind, as the last discovery saw it; absent: nothing replicates."""
     discovered_at: Time | None = None
     """When the estate was last looked at."""
     inventory_digest: Annotated[str, Field(max_length=80)] | None = None

@@ -14,7 +14,7 @@ Kept = Literal["Met", "Missed"]
 
 
 class LagRecord(Model):
-    """How far replication was behind when the run began, as discovery saw it last."""
+    """How far replication is behind, as discovery saw it last; of a run: when it began."""
 
     servers: int = 0
     """Servers that replicate."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 from kubernetes.aio import client, config
 
 from leeward.api.common import API_VERSION
+from leeward.engine.clock import elapsed
 
 Object = dict[str, Any]
 JSON = "application/json"
@@ -43,16 +44,23 @@ def path_of(plural: str, namespace: str | None = None, name: str | None = None) 
     return f"/apis/{API_VERSION}{scope}/{plural}" + (f"/{name}" if name else "")
 
 
-class Kube:
-    """A connection to one API server."""
+Told = Callable[[str, int, float], None]
+"""Is told of each request: HTTP method, status (0: no answer), seconds."""
 
-    def __init__(self, configuration: Any, *, timeout: float = 10.0) -> None:
+
+class Kube:
+    """A connection to one API server; `told` is told of each request."""
+
+    def __init__(
+        self, configuration: Any, *, timeout: float = 10.0, told: Told = lambda *_: None
+    ) -> None:
         self.configuration = configuration
         self._client = client.ApiClient(configuration)
         self._timeout = timeout
+        self._told = told
 
     @classmethod
-    async def connect(cls) -> Kube:
+    async def connect(cls, told: Told = lambda *_: None) -> Kube:
         """From KUBECONFIG when it is set, else from the pod's service account.
 
         Raises `kubernetes.aio.config.ConfigException` when there is neither.
@@ -63,7 +71,7 @@ class Kube:
             await config.load_kube_config(client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
-        return cls(configuration)
+        return cls(configuration, told=told)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -89,11 +97,15 @@ class Kube:
             body=body,
             auth_settings=["BearerToken"],
         )
+        began, status = elapsed(), 0
         try:
             response = await self._client.call_api(*serialized, _request_timeout=self._timeout)
             text = await response.read()
+            status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ApiUnavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        finally:
+            self._told(method, status, elapsed() - began)
         return _answer(response.status, text, f"{method} {path}")
 
     async def get(self, path: str, *, whole: bool = True) -> Object:

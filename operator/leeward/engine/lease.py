@@ -57,12 +57,24 @@ class Lease:
         self._every = duration / 7.5
         self._margin = duration / 5
         self._valid_until = 0.0
+        self._turned = elapsed()
+        self._answered: float | None = None
         self._seen: tuple[str, float] = ("", 0.0)
         self._renewal: asyncio.Task[None] | None = None
         self.epoch = 0
         """Epoch of this leadership; 0 while not leading."""
         self.since = now()
         """When this leadership began."""
+
+    @property
+    def turned_ago(self) -> float:
+        """Seconds since the loop that takes or renews the Lease last began a turn."""
+        return elapsed() - self._turned
+
+    @property
+    def answered_ago(self) -> float | None:
+        """Seconds since the API server last gave the Lease; None: it never did."""
+        return None if self._answered is None else elapsed() - self._answered
 
     def assert_valid(self) -> None:
         """End the process unless the Lease is still ours: called right before every effect."""
@@ -89,6 +101,7 @@ class Lease:
 
     async def _tried(self, highest_epoch: Callable[[], Awaitable[int]]) -> bool:
         """Take the Lease if it is free; False when somebody else holds it."""
+        self._turned = elapsed()
         try:
             lease = await self._read()
             if self._is_held(lease):
@@ -129,6 +142,12 @@ class Lease:
         self._valid_until = before + self._duration
 
     async def _read(self) -> Object:
+        lease = await self._found()
+        self._answered = elapsed()
+        return lease
+
+    async def _found(self) -> Object:
+        """The Lease, made if there is none."""
         try:
             return await self._kube.get(self._path)
         except ApiError as error:
@@ -153,6 +172,7 @@ class Lease:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._every)
+            self._turned = elapsed()
             try:
                 # Shorter than the validity: one connection that hangs must not cost the Lease.
                 async with asyncio.timeout(self._duration / 3):

@@ -37,6 +37,7 @@ from leeward.engine.supervisor import Key
 from leeward.engine.task_store import TaskStore
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
+from leeward.logs import about
 from leeward.planning import fencing, gates, outcomes
 from leeward.planning.parallelism import LIVE
 from leeward.planning.progress import only_progress
@@ -285,11 +286,12 @@ class RunReconciler:
         cancelling, spec = self._cancelling(run.model), task.model.spec
         while True:
             asked = len(task.model.status.journal)
-            task, delay = await self._tasks.run(
-                run, task, left_out(task.model, tasks),
-                holding=run.model.status.paused and not cancelling,
-                stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
-            )  # fmt: skip
+            with about(task=task.model.metadata.name, account=spec.account, region=spec.region):
+                task, delay = await self._tasks.run(
+                    run, task, left_out(task.model, tasks),
+                    holding=run.model.status.paused and not cancelling,
+                    stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
+                )  # fmt: skip
             goes_on = len(task.model.status.journal) > asked and not delay
             if not goes_on or self._passes.closing or task.model.status.state in ENDED:
                 return task, delay

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from leeward.engine.clock import elapsed
 from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
+from leeward.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,9 @@ def asked(body: Object) -> object:
 _WITH_EVERY_WRITE = frozenset({"resourceVersion", "managedFields"})
 
 Pass = Callable[[Key], Awaitable[float | None]]
+PassOutcome = Literal["Ok", "Conflict", "Unavailable", "Refused", "Error"]
+"""`Conflict`: the object moved on. `Unavailable`: the API server did not answer. `Refused`: it
+refused a request. `Error`: a mistake of ours."""
 
 
 class Supervisor:
@@ -64,6 +69,8 @@ class Supervisor:
         resync: seconds between two lists.
         selector: of labels; objects that it does not match are as if they were not there.
         news: what of an object must differ from when it was last seen for it to be woken.
+        told: is told what came of each pass, and how many seconds it took.
+        subject: what log lines of a pass call its object, see `leeward.logs.about`.
     """
 
     def __init__(
@@ -76,6 +83,8 @@ class Supervisor:
         resync: float,
         selector: str | None = None,
         news: Callable[[Object], object] = version,
+        told: Callable[[PassOutcome, float], None] = lambda _outcome, _seconds: None,
+        subject: str = "object",
     ) -> None:
         self._kube = kube
         self._path = path
@@ -84,12 +93,31 @@ class Supervisor:
         self._interval = resync
         self._selector = selector
         self._news = news
+        self._told = told
+        self._subject = subject
+        self._turned = elapsed()
+        self._listed: float | None = None
         self._seen: dict[Key, object] = {}
         self._at_rest: dict[Key, object] = {}
         """Versions of objects that needed no pass when they were looked at."""
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._wakes: dict[Key, asyncio.Event] = {}
         self._closing = False
+
+    @property
+    def uids(self) -> frozenset[str]:
+        """Uids of the objects that get passes."""
+        return frozenset(key.uid for key in self._tasks)
+
+    @property
+    def turned_ago(self) -> float:
+        """Seconds since the loop that lists all objects last began a turn, whatever came of it."""
+        return elapsed() - self._turned
+
+    @property
+    def listed_ago(self) -> float | None:
+        """Seconds since all objects were last listed; None: they never were."""
+        return None if self._listed is None else elapsed() - self._listed
 
     def notify(self, body: Object, *, deleted: bool = False) -> None:
         """An object was seen: wake its task if there is news, or start one if it needs passes."""
@@ -130,30 +158,43 @@ class Supervisor:
             task.cancel()
 
     async def _loop(self, key: Key) -> None:
+        with about(namespace=key.namespace, **{self._subject: key.name}):
+            await self._passes(key)
+        self._tasks.pop(key, None)
+        self._forget(key)
+
+    async def _passes(self, key: Key) -> None:
         wake, failures = self._wakes[key], 0
         while not self._closing:
-            try:
-                wake.clear()  # before the state is read: what happens later sets it again
-                delay = await self._run_pass(key)
-                failures = 0
-            except (ApiError, ApiUnavailable) as error:
-                failures += 1
+            wake.clear()  # before the state is read: what happens later sets it again
+            began = elapsed()
+            outcome, delay = await self._try(key)
+            self._told(outcome, elapsed() - began)
+            failures = 0 if outcome == "Ok" else failures + 1
+            if failures:
                 delay = _backoff(failures)
-                # A 409 says that the object moved on: read and decide again.
-                if not (isinstance(error, ApiError) and error.status == 409):
-                    log.warning("%s/%s: %s", key.namespace, key.name, error)
-            except Exception:
-                failures += 1
-                delay = _backoff(failures)
-                log.exception("%s/%s: pass failed, trying again", key.namespace, key.name)
             if delay is None:
                 break
             try:
                 await asyncio.wait_for(wake.wait(), delay)
             except TimeoutError:
                 continue
-        self._tasks.pop(key, None)
-        self._forget(key)
+
+    async def _try(self, key: Key) -> tuple[PassOutcome, float | None]:
+        """One pass; what came of it, and if it did well, when to run the next."""
+        try:
+            return "Ok", await self._run_pass(key)
+        except ApiUnavailable as error:
+            log.warning("%s/%s: %s", key.namespace, key.name, error)
+            return "Unavailable", None
+        except ApiError as error:
+            if error.status == 409:  # the object moved on: read and decide again
+                return "Conflict", None
+            log.warning("%s/%s: %s", key.namespace, key.name, error)
+            return "Refused", None
+        except Exception:
+            log.exception("%s/%s: pass failed, trying again", key.namespace, key.name)
+            return "Error", None
 
     def _forget(self, key: Key) -> None:
         self._wakes.pop(key, None)
@@ -167,9 +208,10 @@ class Supervisor:
         """
         whole = True
         while True:
+            self._turned = elapsed()
             try:
                 await self._resync(whole=whole)
-                whole = False
+                whole, self._listed = False, elapsed()
             except (ApiError, ApiUnavailable) as error:
                 log.warning("cannot list %s: %s", self._path, error)
             await asyncio.sleep(self._interval)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import sys
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import kopf
 
+from leeward import logs
 from leeward.api.account import TargetAccount
 from leeward.api.common import BASE_REGION
 from leeward.api.execution import DRExecution
@@ -32,12 +33,13 @@ from leeward.engine.plans import PlanReconciler
 from leeward.engine.pool import Pool
 from leeward.engine.runs import RunReconciler, needs_passes
 from leeward.engine.supervisor import Pass, Supervisor, asked
+from leeward.handlers.endpoints import Endpoints
 from leeward.handlers.health import Health
 from leeward.handlers.wakeups import Supervisors, kopf_settings, registry_of
+from leeward.metrics.metering import Metering
 from leeward.settings import Settings
 from leeward_adapters.aws import Aws
 
-log = logging.getLogger(__name__)
 USAGE_EXIT = 2
 GRACE = 20.0
 """Seconds for running passes to end on SIGTERM; calls to AWS in flight are waited for."""
@@ -50,33 +52,46 @@ def run() -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"leeward: the settings are not valid:\n{error}\n")
         return USAGE_EXIT
-    _configure_logging(settings)
+    logs.configure(settings.log_format, settings.log_level)
     asyncio.run(_main(settings))
     return 0
 
 
-def _configure_logging(settings: Settings) -> None:
-    json_lines = settings.log_format == "json"
-    kopf.configure(log_format=kopf.LogFormat.JSON if json_lines else kopf.LogFormat.PLAIN)
-    logging.getLogger().setLevel(settings.log_level)
-    for noisy in ("kopf.objects", "botocore", "urllib3", "aiohttp.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # A role that cannot be assumed is raised to us and said on the object; its stack says no more.
-    logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
-
-
 async def _main(settings: Settings) -> None:
-    kube = await Kube.connect()
-    identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
     now = SteadyClock()
+    metering = Metering(settings, now)
+    context = await _context(settings, now, metering)
+    health = Health(settings, context.lease, context.aws)
+    endpoints = Endpoints(context, health, metering)
+    await endpoints.start()
+    looking = asyncio.create_task(health.watch_credentials(), name="credentials")
+    stop = asyncio.Event()
+    _on_signals(lambda: _end(stop, health))
+    try:
+        if await _acquired(context.lease, context.kube, stop):
+            await _lead(context, health, metering, stop)
+    finally:
+        looking.cancel()
+        await context.lease.release()
+        if metering.publisher is not None:
+            await metering.publisher.publish()  # what happened in the last minute
+        context.pool.close()
+        context.checks.close()
+        await endpoints.stop()
+        await context.kube.close()
+
+
+async def _context(settings: Settings, now: SteadyClock, metering: Metering) -> Context:
+    kube = await Kube.connect(metering.meters.kube)
+    identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
     lease = Lease(
         kube, settings.namespace, "leeward", identity, duration=settings.lease_duration, now=now,
         annotations={BASE_REGION: settings.base_region},
     )  # fmt: skip
-    context = Context(
+    return Context(
         kube=kube,
         lease=lease,
-        aws=Aws(settings.base_region),
+        aws=Aws(settings.base_region, observe=metering.aws),
         pool=Pool(settings.aws_threads),
         checks=Pool(CHECK_THREADS, "check"),
         guard=Guard(kube, settings.guard, settings.operator_user),
@@ -85,30 +100,22 @@ async def _main(settings: Settings) -> None:
         book=AccountBook(settings.namespace),
         now=now,
     )
-    health = Health(settings, lease)
-    await health.start()
-    stop = _stop_on_signals()
-    try:
-        if await _acquired(lease, kube, stop):
-            await _lead(context, health, stop)
-    finally:
-        await lease.release()
-        context.pool.close()
-        context.checks.close()
-        await health.stop()
-        await kube.close()
 
 
-def _stop_on_signals() -> asyncio.Event:
-    """What SIGTERM and SIGINT set.
+def _on_signals(end: Callable[[], None]) -> None:
+    """Have SIGTERM and SIGINT call `end`.
 
-    kopf handles them only once it runs, and for the first process of a container no handler means
-    that they are ignored: a standby would be killed after the whole grace period.
+    kopf sets its own handlers once it runs, and for the first process of a container no handler
+    means that they are ignored: a standby would be killed after the whole grace period.
     """
-    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+        asyncio.get_running_loop().add_signal_handler(number, end)
+
+
+def _end(stop: asyncio.Event, health: Health) -> None:
+    """Say first that this replica is not ready any more, then let everything end."""
+    health.stopping = True
+    stop.set()
 
 
 async def _acquired(lease: Lease, kube: Kube, stop: asyncio.Event) -> bool:
@@ -124,21 +131,26 @@ async def _acquired(lease: Lease, kube: Kube, stop: asyncio.Event) -> bool:
     return True
 
 
-async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
+async def _lead(context: Context, health: Health, metering: Metering, stop: asyncio.Event) -> None:
     """Everything that only the leader does; ends with kopf, on SIGTERM."""
     # A run that goes on must assume its roles at once, under the external ids that they demand.
     await context.book.load(context.kube)
     runs = RunReconciler(context)
-    supervisors = _supervisors(context, runs)
-    resyncs = [asyncio.create_task(s.resync_forever(), name="resync") for s in supervisors.all()]
-    health.leading = True
-    registry = registry_of(supervisors, context.kube, GRACE)
+    supervisors = _supervisors(context, runs, metering)
+    loops = [asyncio.create_task(s.resync_forever(), name="resync") for s in supervisors.all()]
+    if metering.publisher is not None:
+        loops.append(asyncio.create_task(metering.publisher.publish_forever(), name="cloudwatch"))
+    health.supervisors = supervisors
+    registry = registry_of(
+        supervisors, context.kube, metering.sight, GRACE,
+        lambda: _on_signals(lambda: _end(stop, health)),
+    )  # fmt: skip
     try:
         await kopf.operator(
             registry=registry, settings=kopf_settings(), clusterwide=True, stop_flag=stop
         )
     finally:
-        for task in resyncs:
+        for task in loops:
             task.cancel()
         for supervisor in supervisors.all():
             await supervisor.stop(1.0)
@@ -146,21 +158,26 @@ async def _lead(context: Context, health: Health, stop: asyncio.Event) -> None:
         await context.recorder.settle(1.0)
 
 
-def _supervisors(context: Context, runs: RunReconciler) -> Supervisors:
+def _supervisors(context: Context, runs: RunReconciler, metering: Metering) -> Supervisors:
     resync = context.settings.resync_interval
 
     def make(
-        plural: str,
-        run_pass: Pass,
+        kind: type[DRExecution | RecoveryPlan | TargetAccount],
+        subject: str,
+        run: Pass,
         needs: Callable[[Object], bool],
         **options: Any,
     ) -> Supervisor:
-        return Supervisor(context.kube, path_of(plural), run_pass, needs, resync=resync, **options)
+        return Supervisor(
+            context.kube, path_of(kind.PLURAL), run, needs, resync=resync, subject=subject,
+            told=partial(metering.meters.passed, kind.KIND), **options,
+        )  # fmt: skip
 
+    plans, accounts = PlanReconciler(context), AccountReconciler(context)
     return Supervisors(
-        runs=make(DRExecution.PLURAL, runs.run, needs_passes, news=asked, selector=NOT_ENDED),
-        plans=make(RecoveryPlan.PLURAL, PlanReconciler(context).run, lambda _: True, news=asked),
-        accounts=make(TargetAccount.PLURAL, AccountReconciler(context).run, lambda _: True),
+        runs=make(DRExecution, "execution", runs.run, needs_passes, news=asked, selector=NOT_ENDED),
+        plans=make(RecoveryPlan, "plan", plans.run, lambda _: True, news=asked),
+        accounts=make(TargetAccount, "account", accounts.run, lambda _: True),
     )
 
 

@@ -25,6 +25,7 @@ from leeward.engine.kube import Kube
 from leeward.engine.objects import LIVE_LABEL, NOT_ENDED
 from leeward.engine.supervisor import Supervisor
 from leeward.handlers.storages import NoDiffBase, NoProgress
+from leeward.metrics.sight import Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Supervisors:
     def all(self) -> tuple[Supervisor, ...]:
         """All of them."""
         return self.runs, self.plans, self.accounts
+
+    def by_kind(self) -> dict[str, Supervisor]:
+        """All of them, by kind."""
+        kinds = (DRExecution.KIND, RecoveryPlan.KIND, TargetAccount.KIND)
+        return dict(zip(kinds, self.all(), strict=True))
 
 
 class Forever:
@@ -72,8 +78,10 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.OperatorRegistry:
-    """The handlers."""
+def registry_of(
+    supervisors: Supervisors, kube: Kube, sight: Sight, grace: float, started: Callable[[], None]
+) -> kopf.OperatorRegistry:
+    """The handlers. `started` is called once kopf runs."""
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
     plans, accounts = News(asked_of_accounts), News(asked_of_plans)
@@ -82,8 +90,13 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     async def login(**_: Any) -> kopf.AiohttpSession:
         return await logins.session()
 
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        started()
+
     @kopf.on.event(GROUP, VERSION, DRExecution.PLURAL, registry=registry)
     async def execution_seen(event: Any, **_: Any) -> None:
+        sight.runs.saw(event["object"], kind=event["type"])
         supervisors.runs.notify(event["object"], deleted=event["type"] == "DELETED")
 
     @kopf.on.event(GROUP, VERSION, DRTask.PLURAL, registry=registry)
@@ -96,12 +109,14 @@ def registry_of(supervisors: Supervisors, kube: Kube, grace: float) -> kopf.Oper
     @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
     async def plan_seen(event: Any, **_: Any) -> None:
         supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
+        sight.plan(event["object"], deleted=event["type"] == "DELETED")
         if plans.has(event):
             supervisors.accounts.wake_all()  # they look at what their plans need
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
     async def account_seen(event: Any, **_: Any) -> None:
         supervisors.accounts.notify(event["object"], deleted=event["type"] == "DELETED")
+        sight.accounts.saw(event["object"], deleted=event["type"] == "DELETED")
         if accounts.has(event):
             supervisors.plans.wake_all()
 

@@ -18,7 +18,6 @@ from leeward.planning import (
     launch_estate,
     protection,
 )
-from leeward.planning.direction import toward
 from leeward.planning.plan_estate import Estate
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
@@ -143,9 +142,8 @@ def _compliant(estate: Estate) -> _Says:
 
 
 def _protected(estate: Estate) -> _Says:
-    spec, servers = estate.plan.spec, protection.servers(estate.selected)
-    serving = [toward("Failback", s) if protection.recovered(s) else s for s in servers]
-    if wrong := protection.shortcomings(spec, serving):
+    spec, servers = estate.plan.spec, estate.replicating
+    if wrong := protection.shortcomings(spec, servers):
         # The gravest reason names the condition: no replication before lag, lag before doubt.
         gravest = min(wrong, key=lambda p: _GRAVITY.index(p.reason)).reason
         message = f"{len(wrong)} of {counted(len(servers), 'server')}: "

@@ -10,7 +10,8 @@ from leeward.api.inventory import RecoveryInventory
 from leeward.api.launch import LaunchStatus
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import AccountStatus, Compliance, ReadinessProblem
-from leeward.planning import dependencies
+from leeward.planning import dependencies, protection
+from leeward.planning.direction import toward
 from leeward.planning.explicit import resource_ids, runs_in
 from leeward.planning.inventory import Located
 from leeward.planning.problem import Problem
@@ -49,6 +50,12 @@ class Estate:
             carried_out = [task for task in wave.tasks if runs_in(task, "Failover")]
             numbers[wave.name] += sum(len(resource_ids(task)) for task in carried_out)
         return numbers
+
+    @property
+    def replicating(self) -> list[Located]:
+        """DRS servers in the direction that counts: of those that were recovered, the way back."""
+        servers = protection.servers(self.selected)
+        return [toward("Failback", s) if protection.recovered(s) else s for s in servers]
 
     @property
     def undiscovered(self) -> list[str]:

@@ -28,6 +28,7 @@ from leeward.planning import (
     drill,
     grouping,
     launch_estate,
+    protection,
 )
 from leeward.planning.digests import digest
 from leeward.planning.inventory import Located, located, of_plan
@@ -81,6 +82,7 @@ def assess(
         compliance=estate.compliance if heard else None,
         readiness=list(estate.readiness),
         dependencies=dependencies.current(plan),
+        lag=protection.behind(plan.spec, estate.replicating),
         discovered_at=max(heard, key=parse_time, default=None),
         inventory_digest=_digest(estate.found) if heard else None,
         active_execution=previous.active_execution,

@@ -10,11 +10,12 @@ from typing import Final
 from leeward.api.conditions import Reason
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
+from leeward.api.run_times import LagRecord
 from leeward.planning.durations import parse, parse_iso8601, render
 from leeward.planning.inventory import Located
 from leeward.planning.taxonomy import RPO, minutes
 from leeward.planning.times import parse_time
-from leeward.planning.wording import some
+from leeward.planning.wording import clip, some
 
 REPLICATING: Final = frozenset({"CONTINUOUS", "CREATING_SNAPSHOT", "BACKLOG"})
 """States of a DRS source server (DataReplicationState) in which changes are carried over."""
@@ -94,6 +95,24 @@ def told(wrong: Sequence[Shortcoming], show: int = 5) -> str:
     for one in wrong:
         groups.setdefault(one.what, []).append(str(one.found))
     return some([f"{some(names, show)}: {what}" for what, names in groups.items()], show)
+
+
+def behind(spec: RecoveryPlanSpec, resources: Iterable[Located]) -> LagRecord | None:
+    """How far replication of the DRS servers among the resources is behind; None: there is none."""
+    objective = span(spec.objectives.rpo)
+    lags = [(lag(s.resource.attributes), s) for s in servers(resources)]
+    if not lags:
+        return None
+    known = [(late, server) for late, server in lags if late is not None]
+    worst = max(known, key=lambda pair: pair[0], default=None)
+    allowed = ((late, minutes(s.resource.tags.get(RPO)) or objective) for late, s in known)
+    return LagRecord(
+        servers=len(lags),
+        worst=render(worst[0]) if worst else None,
+        worst_server=clip(worst[1].resource.name or worst[1].resource.id, 256) if worst else "",
+        above=sum(most is not None and late > most for late, most in allowed),
+        unknown=len(lags) - len(known),
+    )
 
 
 def recovered(found: Located) -> bool:
