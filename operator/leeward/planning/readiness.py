@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from leeward.api.account import TargetAccount
@@ -26,11 +26,12 @@ def readiness(
     spec: RecoveryPlanSpec,
     inventories: Sequence[RecoveryInventory],
     resources: Sequence[Located],
+    more: Iterable[ReadinessProblem] = (),
 ) -> list[ReadinessProblem]:
     """The findings by severity and reason, the gravest and most frequent first.
 
     Only findings about `resources` count, those about what explicit tasks name, those about an
-    account as a whole, and what stands against the plan's notifications.
+    account as a whole, what stands against the plan's notifications, and `more`.
     """
     known = {
         (account, record): f"{record} ({account}, task {task})"
@@ -46,7 +47,7 @@ def readiness(
                 where = known.get((account, finding.resource))
             if where is not None:
                 kinds.setdefault((finding.severity, finding.reason), []).append((where, finding))
-    problems = [*map(_problem, kinds.values()), *recipients.findings(spec)]
+    problems = [*map(_problem, kinds.values()), *recipients.findings(spec), *more]
     found = sorted(problems, key=_rank)
     return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]
 
