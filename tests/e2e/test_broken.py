@@ -138,23 +138,31 @@ def test_what_the_installation_needs_of_a_region_is_listed(broken: Lab, region: 
     assert (recovers in done.stdout) is (region == R)
 
 
+CARTS = {"name": "carts", "type": "DynamoDbGlobalTable", "target": "carts"}
+DEAD = "dependency carts (DynamoDbGlobalTable) does not hold"
+
+
 @pytest.mark.parametrize("operation", ["Failover", "Test"])
-def test_a_dead_dependency_refuses_a_planned_run_and_a_test_untouched(
-    broken: Lab, operation: str
+@pytest.mark.parametrize(
+    ("case", "depends", "said"),
+    [("depends", [CARTS], (DEAD, "drs:StartRecovery")), ("rights", [], ("drs:StartRecovery",))],
+    ids=["a dead dependency and a missing right", "a missing right"],
+)
+def test_a_planned_run_and_a_test_are_refused_untouched(
+    broken: Lab, operation: str, case: str, depends: list[Any], said: tuple[str, ...]
 ) -> None:
-    name = f"depends-{operation.lower()}"
+    name = f"{case}-{operation.lower()}"
     network = {
         "accountId": RIGHTS, "subnetId": "subnet-00000000000000000",
         "securityGroupIds": ["sg-00000000000000000"],
     }  # fmt: skip
-    carts = {"name": "carts", "type": "DynamoDbGlobalTable", "target": "carts"}
-    plan(broken, name, "broken-rights", dependencies=[carts], drill={"networks": [network]})
+    plan(broken, name, "broken-rights", dependencies=depends, drill={"networks": [network]})
     with broken.untouched():
         run(broken, name, f"{name}-1", operation)
         ended = broken.until_state(f"{name}-1", "Failed")
-    assert "dependency carts (DynamoDbGlobalTable) does not hold" in ended["status"]["message"]
-    # The recovery role of this account lacks a right, which refuses the run as well.
-    assert "drs:StartRecovery" in ended["status"]["message"]
+    for part in said:
+        assert part in ended["status"]["message"]
+    assert (DEAD in ended["status"]["message"]) is bool(depends)
     assert broken.tasks(f"{name}-1") == {}
 
 
@@ -168,6 +176,7 @@ def test_an_unplanned_run_lists_everything_at_its_gate_and_loses_only_what_is_br
         assert reason in findings
     for said in ("DependencyFailed: dependency directory", "dependency carts", "STALLED"):
         assert said in findings
+    assert "it would be launched from its last good point in time" in findings
     assert broken.mutations() == []
     broken.annotate("drx", name, "approve-wave-all", "admin", user="admin")
     held = broken.until_condition("drx", name, "WaitingForDecision")

@@ -63,6 +63,12 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
         "no TargetAccount gone",
     ),
     (
+        "a staging account that is not the plan's",
+        {"waves": [{"name": "data", "stagingAccounts": ["prod", "other"]}]},
+        "UnknownStagingAccount",
+        "wave data has the staging account other, which is not in spec.accounts",
+    ),
+    (
         "two waves that take the same tag",
         {"waves": [{"name": "data", "number": 2}, {"name": "app"}]},
         "DuplicateWaveNumber",

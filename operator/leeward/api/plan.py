@@ -13,6 +13,7 @@ from leeward.api.common import (
     GateName,
     Line,
     Model,
+    Name,
     OnTrouble,
     RecoveryPhase,
     Ref,
@@ -23,6 +24,7 @@ from leeward.api.common import (
     TagKey,
     TagValue,
     Text,
+    atomic,
     later,
     listmap,
     rules,
@@ -136,6 +138,9 @@ class Wave(Model):
         list[ExplicitTask], Field(max_length=50, json_schema_extra=listmap("name"))
     ] = []
     """Work that tags do not find, such as a switch of DNS records."""
+    staging_accounts: Annotated[list[Name], Field(max_length=20, json_schema_extra=atomic())] = []
+    """TargetAccounts of the plan into which DRS replicates the servers of this wave, in the order
+    in which they are filled. Empty: for each server the account that it is found in."""
     task_timeout: Duration | None = None
     """How long one task of this wave may run. Default 2h."""
     tolerance: Tolerance | None = None

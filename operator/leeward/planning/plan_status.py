@@ -29,6 +29,7 @@ from leeward.planning import (
     grouping,
     launch_estate,
     protection,
+    staging,
 )
 from leeward.planning.digests import digest
 from leeward.planning.inventory import Located, located, of_plan
@@ -114,9 +115,10 @@ def _estate(
         selected=selected,
         accounts=_accounts(plan, accounts, mine),
         compliance=compliance.report(found, words),
-        readiness=[*of_accounts(plan.spec, accounts), *readiness(plan.spec, mine, selected)][
-            :_MOST_PROBLEMS
-        ],
+        readiness=[
+            *of_accounts(plan.spec, accounts),
+            *readiness(plan.spec, mine, selected, staging.problems(plan.spec, accounts, found)),
+        ][:_MOST_PROBLEMS],
         valid=valid,
         changed=drill.changes(plan, selected, mine),
         now=now,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from leeward.api.account import TargetAccount
@@ -27,11 +27,12 @@ def readiness(
     spec: RecoveryPlanSpec,
     inventories: Sequence[RecoveryInventory],
     resources: Sequence[Located],
+    more: Iterable[ReadinessProblem] = (),
 ) -> list[ReadinessProblem]:
     """The findings by severity and reason, the gravest and most frequent first.
 
     Only findings about `resources` count, those about what explicit tasks name, those about an
-    account as a whole, and what stands against the plan's notifications.
+    account as a whole, what stands against the plan's notifications, and `more`.
     """
     known = {
         (account, record): f"{record} ({account}, task {task})"
@@ -48,7 +49,7 @@ def readiness(
             if where is not None:
                 kinds.setdefault((finding.severity, finding.reason), []).append((where, finding))
     problems = [
-        *map(_problem, kinds.values()), *_half_home(resources), *recipients.findings(spec)
+        *map(_problem, kinds.values()), *_half_home(resources), *recipients.findings(spec), *more
     ]  # fmt: skip
     found = sorted(problems, key=_rank)
     return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]

@@ -129,6 +129,17 @@ def _wave_numbers_are_different(plan: RecoveryPlan, _: Accounts) -> Iterator[Pro
             )
 
 
+def _staging_accounts_are_the_plans(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
+    known = {ref.name for ref in plan.spec.accounts}
+    for wave in plan.spec.waves:
+        if strange := [name for name in wave.staging_accounts if name not in known]:
+            yield Problem(
+                "UnknownStagingAccount",
+                f"wave {wave.name} has the staging account {', '.join(strange)}, which is not in "
+                "spec.accounts: add it there, or correct stagingAccounts",
+            )
+
+
 def _gates(spec: RecoveryPlanSpec) -> Iterator[tuple[str, Gate, str]]:
     """Wave, gate and the gate's name."""
     for wave in spec.waves:
@@ -224,6 +235,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _accounts_are_different,
     _wave_names_are_different,
     _wave_numbers_are_different,
+    _staging_accounts_are_the_plans,
     _gate_names_are_short,
     _gate_names_are_different,
     _gate_places_are_different,
