@@ -43,9 +43,10 @@ lint: $(STAMP) ## Style, types and the direction of imports
 bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,large,idle or all)
 	@$(BIN)/python tests/bench/run.py
 
-generate: $(STAMP) ## Generated files: CRDs and policies
+generate: $(STAMP) ## Generated files: CRDs, policies, Argo CD's ConfigMap
 	@$(BIN)/leeward crds --write crds
 	@$(BIN)/leeward policies --write charts/leeward/policies
+	@$(BIN)/leeward argocd --write argocd
 
 docs: generate ## Documentation that is generated
 
