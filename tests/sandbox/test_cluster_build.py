@@ -90,6 +90,19 @@ def test_only_what_is_asked_for_is_built(machine: Machine) -> None:
     assert machine.built_packages() == ["github.com/yannh/kubeconform/cmd/kubeconform"]
 
 
+def test_programs_of_another_go_mod_are_built_there_and_kept_apart(machine: Machine) -> None:
+    kubeconform = binaries.tool("kubeconform")
+    before = machine.calls_file.read_text()
+
+    promtool = binaries.tool("promtool")
+
+    assert promtool.parent == go_build.PROMETHEUS.cache_directory()
+    assert kubeconform.parent == go_build.CLUSTER.cache_directory()
+    calls = machine.calls_file.read_text().removeprefix(before)
+    assert "-tags remove_all_sd" in calls
+    assert "version.Version=3." in calls
+
+
 def test_the_versions_of_go_mod_are_stamped_into_the_programs(machine: Machine) -> None:
     binaries.control_plane()
 

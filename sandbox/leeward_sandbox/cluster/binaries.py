@@ -40,7 +40,10 @@ def control_plane(progress: Progress = quiet) -> dict[str, Path]:
 
 
 def tool(name: str, progress: Progress = quiet) -> Path:
-    """The path of `helm` or `kubeconform` in the version that the project is tested with."""
+    """The path of a program of `go_build` in the version that the project is tested with.
+
+    `helm`, `kubeconform`, `prometheus` or `promtool`, for example.
+    """
     return go_build.build([name], progress)[name]
 
 

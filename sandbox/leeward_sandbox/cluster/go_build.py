@@ -1,8 +1,9 @@
-"""Builds the control plane's programs from Go modules, once, into a cache that runs share.
+"""Builds the sandbox's programs from Go modules, once, into a cache that runs share.
 
-The versions are those of `go/go.mod` beside this file. A program is built under a temporary name
-and renamed, so an interrupted build leaves the finished ones usable, and a file lock lets one run
-build while the others wait.
+The versions are those of a go.mod beside this file. Programs that share no release share no go.mod
+either: a new version of one set then rebuilds nothing of another. A program is built under a
+temporary name and renamed, so an interrupted build leaves the finished ones usable, and a file lock
+lets one run build while the others wait.
 """
 
 import contextlib
@@ -21,9 +22,42 @@ from shutil import which
 from leeward_sandbox.cluster.errors import ClusterError
 from leeward_sandbox.cluster.progress import Progress
 
-MODULE_DIR = Path(__file__).parent / "go"
 _TICK_SECONDS = 15.0
 _LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleSet:
+    """A go.mod with its go.sum, and the programs whose versions it pins."""
+
+    name: str
+    """Directory of the cache that holds its programs."""
+    directory: Path
+    """Where go.mod and go.sum lie."""
+    main: str
+    """The Go module whose version its place in the cache begins with."""
+    first_time: str
+    """How long the first build takes, for the person who waits."""
+
+    def version(self, module: str) -> str:
+        """The version that go.mod pins for `module`, such as `v1.37.2`."""
+        file = self.directory / "go.mod"
+        found = re.search(
+            rf"^(?:require|\t) ?{re.escape(module)} (v\S+)", file.read_text(), re.MULTILINE
+        )
+        if found is None:
+            raise ClusterError(f"{file} requires no module {module}")
+        return found[1]
+
+    def cache_directory(self) -> Path:
+        """Where these versions' programs are kept: a directory per go.mod, go.sum and platform."""
+        digest = hashlib.sha256()
+        for name in ("go.mod", "go.sum"):
+            digest.update((self.directory / name).read_bytes())
+        machine = os.uname()
+        platform = (machine.sysname.lower(), machine.machine.lower())
+        key = "-".join((self.version(self.main), *platform, digest.hexdigest()[:10]))
+        return cache_root() / self.name / key
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +70,12 @@ class Program:
     """Go import path of its main package."""
     module: str
     """Go module of the package, whose version in go.mod it carries."""
+    modules: ModuleSet
+    """The go.mod that it is built from."""
     flags: Callable[[str], str] = lambda _version: ""
     """Linker flags that stamp the version into it, from that version."""
+    tags: str = ""
+    """Build tags, separated by commas."""
 
 
 def _kubernetes_flags(version: str) -> str:
@@ -48,31 +86,64 @@ def _kubernetes_flags(version: str) -> str:
     )
 
 
+def _prometheus_flags(version: str) -> str:
+    # Prometheus 3.16.0 is v0.316.0 as a Go module, which must not claim a stable API.
+    minor, patch = version.removeprefix("v0.").split(".", 1)
+    release = f"{int(minor) // 100}.{int(minor) % 100}.{patch}"
+    return f"-X github.com/prometheus/common/version.Version={release}"
+
+
+_HERE = Path(__file__).parent
 _KUBERNETES = "k8s.io/kubernetes"
+_PROMETHEUS = "github.com/prometheus/prometheus"
+CLUSTER = ModuleSet("cluster", _HERE / "go", _KUBERNETES, "6 to 8 minutes on two cores")
+PROMETHEUS = ModuleSet(
+    "prometheus", _HERE / "go-prometheus", _PROMETHEUS, "2 to 4 minutes on two cores"
+)
+# The sandbox's Prometheus is told its targets: each cloud's discovery would double the build.
+_NO_DISCOVERY = "remove_all_sd"
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
+        Program("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", CLUSTER),
         Program(
-            "kube-apiserver", f"{_KUBERNETES}/cmd/kube-apiserver", _KUBERNETES, _kubernetes_flags
+            "kube-apiserver",
+            f"{_KUBERNETES}/cmd/kube-apiserver",
+            _KUBERNETES,
+            CLUSTER,
+            _kubernetes_flags,
         ),
         Program(
             "kube-controller-manager",
             f"{_KUBERNETES}/cmd/kube-controller-manager",
             _KUBERNETES,
+            CLUSTER,
             _kubernetes_flags,
         ),
         Program(
             "helm",
             "helm.sh/helm/v4/cmd/helm",
             "helm.sh/helm/v4",
+            CLUSTER,
             lambda version: f"-X helm.sh/helm/v4/internal/version.version={version}",
         ),
         Program(
             "kubeconform",
             "github.com/yannh/kubeconform/cmd/kubeconform",
             "github.com/yannh/kubeconform",
+            CLUSTER,
             lambda version: f"-X main.version={version}",
+        ),
+        *(
+            Program(
+                name,
+                f"{_PROMETHEUS}/cmd/{name}",
+                _PROMETHEUS,
+                PROMETHEUS,
+                _prometheus_flags,
+                _NO_DISCOVERY,
+            )
+            for name in ("prometheus", "promtool")
         ),
     )
 }
@@ -85,30 +156,27 @@ def cache_root() -> Path:
 
 
 def module_version(module: str) -> str:
-    """The version that go.mod pins for `module`, such as `v1.37.2`."""
-    text = (MODULE_DIR / "go.mod").read_text()
-    match = re.search(rf"^(?:require|\t) ?{re.escape(module)} (v\S+)", text, re.MULTILINE)
-    if match is None:
-        raise ClusterError(f"{MODULE_DIR / 'go.mod'} requires no module {module}")
-    return match[1]
+    """The version of `module` that the cluster's go.mod pins, such as `v1.37.2`."""
+    return CLUSTER.version(module)
 
 
-def _go() -> Path:
+def _go(modules: ModuleSet) -> Path:
     """The go command, new enough for go.mod."""
-    wanted = re.search(r"^go (\S+)$", (MODULE_DIR / "go.mod").read_text(), re.MULTILINE)
+    wanted = re.search(r"^go (\S+)$", (modules.directory / "go.mod").read_text(), re.MULTILINE)
     version = wanted[1] if wanted else "1"
-    advice = (
-        f"install Go {version} or later (https://go.dev/doc/install) and put it on PATH, or set "
-        "KUBEBUILDER_ASSETS to a directory that has kube-apiserver, kube-controller-manager and "
-        "etcd, or name an existing cluster with --kubeconfig"
-    )
+    advice = f"install Go {version} or later (https://go.dev/doc/install) and put it on PATH"
+    if modules is CLUSTER:
+        advice += (
+            ", or set KUBEBUILDER_ASSETS to a directory that has kube-apiserver, "
+            "kube-controller-manager and etcd, or name an existing cluster with --kubeconfig"
+        )
     found = which("go")
     if found is None:
         raise ClusterError(f"the sandbox's programs must be built and there is no go: {advice}")
     # Asked inside the module, an older go fetches the toolchain that go.mod wants, where it can.
     asked = subprocess.run(
         [found, "env", "GOVERSION"],
-        cwd=MODULE_DIR,
+        cwd=modules.directory,
         env={**os.environ, "GOWORK": "off"},
         capture_output=True,
         text=True,
@@ -127,25 +195,17 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def cache_directory() -> Path:
-    """Where this version's programs are kept: a directory per go.mod, go.sum and platform."""
-    digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((MODULE_DIR / name).read_bytes())
-    machine = os.uname()
-    key = "-".join(
-        (
-            module_version(_KUBERNETES),
-            machine.sysname.lower(),
-            machine.machine.lower(),
-            digest.hexdigest()[:10],
-        )
-    )
-    return cache_root() / "cluster" / key
+    """Where the control plane's programs are kept."""
+    return CLUSTER.cache_directory()
+
+
+def _place(name: str) -> Path:
+    return PROGRAMS[name].modules.cache_directory() / name
 
 
 def cached(name: str) -> Path | None:
     """The program `name` if an earlier run finished building it."""
-    path = cache_directory() / name
+    path = _place(name)
     return path if path.is_file() else None
 
 
@@ -157,13 +217,14 @@ def build(names: Sequence[str], progress: Progress) -> dict[str, Path]:
 
     """
     missing = [name for name in names if cached(name) is None]
-    if missing:
-        directory = cache_directory()
+    for modules in dict.fromkeys(PROGRAMS[name].modules for name in missing):
+        mine = [name for name in missing if PROGRAMS[name].modules is modules]
+        directory = modules.cache_directory()
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory / ".lock", progress):
             # Another run may have built them while this one waited.
-            _build_all([name for name in missing if cached(name) is None], directory, progress)
-    return {name: cache_directory() / name for name in names}
+            _build_all([name for name in mine if cached(name) is None], modules, progress)
+    return {name: _place(name) for name in names}
 
 
 @contextlib.contextmanager
@@ -177,13 +238,14 @@ def _locked(file: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _build_all(names: Sequence[str], directory: Path, progress: Progress) -> None:
+def _build_all(names: Sequence[str], modules: ModuleSet, progress: Progress) -> None:
     if not names:
         return
-    go = _go()
+    go = _go(modules)
+    directory = modules.cache_directory()
     progress(
         f"building {', '.join(names)} from Go modules into {directory}; the first time takes "
-        "6 to 8 minutes on two cores, afterwards they are ready at once"
+        f"{modules.first_time}, afterwards they are ready at once"
     )
     for name in names:
         for left in directory.glob(f".{name}.building-*"):
@@ -192,7 +254,7 @@ def _build_all(names: Sequence[str], directory: Path, progress: Progress) -> Non
 
 
 def _build_one(go: Path, program: Program, directory: Path, progress: Progress) -> None:
-    version = module_version(program.module)
+    version = program.modules.version(program.module)
     target = directory / f".{program.name}.building-{os.getpid()}"
     log = directory / f"{program.name}.build.log"
     flags = f"-s -w {program.flags(version)}".strip()
@@ -201,15 +263,17 @@ def _build_one(go: Path, program: Program, directory: Path, progress: Progress) 
         "build",
         "-mod=readonly",
         "-trimpath",
+        *(["-tags", program.tags] if program.tags else []),
         "-ldflags",
         flags,
         "-o",
         target,
+        program.package,
     ]
     started = time.monotonic()
     progress(f"{program.name} {version}: building")
     try:
-        exit_code = _run([*command, program.package], program.name, log, progress)
+        exit_code = _run(command, program, log, progress)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -225,12 +289,12 @@ def _build_one(go: Path, program: Program, directory: Path, progress: Progress) 
     progress(f"{program.name} {version}: built in {_elapsed(started)}")
 
 
-def _run(command: Sequence[str | Path], name: str, log: Path, progress: Progress) -> int:
+def _run(command: Sequence[str | Path], program: Program, log: Path, progress: Progress) -> int:
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            cwd=MODULE_DIR,
+            cwd=program.modules.directory,
             env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -238,7 +302,7 @@ def _run(command: Sequence[str | Path], name: str, log: Path, progress: Progress
             start_new_session=True,
         )
     try:
-        _wait(process, name, started, progress)
+        _wait(process, program.name, started, progress)
     except BaseException:
         # Ctrl-C: go's compilers are in its own process group and end with it.
         os.killpg(process.pid, signal.SIGTERM)
