@@ -61,6 +61,8 @@ def _against_each_other(told: dict[str, Any], holds: dict[str, bool]) -> Iterato
             yield f"{name} is there and is not True"
         if holds.get(name) and holds.get("Ready"):
             yield f"{name} and Ready are both True"
+    if told.get("Ready", {}).get("status") == "False" and not {"Reconciling", "Stalled"} & {*told}:
+        yield "Ready=False, and neither Reconciling nor Stalled"
     if holds.get("Reconciling") and holds.get("Stalled"):
         yield "Reconciling and Stalled are both True"
     if holds.get("Stalled") and told.get("Ready", {}).get("status") != "False":
