@@ -178,8 +178,11 @@ class ArgoCd:
              "data": {"server.secretkey": key}},
             *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta | {"name": name}}
               for name in (CONTROLLER, SERVER)),
-            *sorted((source / "manifests" / "base").glob("*/argocd-*-role*.yaml")),
-            *sorted(roles.glob("*/argocd-*-clusterrole*.yaml")),
+            *(
+                yaml.safe_load(file.read_text()) | {}
+                for part in (CONTROLLER, SERVER)
+                for file in sorted(source.glob(f"manifests/*/*/{part}-*role*.yaml"))
+            ),
         )  # fmt: skip
         self.cluster.apply(_project())
 
