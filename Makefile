@@ -45,8 +45,10 @@ bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,larg
 
 generate: $(STAMP) ## Generated files: CRDs, policies, Argo CD's ConfigMap
 	@$(BIN)/leeward crds --write crds
+	@$(BIN)/leeward crds --write charts/leeward/definitions
 	@$(BIN)/leeward policies --write charts/leeward/policies
 	@$(BIN)/leeward argocd --write argocd
+	@$(BIN)/python charts/generate.py
 
 docs: generate ## Documentation that is generated
 

@@ -64,6 +64,8 @@ class Settings(BaseModel):
     (primary, recovery). Empty: any two."""
     namespace: str = "leeward-system"
     """Namespace of the operator, where its Lease is."""
+    service_account: str = "leeward"
+    """ServiceAccount of the operator in that namespace: the admission policies name it."""
     pod_name: str = "leeward"
     """Name of this pod."""
     pod_uid: str = ""
@@ -124,6 +126,11 @@ class Settings(BaseModel):
     def allowed_pairs(self) -> Pairs:
         """`region_pairs`, read."""
         return parse(self.region_pairs)
+
+    @property
+    def operator_user(self) -> str:
+        """The operator's own user name at the API server."""
+        return f"system:serviceaccount:{self.namespace}:{self.service_account}"
 
     def seconds(self, name: str) -> timedelta:
         """The duration setting `name` as a timedelta."""

@@ -139,13 +139,13 @@ def demo(keep: bool) -> None:
     "--with",
     "extra",
     multiple=True,
-    type=click.Choice(["helm", "kubeconform", "prometheus", "promtool"]),
+    type=click.Choice(["kubeconform", "prometheus", "promtool"]),
     help="Also this tool.",
 )
 def binaries_command(extra: tuple[str, ...]) -> None:
     """Find or build the cluster's programs and print their paths."""
     found = binaries.control_plane(_progress)
-    found |= {name: binaries.tool(name, _progress) for name in extra}
+    found |= {name: binaries.tool(name, _progress) for name in ("helm", *extra)}
     found["kubectl"] = binaries.kubectl()
     for name, path in found.items():
         click.echo(f"{name:<25}{path}")

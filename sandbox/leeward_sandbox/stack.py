@@ -7,11 +7,12 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from leeward_sandbox import chart
 from leeward_sandbox.cluster import Cluster, ClusterError, ExistingCluster
 from leeward_sandbox.cluster.ports import LOOPBACK, free_ports
 from leeward_sandbox.cluster.processes import Processes
@@ -20,8 +21,8 @@ from leeward_sandbox.policies import await_policies
 
 AWS = "aws"
 OPERATOR = "operator"
-SERVICE_ACCOUNT = "leeward"
-OPERATOR_NAMESPACE = "leeward-system"
+SERVICE_ACCOUNT = chart.RELEASE
+OPERATOR_NAMESPACE = chart.NAMESPACE
 HUB_ACCOUNT = "999999999999"
 RECOVERY_REGION = "us-east-2"
 """Where the operator lives: a hub in the Region that fails would be of no use."""
@@ -32,12 +33,6 @@ _FAILED = "start-failed"
 _AWS_START_SECONDS = 120.0
 _POLL_SECONDS = 0.05
 _HTTP_SECONDS = 5.0
-_MANIFESTS = (
-    "crds",
-    "sandbox/leeward_sandbox/cluster/manifests",
-    "charts/leeward/policies",
-    "charts/leeward/rbac",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +67,6 @@ class Stack:
         scale: float = 60.0,
         operator: bool = True,
         kubeconfig: Path | None = None,
-        manifests: Sequence[Path] | None = None,
         progress: Progress = quiet,
     ) -> Self:
         """Start cluster, AWS and, unless `operator` is false, the operator; wait for the first two.
@@ -84,7 +78,6 @@ class Stack:
             scale: how much faster AWS's clock runs.
             operator: whether to start the operator.
             kubeconfig: of an existing cluster to use instead of one of our own.
-            manifests: files or directories to apply instead of the project's CRDs, policies, RBAC.
             progress: is told what happens.
 
         Raises:
@@ -92,14 +85,13 @@ class Stack:
 
         """
         directory = (state_dir or state_directory(name)).absolute()
-        wanted = project_manifests() if manifests is None else manifests
         _claim(directory, name)
         settings = Settings(estate, scale, free_ports(1)[0])
         (directory / _RECORD).write_text(json.dumps(asdict(settings)))
         try:
             cluster = _start_cluster(directory / "cluster", kubeconfig, progress)
             stack = cls(directory, cluster, settings)
-            stack._apply(wanted, progress)
+            install(cluster, progress)
             stack._start_aws(progress)
             await_policies(cluster, progress)
             if operator:
@@ -245,12 +237,6 @@ class Stack:
             "AWS_DEFAULT_REGION": RECOVERY_REGION,
         }
 
-    def _apply(self, manifests: Sequence[Path], progress: Progress) -> None:
-        found = [path for path in manifests if path.is_file() or any(path.glob("*.yaml"))]
-        if found:
-            self.cluster.apply(*found)
-            progress(f"applied {', '.join(str(path) for path in found)}")
-
     def _start_aws(self, progress: Progress) -> None:
         began = time.monotonic()
         settings = self.settings
@@ -307,15 +293,20 @@ def remove(directory: Path) -> bool:
     return True
 
 
-def project_manifests() -> list[Path]:
-    """The directories of the checkout whose manifests a sandbox gets, those that exist.
+def install(cluster: Cluster | ExistingCluster, progress: Progress = quiet) -> None:
+    """Give a cluster what the project's chart installs, and the tenant's bindings of its roles.
 
     Raises:
-        ClusterError: this package was not installed from a checkout.
+        ClusterError: this package was not installed from a checkout, or the chart was refused.
 
     """
     root = _checkout()
-    return [root / part for part in _MANIFESTS if (root / part).is_dir()]
+    found = chart.objects(
+        root / "charts" / "leeward", f"--values={chart.VALUES}", progress=progress
+    )
+    bindings = root / "sandbox" / "leeward_sandbox" / "cluster" / "manifests"
+    cluster.apply(*found, bindings)
+    progress(f"applied {len(found)} objects of charts/leeward and {bindings.relative_to(root)}")
 
 
 def examples(estate: str = "small") -> Path:
@@ -330,9 +321,9 @@ def examples(estate: str = "small") -> Path:
 
 def _checkout() -> Path:
     root = Path(__file__).resolve().parents[2]
-    if not (root / "pyproject.toml").is_file() or not (root / "crds").is_dir():
+    if not all((root / part).is_dir() for part in ("charts/leeward", "examples")):
         raise ClusterError(
-            f"{root} is no checkout of the project (it has no pyproject.toml and crds/): run "
+            f"{root} is no checkout of the project (it has no charts/leeward and examples): run "
             "leeward-sandbox from a checkout, installed with: pip install -e '.[sandbox]'"
         )
     return root

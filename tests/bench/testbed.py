@@ -122,9 +122,10 @@ class Site:
         for event in map(json.loads, lines):
             refused = event.get("responseStatus", {}).get("code", 500) >= 300
             changes = event["verb"] in {"create", "update", "patch", "delete"}
-            if refused or not changes or "dryRun" in event["requestURI"]:
-                continue
             what = event.get("objectRef", {})
+            ours = what.get("apiGroup") == "leeward.dev"
+            if not ours or refused or not changes or "dryRun" in event["requestURI"]:
+                continue
             found.append(
                 Write(
                     at=datetime.fromisoformat(event["stageTimestamp"]),

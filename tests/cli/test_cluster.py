@@ -28,6 +28,7 @@ from leeward.cli import live, plugin
 from leeward.cli.connect import Api, Connection, connect
 from leeward.cli.failures import Failure, Refused
 from leeward_sandbox.cluster import Cluster
+from leeward_sandbox.stack import install
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
@@ -42,10 +43,7 @@ _numbers = itertools.count(1)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     started = Cluster.start(tmp_path_factory.mktemp("cli") / "cluster")
     try:
-        started.apply(ROOT / "crds")
-        started.apply(*policies.load())
-        started.apply(ROOT / "charts" / "leeward" / "rbac")
-        started.apply(ROOT / "sandbox" / "leeward_sandbox" / "cluster" / "manifests")
+        install(started)
         yield started
     finally:
         started.remove()

@@ -136,7 +136,8 @@ class Progress:
 
     def _take(self, event: Any) -> None:
         subject = event.get("objectRef", {})
-        mine = str(subject.get("name", "")).startswith(self._name)
+        ours = subject.get("apiGroup") == "leeward.dev"
+        mine = ours and str(subject.get("name", "")).startswith(self._name)
         if event["user"]["username"] != OPERATOR or not mine:
             return
         if event["verb"] in {"create", "update", "patch"} and event["responseStatus"]["code"] < 300:

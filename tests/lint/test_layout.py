@@ -90,10 +90,11 @@ def test_no_committed_file_names_a_machines_path_or_a_registry() -> None:
     ("folder", "rendered"),
     [
         ("crds", crd.render),
+        ("charts/leeward/definitions", crd.render),
         ("charts/leeward/policies", policies.render),
         ("argocd", argocd.render),
     ],
-    ids=["crds", "policies", "argocd"],
+    ids=["crds", "definitions", "policies", "argocd"],
 )
 def test_generated_files_are_what_would_be_generated(folder: str, rendered: object) -> None:
     assert callable(rendered)

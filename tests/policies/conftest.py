@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from leeward import policies
 from leeward.api import crd
 from leeward_sandbox.cluster import Cluster
+from leeward_sandbox.stack import install
 
 ROOT = Path(__file__).parents[2]
 BASE = "/apis/leeward.dev/v1alpha1"
@@ -279,10 +279,8 @@ def task_spec(execution: str, uid: str) -> dict[str, Any]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     started = Cluster.start(tmp_path_factory.mktemp("policies") / "cluster")
     try:
+        install(started)
         started.apply(*(without_refusals(yaml.safe_load(text)) for text in crd.render().values()))
-        started.apply(*policies.load())
-        started.apply(ROOT / "charts" / "leeward" / "rbac")
-        started.apply(ROOT / "sandbox" / "leeward_sandbox" / "cluster" / "manifests")
         started.apply(binding("leeward-destructive-approver", "dr-destroyers"))
         started.apply(binding("leeward-break-glass", "dr-breakers"))
         yield started

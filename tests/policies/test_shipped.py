@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from leeward import policies
 from leeward.api.common import OPERATOR_USER
+from leeward_sandbox import chart
 
 ROOT = Path(__file__).parents[2]
 World = Any  # conftest.World
@@ -20,8 +20,8 @@ KINDS = ("recoveryplans", "drexecutions", "drtasks", "recoveryinventories", "tar
 
 
 def test_the_chart_ships_the_packages_policies() -> None:
-    chart = ROOT / "charts" / "leeward" / "policies"
-    assert {file.name: file.read_text() for file in chart.iterdir()} == policies.render()
+    shipped = ROOT / "charts" / "leeward" / "policies"
+    assert {file.name: file.read_text() for file in shipped.iterdir()} == policies.render()
 
 
 def test_every_policy_has_its_binding_and_denies() -> None:
@@ -89,11 +89,11 @@ def _warnings(world: World, name: str) -> list[dict[str, str]]:
     raise AssertionError(f"the types of {name} were not checked")
 
 
+@pytest.mark.cluster
 def test_only_the_operators_own_secrets_are_read_one_by_one_and_no_role_uses_wildcards() -> None:
-    for file in (ROOT / "charts" / "leeward" / "rbac").glob("*.yaml"):
-        for found in yaml.safe_load_all(file.read_text()):
-            for rule in found.get("rules", []):
-                if "secrets" in rule["resources"]:
-                    where = (found["kind"], found["metadata"]["namespace"])
-                    assert (where, rule["verbs"]) == (("Role", "leeward-system"), ["get"])
-                assert "*" not in [*rule["resources"], *rule["verbs"], *rule["apiGroups"]]
+    for found in chart.objects(ROOT / "charts" / "leeward"):
+        for rule in found.get("rules", []):
+            if "secrets" in rule["resources"]:
+                where = (found["kind"], found["metadata"]["namespace"])
+                assert (where, rule["verbs"]) == (("Role", "leeward-system"), ["get"])
+            assert "*" not in [*rule["resources"], *rule["verbs"], *rule["apiGroups"]]

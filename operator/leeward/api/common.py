@@ -19,6 +19,7 @@ PREFIX = f"{GROUP}/"  # of our annotations, labels and finalizers
 FINALIZER = f"{GROUP}/run"
 BASE_REGION = f"{GROUP}/base-region"  # annotation of the Lease: whose STS gives role sessions
 OPERATOR_USER = "system:serviceaccount:leeward-system:leeward"
+"""The operator's user name at the API server, where an installation does not name it otherwise."""
 
 
 class Model(BaseModel):

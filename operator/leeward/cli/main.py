@@ -15,6 +15,7 @@ from leeward.cli.app import Commands
 from leeward.cli.drs import drs
 from leeward.cli.failures import Failure
 from leeward.cli.iam import iam
+from leeward.cli.preflight import preflight
 
 
 @click.group(
@@ -76,11 +77,25 @@ def crds(write: Path | None, check: Path | None) -> None:
 @cli.command()
 @click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write them there.")
 @click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
-def policies(write: Path | None, check: Path | None) -> None:
+@click.option(
+    "--operator-namespace",
+    default="leeward-system",
+    show_default=True,
+    metavar="NAME",
+    help="Namespace of the operator, whom the policies name.",
+)
+@click.option(
+    "--service-account", default="leeward", show_default=True, metavar="NAME",
+    help="ServiceAccount of the operator.",
+)  # fmt: skip
+def policies(
+    write: Path | None, check: Path | None, operator_namespace: str, service_account: str
+) -> None:
     """Print the admission policies as YAML."""
     from leeward.policies import render
 
-    _deliver(render(), write, check)
+    user = f"system:serviceaccount:{operator_namespace}:{service_account}"
+    _deliver(render(user), write, check)
 
 
 def _account(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -172,7 +187,7 @@ def version() -> None:
     click.echo(version_of("leeward"))
 
 
-for _command in (iam, drs):
+for _command in (iam, drs, preflight):
     cli.add_command(_command)
 
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
 from leeward import policies
-from leeward.api.common import PREFIX
+from leeward.api.common import OPERATOR_USER, PREFIX
 from leeward.api.execution import DRExecution
 from leeward.engine.kube import ApiError, path_of
 from leeward.engine.together import both, each
@@ -32,10 +32,6 @@ _PLURALS = {
 _CONVENIENCES = frozenset({"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"})
 """They fill in what a validating policy demands, so their absence weakens nothing (before
 Kubernetes 1.36 they are not to be had); a changed one could write for others and is refused."""
-_REPAIR = (
-    "repair it with `leeward policies --write DIR` of this version and `kubectl apply -f DIR`; "
-    "gates are held until then"
-)
 
 Reason = Literal[
     "Proved",
@@ -80,10 +76,16 @@ class Proof:
 class Guard:
     """Proves that the live policies are those that this version ships, and that they bite."""
 
-    def __init__(self, kube: Cluster, setting: Literal["Required", "Off"] = "Required") -> None:
+    def __init__(
+        self,
+        kube: Cluster,
+        setting: Literal["Required", "Off"] = "Required",
+        operator: str = OPERATOR_USER,
+    ) -> None:
         self._kube = kube
         self._setting = setting
-        self._shipped = policies.load()
+        self._shipped = policies.load(operator)
+        self._repair = _repair(operator)
         self._seen: dict[str, dict[str, Any]] = {}
         """By path: a policy as it was read last. One of the same version is the same."""
 
@@ -106,7 +108,7 @@ class Guard:
             self._probe(execution, gate),
         )
         for shipped, found in zip(self._shipped, live, strict=True):
-            if problem := _problem(shipped, found):
+            if problem := _problem(shipped, found, self._repair):
                 return problem
         snapshot = _snapshot(self._shipped, live)
         if probed is not None:
@@ -142,13 +144,13 @@ class Guard:
             message = (
                 f"the guard's probe, a dry run of {key} in another's name on {meta.namespace}/"
                 f"{meta.name}, was refused for another reason than its author, which proves "
-                f"nothing: {error.message}; {_REPAIR}"
+                f"nothing: {error.message}; {self._repair}"
             )
             return Proof(False, "ProbeInconclusive", message, "")
         message = (
             f"the API server would take {key} in another's name on {meta.namespace}/{meta.name}, "
             f"although the policies are as shipped (a new policy takes a moment to come into "
-            f"force); if it stays so, {_REPAIR}"
+            f"force); if it stays so, {self._repair}"
         )
         return Proof(False, "ProbePassed", message, "")
 
@@ -165,19 +167,32 @@ def _refused_by_identity(message: str, key: str) -> bool:
     )
 
 
-def _problem(shipped: Mapping[str, Any], live: dict[str, Any] | ApiError) -> Proof | None:
+def _repair(operator: str) -> str:
+    named = ""
+    if operator != OPERATOR_USER:
+        *_, namespace, account = operator.split(":")
+        named = f" --operator-namespace {namespace} --service-account {account}"
+    return (
+        f"repair it with `leeward policies --write DIR{named}` of this version and `kubectl apply "
+        "-f DIR`; gates are held until then"
+    )
+
+
+def _problem(
+    shipped: Mapping[str, Any], live: dict[str, Any] | ApiError, repair: str
+) -> Proof | None:
     what = f"{shipped['kind']} {shipped['metadata']['name']}"
     if isinstance(live, ApiError):
         if live.status == 404:
             if shipped["kind"] in _CONVENIENCES:
                 return None
-            return Proof(False, "PolicyMissing", f"{what} is missing; {_REPAIR}", "")
+            return Proof(False, "PolicyMissing", f"{what} is missing; {repair}", "")
         message = f"{what} cannot be read: {live.message}; grant the operator get on it"
         return Proof(False, "PolicyUnreadable", message, "")
     if live["metadata"].get("deletionTimestamp"):
-        return Proof(False, "PolicyMissing", f"{what} is being deleted; {_REPAIR}", "")
+        return Proof(False, "PolicyMissing", f"{what} is being deleted; {repair}", "")
     if difference := _difference(shipped["spec"], live.get("spec"), "spec"):
-        message = f"{what} is not what this version of Leeward ships: {difference}; {_REPAIR}"
+        message = f"{what} is not what this version of Leeward ships: {difference}; {repair}"
         return Proof(False, "PolicyDiffers", message, "")
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -111,23 +112,25 @@ async def _config_map(kube: Kube, namespace: str, name: str) -> Files | Problem:
     except ApiError as error:
         if error.status not in {403, 404}:
             raise
-        return Problem("LaunchSettingsUnreadable", _why(error.status, namespace, name))
+        return Problem("LaunchSettingsUnreadable", _why(error, namespace, name))
     data: dict[str, str] = found.get("data") or {}
     return data
 
 
-def _why(status: int, namespace: str, name: str) -> str:
-    if status == 404:
+def _why(error: ApiError, namespace: str, name: str) -> str:
+    if error.status == 404:
         return (
             f"there is no ConfigMap {name} in namespace {namespace}, which spec.launch names: "
             "create it, or take the layer out"
         )
+    # The server's own words say who was refused.
+    named = re.search(r'User "system:serviceaccount:([^"]+)"', error.message)
+    account = named[1] if named else "leeward-system:leeward"
     return (
         f"the operator may not read ConfigMap {name} in namespace {namespace}. Allow it, for this "
         f"one alone: kubectl create role leeward-launch -n {namespace} --verb=get "
         f"--resource=configmaps --resource-name={name} ; kubectl create rolebinding "
-        f"leeward-launch -n {namespace} --role=leeward-launch "
-        "--serviceaccount=leeward-system:leeward"
+        f"leeward-launch -n {namespace} --role=leeward-launch --serviceaccount={account}"
     )
 
 

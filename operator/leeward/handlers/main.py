@@ -79,7 +79,7 @@ async def _main(settings: Settings) -> None:
         aws=Aws(settings.base_region),
         pool=Pool(settings.aws_threads),
         checks=Pool(CHECK_THREADS, "check"),
-        guard=Guard(kube, settings.guard),
+        guard=Guard(kube, settings.guard, settings.operator_user),
         recorder=Recorder(kube, settings.pod_name),
         settings=settings,
         book=AccountBook(settings.namespace),

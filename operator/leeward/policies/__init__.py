@@ -12,13 +12,22 @@ from typing import Any
 
 import yaml
 
+from leeward.api.common import OPERATOR_USER
 
-def render() -> dict[str, str]:
-    """The policy files as they are: text by file name, for writing them elsewhere."""
+
+def render(operator: str = OPERATOR_USER) -> dict[str, str]:
+    """The policy files: text by file name, for writing them elsewhere.
+
+    `operator` is the operator's user name at the API server, which the policies know it by.
+    """
     files = [file for file in resources.files(__name__).iterdir() if file.name.endswith(".yaml")]
-    return {file.name: file.read_text("utf-8") for file in sorted(files, key=lambda f: f.name)}
+    return {
+        file.name: file.read_text("utf-8").replace(OPERATOR_USER, operator)
+        for file in sorted(files, key=lambda f: f.name)
+    }
 
 
-def load() -> list[dict[str, Any]]:
+def load(operator: str = OPERATOR_USER) -> list[dict[str, Any]]:
     """The policies and bindings as objects of the Kubernetes API, in the order of the files."""
-    return [found for text in render().values() for found in yaml.safe_load_all(text) if found]
+    texts = render(operator).values()
+    return [found for text in texts for found in yaml.safe_load_all(text) if found]

@@ -119,7 +119,7 @@ class Cluster(Access):
 
     @property
     def audit_log(self) -> Path:
-        """JSON lines: who asked what of the group leeward.dev, at level Metadata."""
+        """JSON lines: who asked what of the group leeward.dev, and all that the operator asked."""
         return self._files.audit_log
 
     @property

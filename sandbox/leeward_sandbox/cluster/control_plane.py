@@ -45,12 +45,15 @@ _CONTROLLERS = (
 )
 """What makes objects behave as in a whole cluster; there are no nodes, so no workloads."""
 
+_OPERATOR = "system:serviceaccount:leeward-system:leeward"
 _AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "Metadata", "resources": [{"group": "leeward.dev"}]},
+        # All else that the operator asks: its rights are held against what it uses.
+        {"level": "Metadata", "users": [_OPERATOR]},
         {"level": "None"},
     ],
 }

@@ -1,0 +1,121 @@
+"""Least privilege: the operator uses every right that the chart gives it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leeward_sandbox import audit, chart
+from leeward_sandbox.stack import OPERATOR_NAMESPACE, SERVICE_ACCOUNT
+
+Lab = Any  # conftest.Lab
+CHART = Path(__file__).parents[2] / "charts" / "leeward"
+OPERATOR = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
+GROUP = "leeward.dev"
+NOT_LOGGED = {
+    # The admission plugin OwnerReferencesPermissionEnforcement asks about them whenever an owner
+    # with blockOwnerDeletion is set; that question is no request of its own.
+    ("", GROUP, "drexecutions/finalizers", "update"),
+    ("", GROUP, "recoveryplans/finalizers", "update"),
+}
+
+
+@pytest.fixture
+def foreign_id(lab: Lab) -> Iterator[str]:
+    """A TargetAccount whose external id is in a Secret."""
+    name = f"{lab.application}-id"
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": OPERATOR_NAMESPACE},
+        "type": "leeward.dev/external-id",
+        "data": {"externalId": base64.b64encode(b"somebody-elses").decode()},
+    }
+    account = {
+        "apiVersion": "leeward.dev/v1alpha1",
+        "kind": "TargetAccount",
+        "metadata": {"name": name},
+        "spec": {
+            "accountId": "111111111111",
+            "readRoleArn": "arn:aws:iam::111111111111:role/LeewardRead",
+            "recoveryRoleArn": "arn:aws:iam::111111111111:role/LeewardRecovery",
+            "externalIdSecretRef": {"name": name},
+            "allow": {"namespaces": ["nobodys"]},
+        },
+    }
+    lab.stack.cluster.apply(secret, account)
+    yield name
+    lab.stack.cluster.kubectl("delete", "targetaccount", name)
+
+
+def leftover_task(lab: Lab, run: str) -> None:
+    """A task that a freeze left which was never recorded."""
+    task = {
+        "apiVersion": "leeward.dev/v1alpha1",
+        "kind": "DRTask",
+        "metadata": {
+            "name": f"{run}-leftover",
+            "namespace": lab.namespace,
+            "labels": {"leeward.dev/execution": run},
+        },
+        "spec": {
+            "executionRef": {"name": run, "uid": "gone"},
+            "plan": lab.application, "operation": "Test", "mode": "Planned", "wave": "data",
+            "waveOrdinal": 1, "recoveryPhase": "Instantiate", "technology": "drs",
+            "account": "east-a", "accountId": "111111111111", "region": "us-east-2",
+            "sourceRegion": "us-east-1",
+        },
+    }  # fmt: skip
+    path = f"/apis/leeward.dev/v1alpha1/namespaces/{lab.namespace}/drtasks"
+    create = ("create", "--raw", path, "-f", "-", f"--as={OPERATOR}")
+    lab.kubectl(*create, input_=json.dumps(task))
+
+
+def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
+    lab: Lab, foreign_id: str
+) -> None:
+    plain = [{"name": "data"}, {"name": "web"}]
+    lab.ready_plan(waves=plain)
+    lab.until(
+        "the Secret is read",
+        lambda: lab.get("targetaccount", foreign_id).get("status", {}).get("conditions"),
+    )
+    first = f"{lab.application}-test-1"
+    leftover_task(lab, first)
+    lab.start("Test", then=[{"operation": "Failover"}])
+    lab.until_state(first, "Succeeded")
+    chained = lab.until("the chain goes on", lambda: _followers(lab, first))
+    lab.annotate("drx", chained[0], "cancel", "operator-on-duty@example.com", user="on-duty")
+    lab.until_state(chained[0], "Cancelled")
+    # The inventories of an account that the plan has no more.
+    lab.apply(lab.plan_body(waves=plain, accounts=[{"name": "east-a"}]))
+    lab.until("its inventories go", lambda: not _inventories(lab, "east-b"))
+
+    given = audit.rights(chart.objects(CHART), SERVICE_ACCOUNT, OPERATOR_NAMESPACE)
+
+    def unused() -> set[audit.Right]:
+        asked = audit.requests(lab.stack.cluster.audit_log, OPERATOR)
+        return audit.unused(given, asked) - NOT_LOGGED
+
+    assert given >= NOT_LOGGED
+    lab.until("every right was used", lambda: not unused())
+
+
+def _followers(lab: Lab, first: str) -> list[str]:
+    chosen = f"leeward.dev/follows={first}"
+    names = lab.kubectl("get", "drx", "-l", chosen, "-o", "name").stdout.split()
+    return [name.partition("/")[2] for name in names]
+
+
+def _inventories(lab: Lab, account: str) -> list[str]:
+    listed = json.loads(lab.kubectl("get", "recoveryinventories", "-o", "json").stdout)["items"]
+    return [
+        i["metadata"]["name"]
+        for i in listed
+        if i["spec"]["planRef"]["name"] == lab.application and i["spec"]["account"] == account
+    ]
