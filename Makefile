@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
 WORKERS ?= 2
 
-.PHONY: help setup cluster demo test test-crash lint bench docs generate clean
+.PHONY: help setup cluster demo test test-crash test-gitops lint bench docs generate clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ test: cluster ## The whole suite
 
 test-crash: cluster ## A run for every moment at which the operator can die (a quarter of an hour or more)
 	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash -n $(WORKERS) -v
+
+test-gitops: cluster ## A real Argo CD installs and syncs (minutes; needs redis-server from Debian)
+	@LEEWARD_TEST_GITOPS=1 $(BIN)/python -m pytest tests/gitops -v
 
 lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
+import yaml
 from argo import ArgoCd, synced
+
+from leeward_sandbox import chart
 from leeward_sandbox.cluster import ClusterError, binaries
+from leeward_sandbox.policies import await_policies
 from leeward_sandbox.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -46,36 +49,34 @@ def _show(message: str, /) -> None:
 def stack(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A sandbox without Leeward: no CRDs, no policies, no operator."""
     state = tmp_path_factory.mktemp("gitops") / "sandbox"
-    bindings = ROOT / "sandbox" / "leeward_sandbox" / "cluster" / "manifests"
-    stack = Stack.up("gitops", state_dir=state, scale=SCALE, operator=False, manifests=[bindings])
+    stack = Stack.up("gitops", state_dir=state, scale=SCALE, operator=False, installed=False)
     try:
+        stack.cluster.apply(ROOT / "sandbox" / "leeward_sandbox" / "cluster" / "manifests")
         yield stack
     finally:
         stack.down()
 
 
 @pytest.fixture(scope="session")
-def argo(
-    stack: Stack, program: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ArgoCd]:
+def argo(stack: Stack, program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgoCd]:
     """Argo CD has installed Leeward from Git, and the operator runs."""
     argo = ArgoCd(stack.cluster, tmp_path_factory.mktemp("argocd"), program)
-    argo.git.commit(_installation(), "Install Leeward")
+    argo.git.commit(_chart(), "Leeward's chart")
     try:
         argo.start()
-        argo.application("leeward", "leeward", namespace="leeward-system")
+        values = yaml.safe_load(chart.VALUES.read_text()) | {"rbac": {"argocd": {"enabled": True}}}
+        helm = {"releaseName": chart.RELEASE, "valuesObject": values}
+        argo.application("leeward", "leeward", namespace=chart.NAMESPACE, helm=helm)
         argo.until("leeward", "Leeward's installation", synced)
+        await_policies(stack.cluster, _show)
         stack.start_operator()
         yield argo
     finally:
         argo.stop()
 
 
-def _installation() -> dict[str, str | None]:
-    """What a platform team's repository says of Leeward itself."""
-    parts = ("crds", "charts/leeward/policies", "charts/leeward/rbac")
-    return {
-        f"leeward/{Path(part).name}-{file.name}": file.read_text()
-        for part in parts
-        for file in sorted((ROOT / part).glob("*.yaml"))
-    }
+def _chart() -> dict[str, str | None]:
+    """The chart's files as a platform team's repository has them."""
+    folder = ROOT / "charts" / "leeward"
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {f"leeward/{path.relative_to(folder)}": path.read_text() for path in files}

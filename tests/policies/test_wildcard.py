@@ -1,4 +1,4 @@
-"""A service account that may do everything may not decide on runs: Argo CD and Flux apply with such.
+"""A service account that may do everything, as those of Argo CD and Flux, does not decide on runs.
 
 What lies in Git is written by whoever may merge, and applied again and again.
 """
@@ -53,7 +53,10 @@ def test_a_run_in_git_takes_nothing_that_needs_a_right(
 ) -> None:
     answer = argo_cd.create("drexecutions", world.manifest(startBefore=SOON, **spec))
     assert not answer.ok
-    assert "every verb by a wildcard, as those have that apply what lies in Git, and may" in answer.message
+    assert (
+        "every verb by a wildcard, as those have that apply what lies in Git, and may"
+        in answer.message
+    )
 
 
 def test_runs_that_need_no_right_come_from_git(world: World, argo_cd: Caller) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from leeward import argocd
-from leeward_sandbox.cluster import Cluster, ExistingCluster, go_build
+from leeward_sandbox.cluster import Cluster, ExistingCluster, binaries, go_build
 from leeward_sandbox.cluster.ports import LOOPBACK, free_ports
 from leeward_sandbox.cluster.processes import Processes
 
@@ -32,6 +32,7 @@ REPO_SERVER = "argocd-repo-server"
 SERVER = "argocd-server"
 IN_CLUSTER = "https://kubernetes.default.svc"
 PATIENCE = 120.0
+_REFRESH = "argocd.argoproj.io/refresh"
 
 
 def sources() -> Path:
@@ -128,11 +129,14 @@ class ArgoCd:
         bin_.mkdir()
         for name in (CONTROLLER, REPO_SERVER, SERVER, "argocd"):
             (bin_ / name).symlink_to(self._program)
+        (bin_ / "helm").symlink_to(binaries.tool("helm"))
         for name in ("git-verify-wrapper.sh", "gpg-wrapper.sh"):
             (bin_ / name).symlink_to(source / "hack" / name)
         ports = self._ports
         redis, repo = f"{LOOPBACK}:{ports.redis}", f"{LOOPBACK}:{ports.repo_server}"
-        self._spawn("redis", "redis-server", "--bind", LOOPBACK, "--port", ports.redis, "--save", "")
+        self._spawn(
+            "redis", "redis-server", "--bind", LOOPBACK, "--port", ports.redis, "--save", ""
+        )
         daemon = ("git", "daemon", f"--listen={LOOPBACK}", f"--port={ports.git}", "--export-all")
         self._spawn("git", *daemon, f"--base-path={self.git.served}", str(self.git.served))
         self._spawn(
@@ -167,10 +171,11 @@ class ArgoCd:
         maps = ("argocd-rbac-cm", "argocd-cmd-params-cm", "argocd-ssh-known-hosts-cm",
                 "argocd-tls-certs-cm", "argocd-gpg-keys-cm")  # fmt: skip
         crds = source / "manifests" / "crds"
-        roles = source / "manifests" / "cluster-rbac"
-        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}})
         self.cluster.apply(
-            *(crds / f"{kind}-crd.yaml" for kind in ("application", "appproject", "applicationset")),
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}
+        )
+        self.cluster.apply(
+            *sorted(crds.glob("app*-crd.yaml")),
             *({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta | {"name": name}}
               for name in maps),
             argocd.config_map(),
@@ -179,7 +184,7 @@ class ArgoCd:
             *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta | {"name": name}}
               for name in (CONTROLLER, SERVER)),
             *(
-                yaml.safe_load(file.read_text()) | {}
+                _namespaced(yaml.safe_load(file.read_text()))
                 for part in (CONTROLLER, SERVER)
                 for file in sorted(source.glob(f"manifests/*/*/{part}-*role*.yaml"))
             ),
@@ -210,8 +215,9 @@ class ArgoCd:
 
     # --- as people use it
 
-    def application(self, name: str, path: str, *, namespace: str = "default") -> None:
+    def application(self, name: str, path: str, *, namespace: str, **source: Any) -> None:
         """Have Argo CD follow a directory of the repository, with self-heal and prune."""
+        given = {"repoURL": self.url, "path": path, "targetRevision": "main", **source}
         self.cluster.apply(
             {
                 "apiVersion": "argoproj.io/v1alpha1",
@@ -219,7 +225,7 @@ class ArgoCd:
                 "metadata": {"name": name, "namespace": NAMESPACE},
                 "spec": {
                     "project": "default",
-                    "source": {"repoURL": self.url, "path": path, "targetRevision": "main"},
+                    "source": given,
                     "destination": {"server": IN_CLUSTER, "namespace": namespace},
                     "syncPolicy": {
                         "automated": {"prune": True, "selfHeal": True},
@@ -237,7 +243,7 @@ class ArgoCd:
 
     def refresh(self, name: str) -> None:
         """Have the Application compared anew, the cache of manifests left out."""
-        key = "argocd.argoproj.io/refresh=hard"
+        key = f"{_REFRESH}=hard"
         self.cluster.kubectl("annotate", "applications", name, "-n", NAMESPACE, key, "--overwrite")
 
     def until(self, name: str, what: str, holds: Callable[[Object], Any]) -> Object:
@@ -250,18 +256,15 @@ class ArgoCd:
 
     def until_compared(self, name: str, times: int = 1) -> Object:
         """The Application after so many further comparisons with Git."""
-        app = self.get(name)
         for _ in range(times):
-            before = app.get("status", {}).get("reconciledAt")
-            # Its times are whole seconds, and a comparison within the same one would go unseen.
-            time.sleep(1.1)
             self.refresh(name)
-            app = self.until(name, "a comparison", lambda a, b=before: _compared(a, b))
-        return app
+            # Argo CD takes the annotation off when it has compared.
+            self.until(name, "a comparison", lambda app: _REFRESH not in _annotations(app))
+        return self.get(name)
 
-    def act(self, app: str, action: str, kind: str, resource: str) -> subprocess.CompletedProcess[str]:
+    def act(self, app: str, action: str, kind: str, resource: str) -> None:
         """`argocd app actions run`, through the API server, as whoever presses the button."""
-        return subprocess.run(
+        done = subprocess.run(
             [
                 self._folder / "bin" / "argocd", "app", "actions", "run", app, action,
                 "--kind", kind, "--group", "leeward.dev", "--resource-name", resource,
@@ -272,6 +275,7 @@ class ArgoCd:
             text=True,
             check=False,
         )  # fmt: skip
+        assert done.returncode == 0, done.stderr
 
     def _told(self, app: Object) -> str:
         status = app.get("status", {})
@@ -281,6 +285,13 @@ class ArgoCd:
         }
         text = yaml.safe_dump(shown, sort_keys=False)
         return f"{text}\n--- controller\n{self.processes.tail(CONTROLLER, 20)}"
+
+
+def _namespaced(body: Object) -> Object:
+    """A role or binding with the namespace that Argo CD's kustomization would give it."""
+    if not body["kind"].startswith("Cluster"):
+        body["metadata"]["namespace"] = NAMESPACE
+    return body
 
 
 def _project() -> Object:
@@ -296,9 +307,9 @@ def _project() -> Object:
     }
 
 
-def _compared(app: Object, before: str | None) -> bool:
-    asked = "argocd.argoproj.io/refresh" in app["metadata"].get("annotations", {})
-    return not asked and app.get("status", {}).get("reconciledAt") not in {None, before}
+def _annotations(app: Object) -> Object:
+    found: Object = app["metadata"].get("annotations", {})
+    return found
 
 
 def synced(app: Object) -> bool:
