@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
 WORKERS ?= 2
 
-.PHONY: help setup cluster demo test test-crash lint bench docs generate release-manifests clean
+.PHONY: help setup cluster demo test test-crash test-gitops lint bench docs generate release-manifests clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ test: cluster ## The whole suite
 test-crash: cluster ## A run for every moment at which the operator can die (a quarter of an hour or more)
 	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash -n $(WORKERS) -v
 
+test-gitops: cluster ## A real Argo CD installs and syncs (minutes; needs redis-server from Debian)
+	@LEEWARD_TEST_GITOPS=1 $(BIN)/python -m pytest tests/gitops -v
+
 lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -44,10 +47,11 @@ lint: $(STAMP) ## Style, types and the direction of imports
 bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,large,idle or all)
 	@$(BIN)/python tests/bench/run.py
 
-generate: $(STAMP) ## Generated files: CRDs, policies, dashboards
+generate: $(STAMP) ## Generated files: CRDs, policies, dashboards, Argo CD's ConfigMap
 	@$(BIN)/leeward crds --write crds
 	@$(BIN)/leeward crds --write charts/leeward/definitions
 	@$(BIN)/leeward policies --write charts/leeward/policies
+	@$(BIN)/leeward argocd --write argocd
 	@$(BIN)/python charts/generate.py
 	@$(BIN)/python charts/dashboards.py
 

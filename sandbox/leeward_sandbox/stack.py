@@ -68,6 +68,7 @@ class Stack:
         scale: float = 60.0,
         operator: bool = True,
         kubeconfig: Path | None = None,
+        installed: bool = True,
         progress: Progress = quiet,
     ) -> Self:
         """Start cluster, AWS and, unless `operator` is false, the operator; wait for the first two.
@@ -79,6 +80,7 @@ class Stack:
             scale: how much faster AWS's clock runs.
             operator: whether to start the operator.
             kubeconfig: of an existing cluster to use instead of one of our own.
+            installed: whether the cluster gets Leeward's chart; else somebody else installs it.
             progress: is told what happens.
 
         Raises:
@@ -92,7 +94,8 @@ class Stack:
         try:
             cluster = _start_cluster(directory / "cluster", kubeconfig, progress)
             stack = cls(directory, cluster, settings)
-            install(cluster, progress)
+            if installed:
+                install(cluster, progress)
             stack._start_aws(progress)
             await_policies(cluster, progress)
             if operator:

@@ -21,9 +21,11 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from verdicts.witness import Witness
 
 from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
+from leeward_sandbox.cluster import binaries
 from leeward_sandbox.stack import OPERATOR_USER, Stack
 
 Object = dict[str, Any]
@@ -316,8 +318,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     file.write_text(yaml.safe_dump(estate()))
     stack = Stack.up("e2e", state_dir=folder / "sandbox", estate=str(file), scale=SCALE)
     try:
-        stack.cluster.apply(*(_target_account(n, i) for n, i in ACCOUNTS.items()))
-        yield stack
+        watching = Witness(binaries.kubectl(), stack.cluster.kubeconfig("admin"))
+        with watching.watch() as witness:
+            stack.cluster.apply(*(_target_account(n, i) for n, i in ACCOUNTS.items()))
+            yield stack
+        assert (witness.said, witness.failures) == ({}, []), "who waits does not agree"
+        assert witness.judged > 0
         violations = Control(stack.aws_endpoint).violations()
         assert violations == [], "requests that AWS's models refuse"
         refused = audit.refused(stack.cluster.audit_log, OPERATOR_USER)

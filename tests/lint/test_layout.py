@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from leeward import policies
+from leeward import argocd, policies
 from leeward.api import crd
 
 ROOT = Path(__file__).parents[2]
@@ -92,8 +92,9 @@ def test_no_committed_file_names_a_machines_path_or_a_registry() -> None:
         ("crds", crd.render),
         ("charts/leeward/definitions", crd.render),
         ("charts/leeward/policies", policies.render),
+        ("argocd", argocd.render),
     ],
-    ids=["crds", "definitions", "policies"],
+    ids=["crds", "definitions", "policies", "argocd"],
 )
 def test_generated_files_are_what_would_be_generated(folder: str, rendered: object) -> None:
     assert callable(rendered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from verdicts.together import conflicts_of
 
 from leeward.api.account import IssuedExternalId, RegionStatus, RoleStatus, TargetAccountStatus
 from leeward.api.conditions import find
@@ -31,7 +32,9 @@ def region(**fields: Any) -> RegionStatus:
 def judge(build: Build, *roles: RoleStatus, **seen: Any) -> TargetAccountStatus:
     both = roles or (role(), role("Recovery"))
     given = {"regions": (region(),), "use": DRS, "issued": ISSUED, **seen}
-    return status_of(build.account(), Seen(both, **given), build.now)
+    status = status_of(build.account(), Seen(both, **given), build.now)
+    assert conflicts_of(build.account(), status) == []
+    return status
 
 
 def verdict(status: TargetAccountStatus) -> tuple[str, str, str]:

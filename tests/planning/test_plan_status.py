@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from verdicts.together import conflicts_of
 
 from leeward.api import conditions
 from leeward.api.common import Condition
@@ -155,6 +156,7 @@ def test_every_status_keeps_the_rules_of_kstatus(build: Build, given: Given) -> 
         assert stalled is None
     else:
         assert reconciling or stalled  # else `kubectl wait` would wait without a reason
+    assert conflicts_of(build.plan(**given.get("plan", {})), status) == []
 
 
 def test_silent_accounts_are_named_and_one_of_them_says_why(build: Build) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
+from verdicts.together import conflicts_of
 
 from leeward.api.common import Condition
 from leeward.api.execution import (
@@ -131,6 +132,7 @@ def test_conditions_keep_the_rules_of_kstatus_from_every_state_to_every_other(
     assert (held.get("Paused") == "True") == is_paused
     assert (second.completion_time is not None) == (after in TERMINAL)
     DRExecutionStatus.model_validate(second.to_api())
+    assert conflicts_of(run, second) == []
 
 
 LEGAL = [(a, b) for a in TASK_STATES for b in TASK_STATES if a == b or b in transitions.TASK[a]]
@@ -146,6 +148,7 @@ def test_conditions_of_tasks_keep_the_rules_of_kstatus(before: TaskState, after:
     ends = {"Complete": "Current", "Skipped": "Current", "Failed": "Failed", "Abandoned": "Failed"}
     assert seen == ends.get(after, "InProgress")
     assert (second.completion_time is not None) == (after in ends)
+    assert conflicts_of(old, second) == []
 
 
 def test_a_condition_keeps_its_time_while_its_status_does_not_change() -> None:

@@ -162,8 +162,9 @@ class ObjectMeta(Model):
 class Resource(Model):
     """Base of the kinds: what every object has beside its spec and status."""
 
-    INITIAL: ClassVar[Mapping[str, str]] = {}
-    """What the API server shows as the status of an object that has none yet."""
+    INITIAL: ClassVar[Mapping[str, str | int]] = {"observedGeneration": -1}
+    """What the API server shows as the status of an object that has none yet. Its generation was
+    not observed, so that whoever waits by kstatus (Helm, Flux) does not take it for done."""
 
     api_version: str = API_VERSION
     kind: str = ""

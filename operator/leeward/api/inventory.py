@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -124,6 +125,7 @@ RecoveryInventoryStatus.model_rebuild()
 class RecoveryInventory(Resource):
     """What discovery found in one account; written by the operator."""
 
+    INITIAL: ClassVar[Mapping[str, str | int]] = {}
     KIND: ClassVar[str] = "RecoveryInventory"
     PLURAL: ClassVar[str] = "recoveryinventories"
     SHORT: ClassVar[str] = "rinv"

@@ -231,7 +231,7 @@ class DRTask(Resource):
     PLURAL: ClassVar[str] = "drtasks"
     SHORT: ClassVar[str] = "drt"
     NAMESPACED: ClassVar[bool] = True
-    INITIAL: ClassVar[Mapping[str, str]] = {"state": "NotStarted"}
+    INITIAL: ClassVar[Mapping[str, str | int]] = {"state": "NotStarted", "observedGeneration": -1}
     COLUMNS: ClassVar[list[tuple[str, str, str]]] = [
         ("Execution", "string", ".spec.executionRef.name"),
         ("Wave", "string", ".spec.wave"),

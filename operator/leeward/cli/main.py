@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -95,6 +96,32 @@ def policies(
 
     user = f"system:serviceaccount:{operator_namespace}:{service_account}"
     _deliver(render(user), write, check)
+
+
+def _account(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """A user name that a command can carry."""
+    if not re.fullmatch(r'[^"\\\x00-\x1f\x7f]+', value) or ": " in value:
+        raise click.BadParameter("a user name has no quotes, backslashes or line ends, nor ': '")
+    return value
+
+
+@cli.command()
+@click.option(
+    "--account",
+    default="system:serviceaccount:argocd:argocd-server",
+    show_default=True,
+    callback=_account,
+    metavar="USER",
+    help="User name that Argo CD's server has in the cluster; commands carry it.",
+)
+@click.option("--namespace", default="argocd", show_default=True, help="Where Argo CD is.")
+@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write it there.")
+@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds another.")
+def argocd(account: str, namespace: str, write: Path | None, check: Path | None) -> None:
+    """Print what Argo CD needs to show and steer Leeward's objects, as a part of argocd-cm."""
+    from leeward.argocd import render
+
+    _deliver(render(account, namespace), write, check)
 
 
 @cli.group()

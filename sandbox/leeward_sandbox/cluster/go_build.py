@@ -96,10 +96,12 @@ def _prometheus_flags(version: str) -> str:
 _HERE = Path(__file__).parent
 _KUBERNETES = "k8s.io/kubernetes"
 _PROMETHEUS = "github.com/prometheus/prometheus"
+_ARGO_CD = "github.com/argoproj/argo-cd/v3"
 CLUSTER = ModuleSet("cluster", _HERE / "go", _KUBERNETES, "6 to 8 minutes on two cores")
 PROMETHEUS = ModuleSet(
     "prometheus", _HERE / "go-prometheus", _PROMETHEUS, "4 to 8 minutes on two cores"
 )
+ARGO_CD = ModuleSet("argocd", _HERE / "go-argocd", _ARGO_CD, "4 to 8 minutes on two cores")
 # The sandbox's Prometheus is told its targets: each cloud's discovery would double the build.
 _NO_DISCOVERY = "remove_all_sd"
 PROGRAMS = {
@@ -133,6 +135,15 @@ PROGRAMS = {
             "github.com/yannh/kubeconform",
             CLUSTER,
             lambda version: f"-X main.version={version}",
+        ),
+        # What Helm and Flux wait by, in the version that this Helm has; its main is ours.
+        Program("kstatus", "./kstatus", "github.com/fluxcd/cli-utils", CLUSTER),
+        Program(
+            "argocd",
+            f"{_ARGO_CD}/cmd",
+            _ARGO_CD,
+            ARGO_CD,
+            lambda version: f"-X {_ARGO_CD}/common.version={version.removeprefix('v')}",
         ),
         *(
             Program(

@@ -1,0 +1,82 @@
+"""A sandbox that a real Argo CD installs Leeward on, from a Git repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from argo import ArgoCd, synced
+
+from leeward_sandbox import chart
+from leeward_sandbox.cluster import ClusterError, binaries
+from leeward_sandbox.policies import await_policies
+from leeward_sandbox.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+SCALE = 240.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.aws)
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """Argo CD, built from its Go modules; without it the tests are skipped."""
+    if not os.environ.get("LEEWARD_TEST_GITOPS"):
+        pytest.skip("a real Argo CD takes minutes to build: make test-gitops")
+    for name, package in (("git", "git"), ("redis-server", "redis-server")):
+        if shutil.which(name) is None:
+            pytest.skip(f"Argo CD needs {name}: apt-get install {package}")
+    try:
+        return binaries.tool("argocd", progress=_show)
+    except ClusterError as error:
+        pytest.skip(f"Argo CD cannot be built here: {error}")
+
+
+def _show(message: str, /) -> None:
+    print(message, flush=True)  # noqa: T201 - building takes minutes
+
+
+@pytest.fixture(scope="session")
+def stack(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A sandbox without Leeward: no CRDs, no policies, no operator."""
+    state = tmp_path_factory.mktemp("gitops") / "sandbox"
+    stack = Stack.up("gitops", state_dir=state, scale=SCALE, operator=False, installed=False)
+    try:
+        stack.cluster.apply(ROOT / "sandbox" / "leeward_sandbox" / "cluster" / "manifests")
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def argo(stack: Stack, program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgoCd]:
+    """Argo CD has installed Leeward from Git, and the operator runs."""
+    argo = ArgoCd(stack.cluster, tmp_path_factory.mktemp("argocd"), program)
+    argo.git.commit(_chart(), "Leeward's chart")
+    try:
+        argo.start()
+        values = yaml.safe_load(chart.VALUES.read_text()) | {"rbac": {"argocd": {"enabled": True}}}
+        helm = {"releaseName": chart.RELEASE, "valuesObject": values}
+        argo.application("leeward", "leeward", namespace=chart.NAMESPACE, helm=helm)
+        argo.until("leeward", "Leeward's installation", synced)
+        await_policies(stack.cluster, _show)
+        stack.start_operator()
+        yield argo
+    finally:
+        argo.stop()
+
+
+def _chart() -> dict[str, str | None]:
+    """The chart's files as a platform team's repository has them."""
+    folder = ROOT / "charts" / "leeward"
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {f"leeward/{path.relative_to(folder)}": path.read_text() for path in files}

@@ -1,0 +1,328 @@
+"""A real Argo CD beside the sandbox: controller, repository server, API server, redis and a Git.
+
+It is started as its manual's manifests start it, with the service accounts that these give it, but
+as processes on this machine: the sandbox's cluster has no nodes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leeward import argocd
+from leeward_sandbox.cluster import Cluster, ExistingCluster, binaries, go_build
+from leeward_sandbox.cluster.ports import LOOPBACK, free_ports
+from leeward_sandbox.cluster.processes import Processes
+
+Object = dict[str, Any]
+
+NAMESPACE = "argocd"
+CONTROLLER = "argocd-application-controller"
+REPO_SERVER = "argocd-repo-server"
+SERVER = "argocd-server"
+IN_CLUSTER = "https://kubernetes.default.svc"
+PATIENCE = 120.0
+_REFRESH = "argocd.argoproj.io/refresh"
+
+
+def sources() -> Path:
+    """Argo CD's own files: its CRDs, roles and scripts, in the version that is built."""
+    modules = go_build.ARGO_CD
+    asked = subprocess.run(
+        ["go", "mod", "download", "-json", f"{modules.main}@{modules.version(modules.main)}"],
+        cwd=modules.directory,
+        env={**os.environ, "GOWORK": "off"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Path(json.loads(asked.stdout)["Dir"])
+
+
+class Git:
+    """A repository whose main branch Argo CD follows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree = folder / "work"
+        self._bare = folder / "served" / "estate.git"
+        self._bare.parent.mkdir(parents=True)
+        self._run("init", "--quiet", "--bare", "--initial-branch=main", str(self._bare), at=folder)
+        self._run("clone", "--quiet", str(self._bare), str(self.tree), at=folder)
+        self._run("checkout", "--quiet", "-B", "main")
+
+    @property
+    def served(self) -> Path:
+        """The directory that the Git daemon serves."""
+        return self._bare.parent
+
+    def commit(self, files: Mapping[str, str | None], message: str) -> str:
+        """Write files (None: remove) and push them; the commit's id."""
+        for name, text in files.items():
+            path = self.tree / name
+            if text is None:
+                path.unlink()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+        self._run("add", "--all")
+        self._run("commit", "--quiet", "--message", message)
+        self._run("push", "--quiet", "origin", "main")
+        return self._run("rev-parse", "HEAD").strip()
+
+    def _run(self, *arguments: str, at: Path | None = None) -> str:
+        identity = {
+            f"GIT_{who}_{what}": value
+            for who in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", "Platform team"), ("EMAIL", "platform@example.com"))
+        }
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=at or self.tree,
+            env={**os.environ, **identity, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+
+@dataclass(frozen=True)
+class _Ports:
+    redis: int
+    git: int
+    repo_server: int
+    server: int
+    metrics: tuple[int, int, int]
+
+
+class ArgoCd:
+    """Argo CD's processes, and its objects as people see them."""
+
+    def __init__(self, cluster: Cluster | ExistingCluster, folder: Path, program: Path) -> None:
+        self.cluster = cluster
+        self.git = Git(folder)
+        self.processes = Processes(folder)
+        self._folder = folder
+        self._program = program
+        redis, git, repo_server, server, *metrics = free_ports(7)
+        self._ports = _Ports(redis, git, repo_server, server, (*metrics,))  # type: ignore[arg-type]
+
+    @property
+    def url(self) -> str:
+        """The repository's URL."""
+        return f"git://{LOOPBACK}:{self._ports.git}/estate.git"
+
+    def start(self) -> None:
+        """Install Argo CD's objects and start its processes."""
+        source = sources()
+        self._install(source)
+        bin_ = self._folder / "bin"
+        bin_.mkdir()
+        for name in (CONTROLLER, REPO_SERVER, SERVER, "argocd"):
+            (bin_ / name).symlink_to(self._program)
+        (bin_ / "helm").symlink_to(binaries.tool("helm"))
+        for name in ("git-verify-wrapper.sh", "gpg-wrapper.sh"):
+            (bin_ / name).symlink_to(source / "hack" / name)
+        ports = self._ports
+        redis, repo = f"{LOOPBACK}:{ports.redis}", f"{LOOPBACK}:{ports.repo_server}"
+        self._spawn(
+            "redis", "redis-server", "--bind", LOOPBACK, "--port", ports.redis, "--save", ""
+        )
+        daemon = ("git", "daemon", f"--listen={LOOPBACK}", f"--port={ports.git}", "--export-all")
+        self._spawn("git", *daemon, f"--base-path={self.git.served}", str(self.git.served))
+        self._spawn(
+            REPO_SERVER, bin_ / REPO_SERVER, "--redis", redis, "--disable-tls",
+            "--client-ca-path", "", "--address", LOOPBACK, "--port", ports.repo_server,
+            "--metrics-address", LOOPBACK, "--metrics-port", ports.metrics[0],
+        )  # fmt: skip
+        # Its metrics, and nothing else of it, listen on every address; it has no option for that.
+        self._spawn(
+            CONTROLLER, bin_ / CONTROLLER, "--redis", redis, "--repo-server", repo,
+            "--repo-server-plaintext", "--metrics-port", ports.metrics[1], "--app-resync", 5,
+            "--app-resync-jitter", 0, "--persist-resource-health", "--namespace", NAMESPACE,
+            account=CONTROLLER,
+        )  # fmt: skip
+        self._spawn(
+            SERVER, bin_ / SERVER, "--redis", redis, "--repo-server", repo,
+            "--repo-server-plaintext", "--insecure", "--disable-auth", "--address", LOOPBACK,
+            "--port", ports.server, "--metrics-address", LOOPBACK,
+            "--metrics-port", ports.metrics[2], "--namespace", NAMESPACE,
+            account=SERVER,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End the processes."""
+        for name in (CONTROLLER, SERVER, REPO_SERVER, "git", "redis"):
+            self.processes.stop(name)
+
+    def _install(self, source: Path) -> None:
+        """What `manifests/install.yaml` installs, but for workloads."""
+        meta: Object = {"namespace": NAMESPACE, "labels": {"app.kubernetes.io/part-of": "argocd"}}
+        key = base64.b64encode(os.urandom(32)).decode()
+        maps = ("argocd-rbac-cm", "argocd-cmd-params-cm", "argocd-ssh-known-hosts-cm",
+                "argocd-tls-certs-cm", "argocd-gpg-keys-cm")  # fmt: skip
+        crds = source / "manifests" / "crds"
+        self.cluster.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argocd"}}
+        )
+        self.cluster.apply(
+            *sorted(crds.glob("app*-crd.yaml")),
+            *({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta | {"name": name}}
+              for name in maps),
+            argocd.config_map(),
+            {"apiVersion": "v1", "kind": "Secret", "metadata": meta | {"name": "argocd-secret"},
+             "data": {"server.secretkey": key}},
+            *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta | {"name": name}}
+              for name in (CONTROLLER, SERVER)),
+            *(
+                _namespaced(yaml.safe_load(file.read_text()))
+                for part in (CONTROLLER, SERVER)
+                for file in sorted(source.glob(f"manifests/*/*/{part}-*role*.yaml"))
+            ),
+        )  # fmt: skip
+        self.cluster.apply(_project())
+
+    def _spawn(self, name: str, *command: object, account: str | None = None) -> None:
+        state = self._folder / "state" / name
+        state.mkdir(parents=True)
+        config = self.cluster.token(NAMESPACE, account) if account else os.devnull
+        environment = {
+            "PATH": f"{self._folder / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(state),
+            "TMPDIR": str(state),
+            "KUBECONFIG": str(config),
+            "ARGOCD_FAKE_IN_CLUSTER": "true",
+            "ARGOCD_GPG_ENABLED": "false",
+            "ARGOCD_TLS_DATA_PATH": str(state),
+            "ARGOCD_SSH_DATA_PATH": str(state),
+            "ARGOCD_GNUPGHOME": str(state),
+            "ARGOCD_CONTROLLER_REPLICAS": "1",
+            "NO_PROXY": LOOPBACK,
+        }
+        program, *rest = (str(part) for part in command)
+        found = shutil.which(program)
+        assert found, f"there is no {program}"
+        self.processes.start(name, [found, *rest], environment)
+
+    # --- as people use it
+
+    def application(self, name: str, path: str, *, namespace: str, **source: Any) -> None:
+        """Have Argo CD follow a directory of the repository, with self-heal and prune."""
+        given = {"repoURL": self.url, "path": path, "targetRevision": "main", **source}
+        self.cluster.apply(
+            {
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "Application",
+                "metadata": {"name": name, "namespace": NAMESPACE},
+                "spec": {
+                    "project": "default",
+                    "source": given,
+                    "destination": {"server": IN_CLUSTER, "namespace": namespace},
+                    "syncPolicy": {
+                        "automated": {"prune": True, "selfHeal": True},
+                        "syncOptions": ["ServerSideApply=true"],
+                    },
+                },
+            }
+        )
+
+    def get(self, name: str) -> Object:
+        """An Application."""
+        done = self.cluster.kubectl("get", "applications", name, "-n", NAMESPACE, "-o", "json")
+        found: Object = json.loads(done.stdout)
+        return found
+
+    def refresh(self, name: str) -> None:
+        """Have the Application compared anew, the cache of manifests left out."""
+        key = f"{_REFRESH}=hard"
+        self.cluster.kubectl("annotate", "applications", name, "-n", NAMESPACE, key, "--overwrite")
+
+    def until(self, name: str, what: str, holds: Callable[[Object], Any]) -> Object:
+        """The Application once `holds` says so of it."""
+        end = time.monotonic() + PATIENCE
+        while not holds(app := self.get(name)):
+            assert time.monotonic() < end, f"{name}: waited in vain for {what}\n{self._told(app)}"
+            time.sleep(0.3)
+        return app
+
+    def until_compared(self, name: str, times: int = 1) -> Object:
+        """The Application after so many further comparisons with Git."""
+        for _ in range(times):
+            self.refresh(name)
+            # Argo CD takes the annotation off when it has compared.
+            self.until(name, "a comparison", lambda app: _REFRESH not in _annotations(app))
+        return self.get(name)
+
+    def act(self, app: str, action: str, kind: str, resource: str) -> None:
+        """`argocd app actions run`, through the API server, as whoever presses the button."""
+        done = subprocess.run(
+            [
+                self._folder / "bin" / "argocd", "app", "actions", "run", app, action,
+                "--kind", kind, "--group", "leeward.dev", "--resource-name", resource,
+                "--server", f"{LOOPBACK}:{self._ports.server}", "--plaintext",
+            ],
+            env={**os.environ, "HOME": str(self._folder), "ARGOCD_OPTS": "", "NO_PROXY": LOOPBACK},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def _told(self, app: Object) -> str:
+        status = app.get("status", {})
+        shown = {
+            key: status.get(key)
+            for key in ("sync", "health", "conditions", "operationState", "resources")
+        }
+        text = yaml.safe_dump(shown, sort_keys=False)
+        return f"{text}\n--- controller\n{self.processes.tail(CONTROLLER, 20)}"
+
+
+def _namespaced(body: Object) -> Object:
+    """A role or binding with the namespace that Argo CD's kustomization would give it."""
+    if not body["kind"].startswith("Cluster"):
+        body["metadata"]["namespace"] = NAMESPACE
+    return body
+
+
+def _project() -> Object:
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": "default", "namespace": NAMESPACE},
+        "spec": {
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        },
+    }
+
+
+def _annotations(app: Object) -> Object:
+    found: Object = app["metadata"].get("annotations", {})
+    return found
+
+
+def synced(app: Object) -> bool:
+    """Whether all of the Application is as in Git, and no sync runs."""
+    status = app.get("status", {})
+    done = status.get("operationState", {}).get("phase") == "Succeeded"
+    return bool(done and status["sync"]["status"] == "Synced")
+
+
+def health(app: Object, kind: str | None = None, name: str | None = None) -> str:
+    """The health of the Application, or of one of its resources."""
+    status = app.get("status", {})
+    if kind is None:
+        return str(status.get("health", {}).get("status", ""))
+    found = [r for r in status.get("resources", []) if (r["kind"], r["name"]) == (kind, name)]
+    return str(found[0].get("health", {}).get("status", "")) if found else ""
