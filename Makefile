@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
 WORKERS ?= 2
 
-.PHONY: help setup cluster demo test test-crash lint bench docs generate clean
+.PHONY: help setup cluster demo test test-crash lint checkov bench docs generate clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,12 +40,26 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# checkov pins some ninety packages, several of them against the lock: it gets a place of its own.
+CHECKOV_VERSION := 3.3.30
+CHECKOV := $(or $(LEEWARD_CACHE),$(HOME)/.cache/leeward)/checkov-$(CHECKOV_VERSION)
+
+checkov: $(CHECKOV)/bin/checkov ## Security rules over CloudFormation, image and workflows
+	@$< --directory . --framework cloudformation dockerfile github_actions \
+	    --skip-path .venv --skip-download --compact --quiet
+
+$(CHECKOV)/bin/checkov:
+	@echo "installing checkov $(CHECKOV_VERSION) in $(CHECKOV) (a minute, once)"
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check checkov==$(CHECKOV_VERSION)
+
 bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,large,idle or all)
 	@$(BIN)/python tests/bench/run.py
 
-generate: $(STAMP) ## Generated files: CRDs and policies
+generate: $(STAMP) ## Generated files: CRDs, policies, CloudFormation of roles
 	@$(BIN)/leeward crds --write crds
 	@$(BIN)/leeward policies --write charts/leeward/policies
+	@$(BIN)/leeward iam templates --write deploy/aws/iam
 
 docs: generate ## Documentation that is generated
 

@@ -13,6 +13,7 @@ import pytest
 
 from leeward import policies
 from leeward.api import crd
+from leeward_adapters import iam_templates
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
@@ -88,8 +89,12 @@ def test_no_committed_file_names_a_machines_path_or_a_registry() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "rendered"),
-    [("crds", crd.render), ("charts/leeward/policies", policies.render)],
-    ids=["crds", "policies"],
+    [
+        ("crds", crd.render),
+        ("charts/leeward/policies", policies.render),
+        ("deploy/aws/iam", iam_templates.render),
+    ],
+    ids=["crds", "policies", "roles"],
 )
 def test_generated_files_are_what_would_be_generated(folder: str, rendered: object) -> None:
     assert callable(rendered)

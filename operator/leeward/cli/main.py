@@ -13,6 +13,7 @@ import click
 from leeward.cli.app import Commands
 from leeward.cli.drs import drs
 from leeward.cli.failures import Failure
+from leeward.cli.files import DIRECTORY, deliver
 from leeward.cli.iam import iam
 
 
@@ -26,60 +27,24 @@ def cli() -> None:
     """Install and run Leeward. To watch and steer recoveries: kubectl leeward."""
 
 
-def _deliver(files: dict[str, str], write: Path | None, check: Path | None) -> None:
-    """Print the files, write them to a directory, or compare a directory with them.
-
-    Raises:
-        Failure: with `check`, and the directory holds something else.
-
-    """
-    if write is not None and check is not None:
-        raise click.UsageError("--write and --check exclude each other")
-    if write is not None:
-        write.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (write / name).write_text(text, encoding="utf-8")
-        click.echo(f"{len(files)} files written to {write}")
-    elif check is not None:
-        if problems := _differences(files, check):
-            raise Failure(f"{check} is not up to date: {'; '.join(problems)}; run with --write")
-        click.echo(f"{len(files)} files in {check} are up to date")
-    else:
-        click.echo("---\n".join(files.values()), nl=False)
-
-
-def _differences(files: dict[str, str], directory: Path) -> list[str]:
-    found = {path.name: path for path in directory.glob("*.yaml")}
-    problems = [f"{name} is missing" for name in files if name not in found]
-    problems += [f"{name} is not ours" for name in sorted(found) if name not in files]
-    return problems + [
-        f"{name} differs"
-        for name, text in files.items()
-        if name in found and found[name].read_text(encoding="utf-8") != text
-    ]
-
-
-_DIRECTORY = click.Path(file_okay=False, path_type=Path)
-
-
 @cli.command()
-@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write them there.")
-@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
+@click.option("--write", type=DIRECTORY, metavar="DIR", help="Write them there.")
+@click.option("--check", type=DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
 def crds(write: Path | None, check: Path | None) -> None:
     """Print the CustomResourceDefinitions as YAML."""
     from leeward.api.crd import render
 
-    _deliver(render(), write, check)
+    deliver(render(), write, check)
 
 
 @cli.command()
-@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write them there.")
-@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
+@click.option("--write", type=DIRECTORY, metavar="DIR", help="Write them there.")
+@click.option("--check", type=DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
 def policies(write: Path | None, check: Path | None) -> None:
     """Print the admission policies as YAML."""
     from leeward.policies import render
 
-    _deliver(render(), write, check)
+    deliver(render(), write, check)
 
 
 @cli.group()
