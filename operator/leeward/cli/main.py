@@ -15,6 +15,7 @@ from leeward.cli.drs import drs
 from leeward.cli.failures import Failure
 from leeward.cli.files import DIRECTORY, deliver
 from leeward.cli.iam import iam
+from leeward.cli.verify import verify
 
 
 @click.group(
@@ -110,7 +111,7 @@ def version() -> None:
     click.echo(version_of("leeward"))
 
 
-for _command in (iam, drs):
+for _command in (iam, drs, verify):
     cli.add_command(_command)
 
 
