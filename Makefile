@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
 WORKERS ?= 2
 
-.PHONY: help setup cluster demo test test-crash lint checkov bench docs generate clean
+.PHONY: help setup cluster demo test test-crash lint checkov bench docs generate image sbom kind clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,10 +56,29 @@ $(CHECKOV)/bin/checkov:
 bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,large,idle or all)
 	@$(BIN)/python tests/bench/run.py
 
-generate: $(STAMP) ## Generated files: CRDs, policies, CloudFormation of roles
+generate: $(STAMP) ## Generated files: CRDs, policies, CloudFormation of roles, the image's lock
 	@$(BIN)/leeward crds --write crds
 	@$(BIN)/leeward policies --write charts/leeward/policies
 	@$(BIN)/leeward iam templates --write deploy/aws/iam
+	@$(BIN)/python deploy/image/lock.py
+
+# The builder's own command line; podman and nerdctl take the same options.
+BUILDER ?= docker build
+IMAGE ?= leeward
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+image: ## The operator's image, where there is a builder (IMAGE=…, BUILDER="podman build")
+	@$(BUILDER) --target operator --tag $(IMAGE):$(VERSION) --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git show -s --format=%cI HEAD) \
+	    --build-arg SOURCE_DATE_EPOCH=$$(git show -s --format=%ct HEAD) .
+
+sbom: ## The image's bill of materials (CycloneDX), from its lock file: dist/leeward.cdx.json
+	@mkdir -p dist
+	@$(PYTHON) deploy/image/sbom.py > dist/leeward.cdx.json
+	@echo "dist/leeward.cdx.json"
+
+kind: cluster ## A cluster of kind with image and chart, and a failover in it (needs Docker and kind)
+	@deploy/kind/run.sh
 
 docs: generate ## Documentation that is generated
 
