@@ -23,6 +23,12 @@ OF_DRS = {
 }  # fmt: skip
 """DRS user guide, "Monitoring with CloudWatch"."""
 
+OF_LEEWARD = {
+    "ApprovalTimeout", "CrossAccountLatency", "ExecutionCount", "ExecutionDuration",
+    "ExecutionFailure", "ExecutionSuccess", "ResourceCount", "WaveCount",
+}  # fmt: skip
+"""What the operator puts to CloudWatch, by hub."""
+
 
 class _Loader(yaml.SafeLoader):
     """Reads the short form of CloudFormation's functions."""
@@ -102,14 +108,25 @@ def test_the_stack_sets_give_the_templates_their_parameters(stack_set: str, temp
 
 
 def test_dashboards_and_alarms_show_metrics_that_exist() -> None:
-    texts = [
-        (DEPLOY / name).read_text("utf-8")
-        for name in ("monitoring.yaml", "account-monitoring.yaml")
-    ]
+    names = ("monitoring.yaml", "account-monitoring.yaml")
+    texts = [(DEPLOY / name).read_text("utf-8") for name in names]
     shown = {m for text in texts for m in re.findall(r'\["AWS/DRS", "(\w+)"', text)}
     searched = {m for text in texts for m in re.findall(r'\\"([A-Z]\w+)\\"', text)}
-    assert shown | searched == OF_DRS
-    assert set(re.findall(r'\["(Leeward)"', texts[0])) == {METRICS}
+    assert shown | searched - OF_LEEWARD == OF_DRS
+    ours = set(re.findall(rf'\["{METRICS}", "(\w+)", "Hub", "\${{Hub}}"', texts[0]))
+    assert ours | searched - OF_DRS == OF_LEEWARD
+
+
+def test_alarms_are_about_this_hub_and_reach_the_topic() -> None:
+    resources = _read(DEPLOY / "monitoring.yaml")["Resources"]
+    alarms = {k: r["Properties"] for k, r in resources.items() if r["Type"].endswith("::Alarm")}
+    page = (ROOT / "docs" / "aws-setup.md").read_text("utf-8")
+    for name, alarm in alarms.items():
+        assert alarm["AlarmActions"] == [{"!Ref": "TopicArn"}] or "TopicArn" in str(alarm), name
+        if alarm.get("Namespace") == METRICS:
+            assert alarm["MetricName"] in OF_LEEWARD
+            assert alarm["Dimensions"][0]["Name"] == "Hub"
+        assert f"| `{name}` |" in page
 
 
 def test_rules_match_what_drs_and_leeward_send() -> None:

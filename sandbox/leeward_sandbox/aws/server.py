@@ -36,7 +36,8 @@ class SandboxServer:
     @property
     def endpoint(self) -> str:
         """The URL to set as AWS_ENDPOINT_URL."""
-        return f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        host, port = self._server.server_address[:2]
+        return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{port}"
 
     def start(self) -> None:
         """Serve in a thread of its own."""
