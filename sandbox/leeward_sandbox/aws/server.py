@@ -36,7 +36,7 @@ class SandboxServer:
     @property
     def endpoint(self) -> str:
         """The URL to set as AWS_ENDPOINT_URL."""
-        host, port = self._server.server_address[:2]
+        host, port = str(self._server.server_address[0]), self._server.server_address[1]
         return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{port}"
 
     def start(self) -> None:
