@@ -20,7 +20,10 @@ kubectl wait ta --all --for=condition=Ready --timeout=120s
 kubectl wait rp/orders -n orders --for=condition=Ready --timeout=120s
 
 say "a failover stops at its gate"
-kubectl apply -f examples/small/failover.yaml
+# Before Kubernetes 1.36 nobody fills in who asks for a run.
+me=$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')
+kubectl annotate --local -f examples/small/failover.yaml "leeward.dev/requested-by=$me" -o yaml |
+  kubectl apply -f -
 kubectl wait "drx/$run" -n orders --for=condition=WaitingForApproval --timeout=180s
 
 say "nobody approves in another's name"

@@ -38,3 +38,22 @@ def test_a_topic_or_bus_that_is_gone_is_a_problem(endpoint: str) -> None:
         assert verify_aws.receiver(aws, there).verdict == "ok"
         gone = verify_aws.receiver(aws, f"{there}-gone")
         assert (gone.verdict, f"{there}-gone: " in gone.text) == ("problem", True), gone.text
+
+
+def test_it_is_said_as_whom_aws_is_asked(endpoint: str) -> None:
+    topic = boto3.client("sns", region_name=REGION).create_topic(Name="leeward")["TopicArn"]
+
+    asked, found = verify_aws.looked_at([topic])
+
+    assert asked.text == "AWS is asked as arn:aws:iam::600000000001:root"
+    assert (found.verdict, found.text) == ("ok", f"{topic}: there")
+
+
+def test_without_credentials_nothing_is_called_gone(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN")
+
+    (found,) = verify_aws.looked_at([f"arn:aws:sns:{REGION}:600000000001:leeward"])
+
+    assert (found.verdict, "your AWS credentials" in found.text) == ("unknown", True)

@@ -74,7 +74,7 @@ def receivers(api: Api, *, with_aws: bool) -> Iterator[Finding]:
         count = f"{len(arns)} topics and buses of plans"
         yield Finding("unknown", f"{count} were not looked at: --aws asks with your credentials")
     elif arns:
-        yield from _looked_at(arns)
+        yield from looked_at(arns)
     elif not plans:
         yield Finding("ok", "there is no plan yet, and nobody to tell")
 
@@ -103,7 +103,8 @@ def delivered(runs: Sequence[Object]) -> Iterator[Finding]:
             yield Finding("ok", f"{name}: {len(notices)} notices were taken")
 
 
-def _looked_at(arns: Sequence[str]) -> Iterator[Finding]:
+def looked_at(arns: Sequence[str]) -> Iterator[Finding]:
+    """As whom AWS is asked, and what it says of each topic and bus."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from leeward_adapters.aws import Account, Aws
