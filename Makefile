@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
 WORKERS ?= 2
 
-.PHONY: help setup cluster demo test test-crash test-gitops lint bench docs generate release-manifests clean
+.PHONY: help setup cluster demo test test-crash test-gitops lint checkov bench docs generate release-manifests image sbom kind clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -44,19 +44,52 @@ lint: $(STAMP) ## Style, types and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# checkov pins some ninety packages, several of them against the lock: it gets a place of its own.
+CHECKOV_VERSION := 3.3.30
+CHECKOV := $(or $(LEEWARD_CACHE),$(HOME)/.cache/leeward)/checkov-$(CHECKOV_VERSION)
+
+checkov: $(CHECKOV)/bin/checkov ## Security rules over CloudFormation, image and workflows
+	@$< --directory . --framework cloudformation dockerfile github_actions \
+	    --skip-path .venv --skip-download --compact --quiet
+
+$(CHECKOV)/bin/checkov:
+	@echo "installing checkov $(CHECKOV_VERSION) in $(CHECKOV) (a minute, once)"
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check checkov==$(CHECKOV_VERSION)
+
 bench: cluster ## What whole runs cost, as ratios (BENCH=reference,approval,large,idle or all)
 	@$(BIN)/python tests/bench/run.py
 
-generate: $(STAMP) ## Generated files: CRDs, policies, dashboards, Argo CD's ConfigMap
+generate: $(STAMP) ## Generated files: CRDs, policies, dashboards, CloudFormation of roles and more
 	@$(BIN)/leeward crds --write crds
 	@$(BIN)/leeward crds --write charts/leeward/definitions
 	@$(BIN)/leeward policies --write charts/leeward/policies
 	@$(BIN)/leeward argocd --write argocd
 	@$(BIN)/python charts/generate.py
 	@$(BIN)/python charts/dashboards.py
+	@$(BIN)/leeward iam templates --write deploy/aws/iam
+	@$(BIN)/python deploy/image/lock.py
 
 release-manifests: $(STAMP) ## dist/: CRDs and installation as single files, the packaged chart
 	@$(BIN)/python charts/generate.py --release dist
+
+# The builder's own command line; podman and nerdctl take the same options.
+BUILDER ?= docker build
+IMAGE ?= leeward
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+image: ## The operator's image, where there is a builder (IMAGE=…, BUILDER="podman build")
+	@$(BUILDER) --target operator --tag $(IMAGE):$(VERSION) --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git show -s --format=%cI HEAD) \
+	    --build-arg SOURCE_DATE_EPOCH=$$(git show -s --format=%ct HEAD) .
+
+sbom: ## The image's bill of materials (CycloneDX), from its lock file: dist/leeward.cdx.json
+	@mkdir -p dist
+	@$(PYTHON) deploy/image/sbom.py > dist/leeward.cdx.json
+	@echo "dist/leeward.cdx.json"
+
+kind: cluster ## A cluster of kind with image and chart, and a failover in it (needs Docker and kind)
+	@deploy/kind/run.sh
 
 docs: generate ## Documentation that is generated
 

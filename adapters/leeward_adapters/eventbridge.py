@@ -73,3 +73,14 @@ def _refusal(entry: Mapping[str, str], scope: Scope) -> ClientError:
         "ResponseMetadata": {"HTTPStatusCode": 500 if code in _PASSING else 400},
     }
     return ClientError(answer, "PutEvents")
+
+
+def exists(scope: Scope, bus_arn: str) -> None:
+    """Look at the bus, in its own account and Region (EventBridge DescribeEventBus).
+
+    Raises:
+        ClientError: it is not there, or may not be looked at.
+        BotoCoreError: EventBridge was not reached, or gave no answer.
+
+    """
+    scope.client("events").describe_event_bus(Name=bus_arn)

@@ -35,11 +35,12 @@ NOTICES: Final = sns.PERMISSIONS | eventbridge.PERMISSIONS
 
 _PASSED: Final = {"drs": "ec2.amazonaws.com", "automation": "ssm.amazonaws.com"}
 """By technology: the service to which it passes roles."""
-_POD_IDENTITY_TAGS: Final = (
-    "eks-cluster-arn", "eks-cluster-name", "kubernetes-namespace", "kubernetes-pod-name",
-    "kubernetes-pod-uid", "kubernetes-service-account",
+SESSION_TAGS: Final = (
+    "leeward:*", "eks-cluster-arn", "eks-cluster-name", "kubernetes-namespace",
+    "kubernetes-pod-name", "kubernetes-pod-uid", "kubernetes-service-account",
 )  # fmt: skip
-"""Tags of an EKS Pod Identity's session, which the sessions that it assumes inherit."""
+"""Keys of a session's tags: Leeward's own, and those of an EKS Pod Identity's session, which the
+sessions that it assumes inherit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,13 @@ def trust_policy(trust: Trust) -> Document:
     """The trust policy of both roles.
 
     A session must show the external id of its namespace together with that namespace as its tag,
-    so that what CloudTrail shows of a session is true.
+    so that what CloudTrail shows of a session is true. The operator's role is named by a condition
+    (`aws:PrincipalArn`): as a principal it would have to exist already, and be another one after
+    it was made anew, as where a hub is rebuilt (IAM user guide, AWS JSON policy elements).
     """
-    principal = {"AWS": trust.principal}
+    account, _, resource = trust.principal.rpartition(":")
+    principal = {"AWS": f"{account}:root"}
+    itself = {} if resource == "root" else {"ArnEquals": {"aws:PrincipalArn": trust.principal}}
     statements: list[Statement] = []
     for namespace, external_id in sorted(trust.external_ids.items()):
         wanted = {"sts:ExternalId": external_id}
@@ -126,16 +131,16 @@ def trust_policy(trust: Trust) -> Document:
                 "Effect": "Allow",
                 "Principal": principal,
                 "Action": "sts:AssumeRole",
-                "Condition": {"StringEquals": wanted},
+                "Condition": {"StringEquals": wanted, **itself},
             }
         )
-    keys = ["leeward:*", *_POD_IDENTITY_TAGS, *trust.tag_keys]
+    keys = [*SESSION_TAGS, *trust.tag_keys]
     statements.append(
         {
             "Effect": "Allow",
             "Principal": principal,
             "Action": "sts:TagSession",
-            "Condition": {"ForAllValues:StringLike": {"aws:TagKeys": keys}},
+            "Condition": {"ForAllValues:StringLike": {"aws:TagKeys": keys}, **itself},
         }
     )
     return _document(statements)
@@ -165,7 +170,7 @@ def template(policies: Mapping[str, Document], trust: Trust) -> Document:
 
 
 def _statements(actions: Iterable[str], regions: Sequence[str]) -> list[Statement]:
-    """Statements about all resources: with Regions, without, and what KMS is asked by EC2."""
+    """Statements about all resources: in Regions, without, and what KMS is asked by EC2."""
     rest = sorted(set(actions) - {"iam:PassRole"})
     kms = [a for a in rest if a.startswith("kms:") and a != "kms:CreateGrant"]
     everywhere = [a for a in rest if a.split(":")[0] in GLOBAL]

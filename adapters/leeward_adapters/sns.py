@@ -53,3 +53,14 @@ def publish(
     if topic_arn.endswith(".fifo"):
         request |= {"MessageGroupId": group, "MessageDeduplicationId": deduplication_id}
     return str(scope.client("sns", once=True).publish(**request)["MessageId"])
+
+
+def exists(scope: Scope, topic_arn: str) -> None:
+    """Look at the topic, in its own account and Region (SNS GetTopicAttributes).
+
+    Raises:
+        ClientError: it is not there, or may not be looked at.
+        BotoCoreError: SNS was not reached, or gave no answer.
+
+    """
+    scope.client("sns").get_topic_attributes(TopicArn=topic_arn)

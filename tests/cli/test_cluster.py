@@ -24,7 +24,7 @@ from click.testing import CliRunner, Result
 
 from leeward import policies
 from leeward.api.common import OPERATOR_USER
-from leeward.cli import live, plugin
+from leeward.cli import live, main, plugin
 from leeward.cli.connect import Api, Connection, connect
 from leeward.cli.failures import Failure, Refused
 from leeward_sandbox.cluster import Cluster
@@ -661,3 +661,109 @@ def test_check_notices_a_binding_that_denies_nothing(scene: Scene) -> None:
         scene.cluster.apply(*policies.load())
     assert done.exit_code == 1
     assert f"✖ ValidatingAdmissionPolicyBinding {name}: denies nothing" in done.stdout
+
+
+def _verify(scene: Scene, user: str, *args: str) -> Result:
+    given = ["verify", "deployment", *args, "--kubeconfig", str(scene.cluster.kubeconfig(user))]
+    return CliRunner().invoke(main.cli, given)
+
+
+def _lines(done: Result, section: str) -> list[str]:
+    """The findings under a heading."""
+    rest = done.stdout.split(f"{section}\n", 1)[1].splitlines()
+    return [line.strip() for line in itertools.takewhile(lambda one: one.startswith("  "), rest)]
+
+
+def _operator_as_deployed(scene: Scene, replicas: int) -> None:
+    """The operator's Deployment, and a pod of it with the identity that EKS would set."""
+    labels = {"app.kubernetes.io/name": "leeward"}
+    token = {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/token"}
+    role = {"name": "AWS_ROLE_ARN", "value": "arn:aws:iam::999999999999:role/leeward"}
+    pod = {
+        "serviceAccountName": "leeward",
+        "containers": [{"name": "operator", "image": "leeward:test", "env": [token, role]}],
+    }
+    place = {"namespace": "leeward-system", "labels": labels}
+    scene.cluster.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "leeward", **place},
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "leeward-0", **place},
+            "spec": pod,
+        },
+    )
+    scene.cluster.kubectl(
+        "patch", "deployment", "leeward", "-n", "leeward-system", "--subresource=status",
+        "--type=merge", "-p", json.dumps({"status": {"replicas": 2, "readyReplicas": replicas}}),
+    )  # fmt: skip
+
+
+def test_verify_tries_forgeries_and_looks_at_operator_rights_and_accounts(scene: Scene) -> None:
+    scene.start()
+    _operator_as_deployed(scene, replicas=1)
+
+    done = _verify(scene, "admin")
+
+    assert done.exit_code == 1
+    forgeries = _lines(done, "Policies in force")
+    assert [line[0] for line in forgeries] == ["✔"] * 4, forgeries
+    for policy in ("requests", "record", "commands", "status"):
+        assert f"(leeward-{policy}.leeward.dev)" in "".join(forgeries)
+    assert _lines(done, "Operator") == [
+        "✖ Deployment leeward: 1 of 2 replicas ready (leeward:test)",
+        "✔ ServiceAccount leeward-system/leeward: there",
+        f"✔ {OPERATOR_USER} may do what it needs (13 rights were asked about)",
+        f"✔ {OPERATOR_USER} may neither answer gates, list Secrets, nor change policies",
+        "✔ Pod leeward-0: IRSA, role arn:aws:iam::999999999999:role/leeward",
+    ]
+    _operator_as_deployed(scene, replicas=2)
+    assert "✔ Deployment leeward: 2 of 2 replicas ready" in _verify(scene, "admin").stdout
+
+
+def test_verify_finds_a_policy_that_does_not_bite_and_a_right_too_many(scene: Scene) -> None:
+    scene.start()
+    name = "leeward-requests.leeward.dev"
+    kind = "validatingadmissionpolicybinding"
+    scene.cluster.kubectl("delete", kind, name)
+    bound = ["clusterrolebinding", "leeward-too-many", "--clusterrole=leeward-approver",
+             "--serviceaccount=leeward-system:leeward"]  # fmt: skip
+    scene.cluster.kubectl("create", *bound)
+    try:
+        _eventually(
+            lambda: f"would be taken: {name} is not in force" in _verify(scene, "admin").stdout,
+            "the policy is known not to be in force",
+        )
+        done = _verify(scene, "admin", "-o", "json")
+    finally:
+        scene.cluster.apply(*policies.load())
+        scene.cluster.kubectl("delete", *bound[:2])
+
+    shown = json.loads(done.stdout)
+    assert (done.exit_code, shown["passed"]) == (1, False)
+    problems = [f["text"] for f in shown["findings"] if f["verdict"] == "problem"]
+    assert any(f"Binding {name}: not there" in text for text in problems)
+    assert any("may approve recoveryplans/approval.leeward.dev" in text for text in problems)
+    _eventually(
+        lambda: "would be taken" not in _verify(scene, "admin").stdout, "the policy is in force"
+    )
+
+
+def test_verify_does_not_call_unproved_what_its_user_may_not_try(scene: Scene) -> None:
+    scene.start()
+    done = _verify(scene, "on-duty")
+
+    forgeries = _lines(done, "Policies in force")
+    assert "⚠" in {line[0] for line in forgeries}
+    assert "✖" not in {line[0] for line in forgeries}
+    assert "you may not do this" in done.stdout
+    assert _verify(scene, "on-duty", "--strict").exit_code == 1

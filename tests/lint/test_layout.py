@@ -13,6 +13,7 @@ import pytest
 
 from leeward import argocd, policies
 from leeward.api import crd
+from leeward_adapters import iam_templates
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
@@ -93,8 +94,9 @@ def test_no_committed_file_names_a_machines_path_or_a_registry() -> None:
         ("charts/leeward/definitions", crd.render),
         ("charts/leeward/policies", policies.render),
         ("argocd", argocd.render),
+        ("deploy/aws/iam", iam_templates.render),
     ],
-    ids=["crds", "definitions", "policies", "argocd"],
+    ids=["crds", "definitions", "policies", "argocd", "roles"],
 )
 def test_generated_files_are_what_would_be_generated(folder: str, rendered: object) -> None:
     assert callable(rendered)

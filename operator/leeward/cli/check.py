@@ -74,7 +74,7 @@ def check(
         if without_region:
             found = list(_without(api, without_region, operator_namespace, lease))
         else:
-            found = list(_findings(api, operator_namespace, service_account, lease))
+            found = list(installation(api, operator_namespace, service_account, lease))
     click.echo(findings.shown(found, color=colored()))
     ctx.exit(Exit.ERROR if findings.failed(found) else Exit.SUCCEEDED)
 
@@ -110,7 +110,8 @@ def _without(api: Api, region: str, namespace: str, lease: str) -> Iterator[Find
     yield from refused
 
 
-def _findings(api: Api, namespace: str, account: str, lease: str) -> Iterator[Finding]:
+def installation(api: Api, namespace: str, account: str, lease: str) -> Iterator[Finding]:
+    """Versions, CRDs, admission policies, and who leads."""
     # Local: the models that they import take half a second to build.
     from leeward.api.kinds import KINDS
     from leeward.policies import load
@@ -121,19 +122,20 @@ def _findings(api: Api, namespace: str, account: str, lease: str) -> Iterator[Fi
     for kind in KINDS.values():
         name = f"{kind.PLURAL}.{GROUP}"
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
-        yield _looked_up(api, path, f"CRD {name}", definition)
+        yield looked_up(api, path, f"CRD {name}", definition)
     for shipped in load(_USER.format(namespace, account)):
         if shipped["kind"].startswith("Mutating") and numbers(server) < _STAMPING:
             continue
         name, plural = shipped["metadata"]["name"], _PLURALS[shipped["kind"]]
         path = f"/apis/admissionregistration.k8s.io/v1/{plural}/{name}"
-        yield _looked_up(api, path, f"{shipped['kind']} {name}", partial(policy, shipped))
+        yield looked_up(api, path, f"{shipped['kind']} {name}", partial(policy, shipped))
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}"
     what = f"Lease {namespace}/{lease}"
-    yield _looked_up(api, path, what, lambda found: leadership(found, datetime.now(UTC)))
+    yield looked_up(api, path, what, lambda found: leadership(found, datetime.now(UTC)))
 
 
-def _looked_up(api: Api, path: str, what: str, judge: Callable[[Object], Finding]) -> Finding:
+def looked_up(api: Api, path: str, what: str, judge: Callable[[Object], Finding]) -> Finding:
+    """What `judge` says of the object at `path`, or that it is not there or may not be read."""
     try:
         found = api.get(path)
     except Refused as refused:
@@ -168,7 +170,12 @@ def definition(found: Object) -> Finding:
         return Finding("problem", f"does not serve {VERSION}, but {', '.join(served) or 'nothing'}")
     if not established:
         return Finding("problem", "not established")
-    return Finding("ok", f"serves {VERSION}")
+    stored = (found.get("status") or {}).get("storedVersions") or []
+    if lost := sorted(set(stored) - set(served)):
+        return Finding(
+            "problem", f"objects may be stored in {', '.join(lost)}, which is not served"
+        )
+    return Finding("ok", f"serves and stores {VERSION}")
 
 
 def policy(shipped: Object, found: Object) -> Finding:

@@ -82,16 +82,19 @@ class Api:
                 return items, page["metadata"].get("resourceVersion", "")
             paged["continue"] = token
 
-    def create(self, path: str, body: Object) -> Object:
-        """Create an object; unknown fields are refused."""
-        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+    def create(self, path: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object; unknown fields are refused. A dry run stores nothing."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", **_dry(dry_run)}
         return _answer(self._send("POST", path, body, query=query))
+
+    def patch(self, path: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Merge-patch the object at `path`. A dry run stores nothing."""
+        query = {"fieldManager": FIELD_MANAGER, **_dry(dry_run)}
+        return _answer(self._send("PATCH", path, body, query=query, content_type=MERGE_PATCH))
 
     def annotate(self, path: str, annotations: Mapping[str, str | None]) -> Object:
         """Set annotations of the object at `path`; None takes one off."""
-        body = {"metadata": {"annotations": dict(annotations)}}
-        query = {"fieldManager": FIELD_MANAGER}
-        return _answer(self._send("PATCH", path, body, query=query, content_type=MERGE_PATCH))
+        return self.patch(path, {"metadata": {"annotations": dict(annotations)}})
 
     def watch(self, path: str, version: str, query: Mapping[str, str] | None = None) -> Watch:
         """What happens to the objects under `path` after `version`."""
@@ -237,6 +240,10 @@ def _impersonation(user: Mapping[str, Any]) -> dict[str, list[str]]:
         return {}
     groups = user.get("as-groups") or []
     return {"Impersonate-User": [str(user["as"])], "Impersonate-Group": [str(g) for g in groups]}
+
+
+def _dry(run: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if run else {}
 
 
 def _asked_to_wait(response: Any) -> float | None:

@@ -29,14 +29,27 @@ class Finding:
 
 def shown(findings: Sequence[Finding], *, color: bool) -> str:
     """A line for each finding, and their number."""
-    lines = []
-    for finding in findings:
-        glyph, colour = _MARKS[finding.verdict]
-        mark = click.style(glyph, fg=colour) if color else glyph
-        lines.append(f"{mark} {clean(finding.text)}")
+    return "\n".join([*(_line(finding, color) for finding in findings), _total(findings)])
+
+
+def sections(found: Mapping[str, Sequence[Finding]], *, color: bool) -> str:
+    """The findings under a heading for each section, and their number."""
+    lines: list[str] = []
+    for title, findings in found.items():
+        lines += [click.style(title, bold=True) if color else title]
+        lines += [f"  {_line(finding, color)}" for finding in findings]
+    return "\n".join([*lines, _total([f for findings in found.values() for f in findings])])
+
+
+def _line(finding: Finding, color: bool) -> str:
+    glyph, colour = _MARKS[finding.verdict]
+    mark = click.style(glyph, fg=colour) if color else glyph
+    return f"{mark} {clean(finding.text)}"
+
+
+def _total(findings: Sequence[Finding]) -> str:
     counts = {v: sum(1 for f in findings if f.verdict == v) for v in _MARKS}
-    total = f"{counts['ok']} ok, {counts['unknown']} unknown, {counts['problem']} problems"
-    return "\n".join([*lines, total])
+    return f"{counts['ok']} ok, {counts['unknown']} unknown, {counts['problem']} problems"
 
 
 def failed(findings: Sequence[Finding]) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from leeward.cli.failures import Failure
+from leeward.cli.files import DIRECTORY, deliver
 
 
 @click.group()
@@ -103,6 +105,19 @@ def policy(
         raise Failure("the trust policy needs --principal")
     shown: Any = printed[role] if role else printed
     click.echo(json.dumps(shown, indent=2))
+
+
+@iam.command()
+@click.option("--write", type=DIRECTORY, metavar="DIR", help="Write them there.")
+@click.option("--check", type=DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
+def templates(write: Path | None, check: Path | None) -> None:
+    """Print CloudFormation templates of the operator's role and of an account's roles.
+
+    They allow what all adapters declare, and take what differs between estates as parameters.
+    """
+    from leeward_adapters.iam_templates import render
+
+    deliver(render(), write, check)
 
 
 def _types(given: str | None) -> list[str]:

@@ -14,8 +14,10 @@ import click
 from leeward.cli.app import Commands
 from leeward.cli.drs import drs
 from leeward.cli.failures import Failure
+from leeward.cli.files import DIRECTORY, deliver
 from leeward.cli.iam import iam
 from leeward.cli.preflight import preflight
+from leeward.cli.verify import verify
 
 
 @click.group(
@@ -28,55 +30,19 @@ def cli() -> None:
     """Install and run Leeward. To watch and steer recoveries: kubectl leeward."""
 
 
-def _deliver(files: dict[str, str], write: Path | None, check: Path | None) -> None:
-    """Print the files, write them to a directory, or compare a directory with them.
-
-    Raises:
-        Failure: with `check`, and the directory holds something else.
-
-    """
-    if write is not None and check is not None:
-        raise click.UsageError("--write and --check exclude each other")
-    if write is not None:
-        write.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (write / name).write_text(text, encoding="utf-8")
-        click.echo(f"{len(files)} files written to {write}")
-    elif check is not None:
-        if problems := _differences(files, check):
-            raise Failure(f"{check} is not up to date: {'; '.join(problems)}; run with --write")
-        click.echo(f"{len(files)} files in {check} are up to date")
-    else:
-        click.echo("---\n".join(files.values()), nl=False)
-
-
-def _differences(files: dict[str, str], directory: Path) -> list[str]:
-    found = {path.name: path for path in directory.glob("*.yaml")}
-    problems = [f"{name} is missing" for name in files if name not in found]
-    problems += [f"{name} is not ours" for name in sorted(found) if name not in files]
-    return problems + [
-        f"{name} differs"
-        for name, text in files.items()
-        if name in found and found[name].read_text(encoding="utf-8") != text
-    ]
-
-
-_DIRECTORY = click.Path(file_okay=False, path_type=Path)
-
-
 @cli.command()
-@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write them there.")
-@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
+@click.option("--write", type=DIRECTORY, metavar="DIR", help="Write them there.")
+@click.option("--check", type=DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
 def crds(write: Path | None, check: Path | None) -> None:
     """Print the CustomResourceDefinitions as YAML."""
     from leeward.api.crd import render
 
-    _deliver(render(), write, check)
+    deliver(render(), write, check)
 
 
 @cli.command()
-@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write them there.")
-@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
+@click.option("--write", type=DIRECTORY, metavar="DIR", help="Write them there.")
+@click.option("--check", type=DIRECTORY, metavar="DIR", help="Fail if DIR holds others.")
 @click.option(
     "--operator-namespace",
     default="leeward-system",
@@ -95,7 +61,7 @@ def policies(
     from leeward.policies import render
 
     user = f"system:serviceaccount:{operator_namespace}:{service_account}"
-    _deliver(render(user), write, check)
+    deliver(render(user), write, check)
 
 
 def _account(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -115,13 +81,13 @@ def _account(_context: click.Context, _option: click.Parameter, value: str) -> s
     help="User name that Argo CD's server has in the cluster; commands carry it.",
 )
 @click.option("--namespace", default="argocd", show_default=True, help="Where Argo CD is.")
-@click.option("--write", type=_DIRECTORY, metavar="DIR", help="Write it there.")
-@click.option("--check", type=_DIRECTORY, metavar="DIR", help="Fail if DIR holds another.")
+@click.option("--write", type=DIRECTORY, metavar="DIR", help="Write it there.")
+@click.option("--check", type=DIRECTORY, metavar="DIR", help="Fail if DIR holds another.")
 def argocd(account: str, namespace: str, write: Path | None, check: Path | None) -> None:
     """Print what Argo CD needs to show and steer Leeward's objects, as a part of argocd-cm."""
     from leeward.argocd import render
 
-    _deliver(render(account, namespace), write, check)
+    deliver(render(account, namespace), write, check)
 
 
 @cli.group()
@@ -187,7 +153,7 @@ def version() -> None:
     click.echo(version_of("leeward"))
 
 
-for _command in (iam, drs, preflight):
+for _command in (iam, drs, preflight, verify):
     cli.add_command(_command)
 
 

@@ -15,7 +15,7 @@ from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.clock import Clock
 from leeward_sandbox.aws.estates import load
 from leeward_sandbox.aws.registry import gateway
-from leeward_sandbox.aws.server import SandboxServer
+from leeward_sandbox.aws.server import LOOPBACK, SandboxServer
 
 EMPTY = "none"
 
@@ -23,6 +23,7 @@ EMPTY = "none"
 @click.command()
 @click.option("--estate", required=True, help="small, reference, broken, none, or a YAML file.")
 @click.option("--port", default=0, show_default=True, help="0 takes a free port.")
+@click.option("--address", default=LOOPBACK, show_default=True, help="Another one in pods only.")
 @click.option(
     "--state-dir",
     required=True,
@@ -30,7 +31,7 @@ EMPTY = "none"
     help="Where aws.json is written when AWS answers.",
 )
 @click.option("--scale", default=60.0, show_default=True, help="Virtual seconds per real second.")
-def main(estate: str, port: int, state_dir: Path, scale: float) -> None:
+def main(estate: str, port: int, address: str, state_dir: Path, scale: float) -> None:
     """Serve an AWS with an estate in it until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     ended = threading.Event()
@@ -41,7 +42,7 @@ def main(estate: str, port: int, state_dir: Path, scale: float) -> None:
     except (OSError, ValueError) as error:
         raise click.ClickException(f"the estate {estate} cannot be used: {error}") from error
     world = World(Clock(scale), seed=loaded.seed if loaded else 0)
-    with SandboxServer(gateway(world, loaded), port) as server:
+    with SandboxServer(gateway(world, loaded), port, address) as server:
         described = _describe(state_dir, server.endpoint)
         click.echo(f"AWS of estate {estate} is at {server.endpoint}")
         ended.wait()

@@ -16,26 +16,28 @@ from leeward_sandbox.aws.gateway import Gateway
 from leeward_sandbox.aws.wire import HttpRequest, HttpResponse
 
 _log = logging.getLogger(__name__)
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 
 class SandboxServer:
-    """Serves a gateway and its control API on 127.0.0.1.
+    """Serves a gateway and its control API, on loopback unless another address is given.
 
     Args:
         gateway: what answers.
         port: 0 takes a free one.
+        address: nobody is authenticated, so anything but loopback belongs into a pod.
     """
 
-    def __init__(self, gateway: Gateway, port: int = 0) -> None:
+    def __init__(self, gateway: Gateway, port: int = 0, address: str = LOOPBACK) -> None:
         self.gateway = gateway
-        self._server = _Server((_LOOPBACK, port), gateway)
+        self._server = _Server((address, port), gateway)
         self._thread: threading.Thread | None = None
 
     @property
     def endpoint(self) -> str:
         """The URL to set as AWS_ENDPOINT_URL."""
-        return f"http://{_LOOPBACK}:{self._server.server_address[1]}"
+        host, port = str(self._server.server_address[0]), self._server.server_address[1]
+        return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{port}"
 
     def start(self) -> None:
         """Serve in a thread of its own."""

@@ -55,7 +55,7 @@ class StsBackend:
                 str(role.assume_role_policy_document),
                 action,
                 self._principal(call),
-                _context(call),
+                self._context(call),
             ):
                 raise _denied(call, action, arn)
         seconds = int(call.params.get("DurationSeconds", _DEFAULT_SECONDS))
@@ -87,6 +87,11 @@ class StsBackend:
             raise _denied(call, "sts:AssumeRole", arn)
         return role
 
+    def _context(self, call: Call) -> Context:
+        # Of a session, aws:PrincipalArn is its role (IAM user guide, global condition keys).
+        session = self._identities.session_of(call.principal)
+        return _context(call, session.role_arn if session else call.principal)
+
     def _principal(self, call: Call) -> Principal:
         arns = {call.principal}
         session = self._identities.session_of(call.principal)
@@ -104,11 +109,11 @@ def _actions(call: Call) -> list[str]:
     return actions
 
 
-def _context(call: Call) -> Context:
+def _context(call: Call, principal_arn: str) -> Context:
     params = call.params
     context: dict[str, list[str]] = {
         "aws:principalaccount": [call.account],
-        "aws:principalarn": [call.principal],
+        "aws:principalarn": [principal_arn],
         "sts:rolesessionname": [params["RoleSessionName"]],
     }
     for key, member in (("sts:externalid", "ExternalId"), ("sts:sourceidentity", "SourceIdentity")):
