@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from leeward.planning.region_pairs import Pairs, parse
+from leeward.planning.plans.region_pairs import Pairs, parse
 
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from table import Figure
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus
-from leeward.planning.step import StepInput, StepRules, decide
+from leeward.planning.tasks.step import StepInput, StepRules, decide
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
 
 SMALL, LARGE = 10, 100

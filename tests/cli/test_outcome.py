@@ -121,7 +121,7 @@ def test_a_command_names_its_author_first(
 
 
 def test_the_operator_reads_a_command_as_it_was_meant() -> None:
-    from leeward.planning import commands
+    from leeward.planning.runs import commands
 
     key = annotation.key("retry")
     (command,) = commands.on_task({key: annotation.value("a:b", "new type", ["s-1", "s-2"])})

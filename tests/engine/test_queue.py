@@ -14,7 +14,7 @@ from leeward.api.task import DRTask
 from leeward.engine.pool import Pool
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.turn import Turn
-from leeward.planning.step import StepDecision, StepRules
+from leeward.planning.tasks.step import StepDecision, StepRules
 from leeward_adapters.base import ActionTraits, Observed, Phase, Seen, State, Step
 
 NOW = datetime(2026, 11, 26, 8, tzinfo=UTC)

@@ -59,7 +59,7 @@ def _reasons(path: Path, calls: dict[str, Any]) -> Iterator[str]:
 
 def _of_operator() -> set[str]:
     folder = ROOT / "operator" / "leeward"
-    files = [*folder.glob("planning/*.py"), *folder.glob("engine/*.py")]
+    files = [*folder.glob("planning/**/*.py"), *folder.glob("engine/*.py")]
     return {reason for file in files for reason in _reasons(file, REASONED)}
 
 

@@ -18,10 +18,10 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from leeward.notify import outbox
 from leeward.notify.outbox import Outbox
 from leeward.notify.sending import Receiver
-from leeward.planning.notice_matters import Matter
-from leeward.planning.notice_text import Message
-from leeward.planning.notices import Delivery, Notice
-from leeward.planning.recipients import Recipients
+from leeward.planning.notifications.notice_matters import Matter
+from leeward.planning.notifications.notice_text import Message
+from leeward.planning.notifications.notices import Delivery, Notice
+from leeward.planning.notifications.recipients import Recipients
 from leeward_adapters.aws import Account
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
-from leeward.planning.machines import Found
+from leeward.planning.estate.machines import Found
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 ACCOUNT_ID = "111111111111"

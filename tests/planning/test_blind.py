@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus
-from leeward.planning.blind import decide_blind
-from leeward.planning.step import StepInput, StepRules
+from leeward.planning.tasks.blind import decide_blind
+from leeward.planning.tasks.step import StepInput, StepRules
 from leeward.planning.times import render_time
 from leeward_adapters.base import ErrorClass, Observed
 

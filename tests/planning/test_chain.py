@@ -8,8 +8,8 @@ import pytest
 from tests.planning.conftest import Build
 
 from leeward.api.execution import DRExecution
-from leeward.planning import chain
-from leeward.planning.freeze import freeze
+from leeward.planning.runs import chain
+from leeward.planning.runs.freeze import freeze
 
 CHAIN = [{"operation": "Reprotect"}, {"operation": "Failback"}]
 

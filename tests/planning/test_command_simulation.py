@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent, PreState
-from leeward.planning.commands import Command
-from leeward.planning.record import compose_task
-from leeward.planning.steering import Ground, steer
-from leeward.planning.step import StepDecision, StepInput, StepRules, decide, ended
+from leeward.planning.runs.commands import Command
+from leeward.planning.runs.record import compose_task
+from leeward.planning.runs.steering import Ground, steer
+from leeward.planning.tasks.step import StepDecision, StepInput, StepRules, decide, ended
 from leeward.planning.times import render_time
 from leeward_adapters.base import UNDO, ActionTraits, Observed, PhaseTraits, Seen, State
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from leeward.planning import commands
+from leeward.planning.runs import commands
 
 P = "leeward.dev/"
 

@@ -9,9 +9,9 @@ from tests.planning.conftest import ACCOUNT_ID, RECORD, Build
 
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTaskSpec
-from leeward.planning.direction_checks import awaits_discovery
-from leeward.planning.freeze import Frozen, freeze
-from leeward.planning.preflight import Preflight, preflight
+from leeward.planning.outlook.direction_checks import awaits_discovery
+from leeward.planning.outlook.preflight import Preflight, preflight
+from leeward.planning.runs.freeze import Frozen, freeze
 
 B2, A2 = "i-0000000000000b201", "s-000000000000000a2"
 AWAY: dict[str, Any] = {"recoveryInstanceId": B2, "recoveryInstanceDrill": "false"}

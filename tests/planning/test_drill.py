@@ -9,10 +9,10 @@ import pytest
 from leeward.api.execution import DRExecution, DRExecutionStatus
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
-from leeward.planning import drill
-from leeward.planning.freeze import freeze
-from leeward.planning.inventory import located
-from leeward.planning.plan_status import assess
+from leeward.planning.estate.inventory import located
+from leeward.planning.plans import drill
+from leeward.planning.plans.plan_status import assess
+from leeward.planning.runs.freeze import freeze
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning import explicit
-from leeward.planning.estate_checks import tasks_left_out
-from leeward.planning.freeze import freeze
-from leeward.planning.request import Request
-from leeward.planning.step import needs_no_look
-from leeward.planning.task_rules import find_cycle
+from leeward.planning.outlook.estate_checks import tasks_left_out
+from leeward.planning.plans.request import Request
+from leeward.planning.plans.task_rules import find_cycle
+from leeward.planning.runs import explicit
+from leeward.planning.runs.freeze import freeze
+from leeward.planning.tasks.step import needs_no_look
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

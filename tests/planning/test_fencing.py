@@ -7,11 +7,11 @@ import pytest
 
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask
-from leeward.planning import fencing
-from leeward.planning.freeze import freeze
-from leeward.planning.preflight import preflight
+from leeward.planning.outlook.preflight import preflight
+from leeward.planning.runs import fencing
+from leeward.planning.runs.freeze import freeze
+from leeward.planning.runs.waves import cursor
 from leeward.planning.times import render_time
-from leeward.planning.waves import cursor
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

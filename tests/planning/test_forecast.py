@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leeward.api.plan_record import HistoryEntry
-from leeward.planning import forecast as module
-from leeward.planning.forecast import CALL, FIGURES, SEEN, Forecast, forecast
-from leeward.planning.freeze import CHUNK, freeze
-from leeward.planning.inventory import PART, chunks
-from leeward.planning.waves import CLOSING, PHASES
+from leeward.planning.estate.inventory import PART, chunks
+from leeward.planning.runs import forecast as module
+from leeward.planning.runs.forecast import CALL, FIGURES, SEEN, Forecast, forecast
+from leeward.planning.runs.freeze import CHUNK, freeze
+from leeward.planning.runs.waves import CLOSING, PHASES
 from leeward_adapters import drs_jobs, quotas
 from leeward_sandbox.aws import ec2_states
 from leeward_sandbox.aws.drs import timing

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leeward.planning.digests import digest
-from leeward.planning.freeze import freeze, region_short
-from leeward.planning.planned_gates import planned_gates
+from leeward.planning.runs.freeze import freeze, region_short
+from leeward.planning.runs.planned_gates import planned_gates
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

@@ -8,9 +8,9 @@ import pytest
 from leeward.api.execution import DRExecution
 from leeward.api.gate_record import ApprovalRecord, FrozenGate, GateStatus
 from leeward.api.task import DRTask
-from leeward.planning import gates
+from leeward.planning.runs import gates
+from leeward.planning.runs.waves import Stage
 from leeward.planning.times import render_time
-from leeward.planning.waves import Stage
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 ROLE = "arn:aws:sts::111111111111:assumed-role/Oncall"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning.inventory import by_account, chunks, located, sort_out
+from leeward.planning.estate.inventory import by_account, chunks, located, sort_out
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

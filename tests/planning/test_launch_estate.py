@@ -8,14 +8,14 @@ import pytest
 
 from leeward.api.launch import LaunchStatus, ServerLaunch
 from leeward.api.plan_record import RecoveryPlanStatus
-from leeward.planning.freeze import freeze
-from leeward.planning.inventory import by_account
-from leeward.planning.launch_estate import report, server_of, with_launches
-from leeward.planning.plan_status import assess
-from leeward.planning.preflight import preflight
-from leeward.planning.preview import preview
-from leeward.planning.preview_size import fitted
+from leeward.planning.estate.inventory import by_account
+from leeward.planning.launch.launch_estate import report, server_of, with_launches
+from leeward.planning.outlook.preflight import preflight
+from leeward.planning.outlook.preview import preview
+from leeward.planning.outlook.preview_size import fitted
+from leeward.planning.plans.plan_status import assess
 from leeward.planning.problem import Problem
+from leeward.planning.runs.freeze import freeze
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

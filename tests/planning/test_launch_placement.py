@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leeward.api.launch import ServerLaunch
-from leeward.planning.launch_placement import Resolution, Subnet, resolve
-from leeward.planning.launch_settings import Document, Reach, Server
+from leeward.planning.launch.launch_placement import Resolution, Subnet, resolve
+from leeward.planning.launch.launch_settings import Document, Reach, Server
 
 ACCOUNT = "111111111111"
 A, B, C = (f"subnet-{n}" for n in ("aaaaaaaa", "bbbbbbbb", "cccccccc"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leeward.api.launch import Launch
-from leeward.planning.launch_settings import Document, Server, documents, merge, tag_keys
+from leeward.planning.launch.launch_settings import Document, Server, documents, merge, tag_keys
 
 SUBNET = "subnet-0123456789abcdef0"
 FILES = "estate"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning import losses
-from leeward.planning.machines import Found
+from leeward.planning.estate import losses
+from leeward.planning.estate.machines import Found
 from leeward.planning.times import render_time
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from tests.planning.conftest import Build
 
 from leeward.api.execution import DRExecution
-from leeward.planning.making_way import releases, yields
+from leeward.planning.runs.making_way import releases, yields
 
 ASKED = "WaitingForApproval"
 

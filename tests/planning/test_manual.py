@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from leeward.api.task import DRTask
-from leeward.planning.commands import Command
-from leeward.planning.manual import decide_manual
-from leeward.planning.steering import Ground, steer
-from leeward.planning.step import StepDecision, StepInput, StepRules
+from leeward.planning.runs.commands import Command
+from leeward.planning.runs.steering import Ground, steer
+from leeward.planning.tasks.manual import decide_manual
+from leeward.planning.tasks.step import StepDecision, StepInput, StepRules
 from leeward.planning.times import render_time
 from leeward_adapters.base import Observed
 

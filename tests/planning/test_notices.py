@@ -13,9 +13,9 @@ from leeward.api.execution import DRExecution
 from leeward.api.notifications import NotificationRecord
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
-from leeward.planning.notice_text import _fitted, fit
-from leeward.planning.notices import Delivery, Due, Notice, due, recorded
-from leeward.planning.readiness import readiness
+from leeward.planning.notifications.notice_text import _fitted, fit
+from leeward.planning.notifications.notices import Delivery, Due, Notice, due, recorded
+from leeward.planning.plans.readiness import readiness
 from leeward.planning.times import render_time
 
 TOPIC, OTHER, DBA = (f"arn:aws:sns:us-east-2:111111111111:{n}" for n in ("ops", "boss", "dba"))

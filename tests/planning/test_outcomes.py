@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from leeward.api.task import DRTask
-from leeward.planning.outcomes import at_work
-from leeward.planning.waves import Stage
+from leeward.planning.runs.outcomes import at_work
+from leeward.planning.runs.waves import Stage
 
 STAGE = Stage("data", 1, "Activate", ())
 

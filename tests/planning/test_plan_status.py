@@ -10,9 +10,9 @@ from verdicts.together import conflicts_of
 from leeward.api import conditions
 from leeward.api.common import Condition
 from leeward.api.plan_record import RecoveryPlanStatus
-from leeward.planning.inventory import PART, by_account, chunks
-from leeward.planning.plan_status import assess
-from leeward.planning.rules import problems_of
+from leeward.planning.estate.inventory import PART, by_account, chunks
+from leeward.planning.plans.plan_status import assess
+from leeward.planning.plans.rules import problems_of
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning.preflight import Preflight, preflight
+from leeward.planning.outlook.preflight import Preflight, preflight
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

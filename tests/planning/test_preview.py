@@ -8,9 +8,9 @@ import pytest
 
 from leeward.api.account import TargetAccount
 from leeward.api.preview import Preview
-from leeward.planning.freeze import freeze
-from leeward.planning.preview import preview
-from leeward.planning.preview_size import LIMIT, fitted
+from leeward.planning.outlook.preview import preview
+from leeward.planning.outlook.preview_size import LIMIT, fitted
+from leeward.planning.runs.freeze import freeze
 from leeward_adapters import registry
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from leeward.api.execution import DRExecutionStatus
 from leeward.api.task import DRTaskStatus
-from leeward.planning.progress import only_progress
+from leeward.planning.runs.progress import only_progress
 
 AT = "2026-11-26T08:00:00.000000Z"
 

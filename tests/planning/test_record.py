@@ -18,9 +18,9 @@ from leeward.api.execution import (
     TaskState,
 )
 from leeward.api.task import DRTask
-from leeward.planning import transitions
-from leeward.planning.direction import MOVES_TO
-from leeward.planning.record import Outcome, compose, compose_task, verdict
+from leeward.planning.estate.direction import MOVES_TO
+from leeward.planning.runs import transitions
+from leeward.planning.runs.record import Outcome, compose, compose_task, verdict
 from leeward.planning.times import render_time
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)

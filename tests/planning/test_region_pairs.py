@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leeward.planning.region_pairs import parse, problems
+from leeward.planning.plans.region_pairs import parse, problems
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

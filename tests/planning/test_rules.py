@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.planning.rules import problems_of
-from leeward.planning.task_rules import find_cycle
+from leeward.planning.plans.rules import problems_of
+from leeward.planning.plans.task_rules import find_cycle
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

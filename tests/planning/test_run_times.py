@@ -12,9 +12,9 @@ from leeward.api.execution import DRExecution, DRExecutionStatus, WaveProgress
 from leeward.api.plan_record import HistoryEntry
 from leeward.api.run_times import RunObjectives, Wait, WaveTimes
 from leeward.planning.durations import parse
-from leeward.planning.freeze import freeze
-from leeward.planning.record import Outcome, compose
-from leeward.planning.run_times import frozen_objectives, kept, remembered, wave_actuals
+from leeward.planning.runs.freeze import freeze
+from leeward.planning.runs.record import Outcome, compose
+from leeward.planning.runs.run_times import frozen_objectives, kept, remembered, wave_actuals
 from leeward.planning.times import render_time
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 
 from leeward.api.account import TargetAccount
 from leeward.api.plan_record import ReadinessProblem
-from leeward.planning import staging
-from leeward.planning.inventory import Located, located
+from leeward.planning.estate import staging
+from leeward.planning.estate.inventory import Located, located
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

@@ -7,8 +7,8 @@ import pytest
 
 from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, PreState
-from leeward.planning.commands import Command
-from leeward.planning.steering import (
+from leeward.planning.runs.commands import Command
+from leeward.planning.runs.steering import (
     Ground,
     after_relaunch,
     left_out,

@@ -8,7 +8,7 @@ import pytest
 from annotated_types import MaxLen
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
-from leeward.planning.step import (
+from leeward.planning.tasks.step import (
     JOURNAL,
     StepDecision,
     StepInput,
@@ -16,7 +16,7 @@ from leeward.planning.step import (
     decide,
     nothing_left_to_ask,
 )
-from leeward.planning.step_sent import with_intent
+from leeward.planning.tasks.step_sent import with_intent
 from leeward.planning.times import render_time
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus
-from leeward.planning.steering import abandoned
-from leeward.planning.step_ahead import attempt, decide_ahead
-from leeward.planning.step_types import StepDecision, StepInput, StepRules
+from leeward.planning.runs.steering import abandoned
+from leeward.planning.tasks.step_ahead import attempt, decide_ahead
+from leeward.planning.tasks.step_types import StepDecision, StepInput, StepRules
 from leeward.planning.times import render_time
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
 

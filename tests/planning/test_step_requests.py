@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent
-from leeward.planning.blind import decide_blind
-from leeward.planning.step import StepDecision, StepInput, StepRules, decide
-from leeward.planning.step_requests import relaunched
+from leeward.planning.tasks.blind import decide_blind
+from leeward.planning.tasks.step import StepDecision, StepInput, StepRules, decide
+from leeward.planning.tasks.step_requests import relaunched
 from leeward.planning.times import render_time
 from leeward_adapters.base import UNDO, ActionTraits, ErrorClass, Observed, Seen, State
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus, Intent
-from leeward.planning.commands import Command
-from leeward.planning.steering import Ground, steer
-from leeward.planning.step import StepDecision, StepInput, StepRules, decide
-from leeward.planning.step_sent import with_intent
+from leeward.planning.runs.commands import Command
+from leeward.planning.runs.steering import Ground, steer
+from leeward.planning.runs.transitions import check
+from leeward.planning.tasks.step import StepDecision, StepInput, StepRules, decide
+from leeward.planning.tasks.step_sent import with_intent
 from leeward.planning.times import render_time
-from leeward.planning.transitions import check
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
 
 START = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from leeward.planning import taxonomy
+from leeward.planning.estate import taxonomy
 
 GOOD = {
     "Customer": "acme",

@@ -8,10 +8,10 @@ import pytest
 from leeward.api.execution import DRExecution, WaveProgress
 from leeward.api.plan import Tolerance
 from leeward.api.task import DRTask
-from leeward.planning.record import verdict
-from leeward.planning.steering import left_out
-from leeward.planning.tolerance import criticality, required, tolerated, within
-from leeward.planning.waves import cursor
+from leeward.planning.runs.record import verdict
+from leeward.planning.runs.steering import left_out
+from leeward.planning.runs.tolerance import criticality, required, tolerated, within
+from leeward.planning.runs.waves import cursor
 
 
 def task(

@@ -8,7 +8,7 @@ import pytest
 
 from leeward.api.execution import TaskState
 from leeward.api.task import DRTask, DRTaskStatus, ResourceState
-from leeward.planning.transitions import RESOURCE, TASK, IllegalTransitionError, check
+from leeward.planning.runs.transitions import RESOURCE, TASK, IllegalTransitionError, check
 
 TASK_STATES: tuple[TaskState, ...] = get_args(TaskState)
 RESOURCE_STATES: tuple[ResourceState, ...] = get_args(ResourceState)

@@ -9,9 +9,9 @@ import pytest
 from leeward.api.execution import DRExecution, DRExecutionStatus
 from leeward.api.plan import Parallelism
 from leeward.api.task import DRTask
-from leeward.planning.parallelism import limited
-from leeward.planning.record import verdict
-from leeward.planning.waves import PASSED, Cursor, cursor, stages
+from leeward.planning.runs.parallelism import limited
+from leeward.planning.runs.record import verdict
+from leeward.planning.runs.waves import PASSED, Cursor, cursor, stages
 
 INTENT = {
     "id": "1",

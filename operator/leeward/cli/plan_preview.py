@@ -18,9 +18,9 @@ from leeward.cli import preview_view
 from leeward.cli.failures import Failure, Refused
 from leeward.cli.kinds import ACCOUNT, INVENTORY, PLAN, TASK
 from leeward.engine.leading import leading
-from leeward.planning.explicit import RecordedSizes, recorded_sizes, run_accounts
-from leeward.planning.preview import preview
-from leeward.planning.waves import PHASES
+from leeward.planning.outlook.preview import preview
+from leeward.planning.runs.explicit import RecordedSizes, recorded_sizes, run_accounts
+from leeward.planning.runs.waves import PHASES
 from leeward_adapters import registry
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.api.account import QuotaStatus, RegionStatus, RoleStatus, TargetAccount
 from leeward.engine.context import Context
-from leeward.planning.account_status import free_servers
-from leeward.planning.account_use import Use
+from leeward.planning.accounts.account_status import free_servers
+from leeward.planning.accounts.account_use import Use
 from leeward.planning.wording import clip
 from leeward_adapters import drs_capacity, iam_policy, permissions, quotas
 from leeward_adapters.aws import Account

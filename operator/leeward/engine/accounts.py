@@ -16,8 +16,8 @@ from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import put_status, read, read_all
 from leeward.engine.supervisor import Key
-from leeward.planning.account_status import Seen, status_of, unverified
-from leeward.planning.account_use import Use, use_of
+from leeward.planning.accounts.account_status import Seen, status_of, unverified
+from leeward.planning.accounts.account_use import Use, use_of
 from leeward_adapters import registry
 
 INTERVAL: Final = timedelta(minutes=5)

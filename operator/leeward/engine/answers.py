@@ -23,11 +23,11 @@ from leeward.api.task import DRTask, DRTaskStatus
 from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, patch_metadata, put_status
-from leeward.planning import commands, gates
-from leeward.planning.commands import Command
-from leeward.planning.steering import Ground, after_relaunch, steer
+from leeward.planning.runs import commands, gates
+from leeward.planning.runs.commands import Command
+from leeward.planning.runs.steering import Ground, after_relaunch, steer
+from leeward.planning.runs.waves import GATE_OPEN
 from leeward.planning.times import render_time
-from leeward.planning.waves import GATE_OPEN
 from leeward_adapters import registry
 from leeward_adapters.base import Phase
 

@@ -39,14 +39,14 @@ from leeward.engine.objects import (
 )
 from leeward.engine.previous import PreviousRuns
 from leeward.engine.together import each
-from leeward.planning import region_pairs
 from leeward.planning.digests import digest
-from leeward.planning.direction_checks import awaits_discovery
-from leeward.planning.freeze import Frozen, FrozenTask, freeze
-from leeward.planning.preflight import preflight
-from leeward.planning.record import Outcome, compose
-from leeward.planning.run_checks import SETTLING
-from leeward.planning.run_times import frozen_objectives
+from leeward.planning.outlook.direction_checks import awaits_discovery
+from leeward.planning.outlook.preflight import preflight
+from leeward.planning.outlook.run_checks import SETTLING
+from leeward.planning.plans import region_pairs
+from leeward.planning.runs.freeze import Frozen, FrozenTask, freeze
+from leeward.planning.runs.record import Outcome, compose
+from leeward.planning.runs.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip
 

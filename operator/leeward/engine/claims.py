@@ -3,8 +3,8 @@
 A plan is taken by compare-and-set. A drill never stands in the way of the real thing: a Failover
 cancels the Tests that hold its plan or its servers, and does not wait for their clean-up. Nor does
 a Reprotect stand in the way of an Unplanned run: what AWS replicates goes on without it. Nor, on
-its own plan, does a run that has nothing to lose (`planning/making_way.py`). A run that continues
-another one cancels it, and waits until nothing of it is under way.
+its own plan, does a run that has nothing to lose (`planning/runs/making_way.py`). A run that
+continues another one cancels it, and waits until nothing of it is under way.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_each
-from leeward.planning.making_way import releases, yields
+from leeward.planning.runs.making_way import releases, yields
 from leeward.planning.times import render_time
 
 OPERATOR = "leeward"

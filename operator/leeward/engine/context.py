@@ -16,8 +16,8 @@ from leeward.engine.kube import Kube
 from leeward.engine.lease import Lease
 from leeward.engine.pace import Pace
 from leeward.engine.pool import Pool
-from leeward.planning.step import StepRules
-from leeward.planning.taxonomy import TAXONOMY, Words
+from leeward.planning.estate.taxonomy import TAXONOMY, Words
+from leeward.planning.tasks.step import StepRules
 from leeward.settings import Settings
 from leeward_adapters.aws import Account, Aws
 from leeward_adapters.base import Scope

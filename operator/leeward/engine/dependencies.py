@@ -16,7 +16,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.plan import Dependency, RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
 from leeward.engine.context import CHECK_THREADS, AccountNotAllowedError, Context
-from leeward.planning.dependencies import account_of
+from leeward.planning.plans.dependencies import account_of
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 from leeward_adapters import dependencies

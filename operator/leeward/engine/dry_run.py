@@ -16,11 +16,11 @@ from leeward.engine.context import Context
 from leeward.engine.events import Level
 from leeward.engine.leading import leading
 from leeward.engine.objects import Held, put_status
-from leeward.planning.explicit import RecordedSizes
-from leeward.planning.preview import preview
-from leeward.planning.preview_size import fitted
+from leeward.planning.outlook.preview import preview
+from leeward.planning.outlook.preview_size import fitted
 from leeward.planning.problem import Problem
-from leeward.planning.record import Outcome, compose
+from leeward.planning.runs.explicit import RecordedSizes
+from leeward.planning.runs.record import Outcome, compose
 from leeward.planning.wording import clip, counted
 from leeward_adapters import registry
 

@@ -9,7 +9,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.kube import Kube
 from leeward.engine.objects import PLAN_LABEL, Held, label_value, read_all
-from leeward.planning.explicit import RecordedSizes, recorded_sizes, run_accounts
+from leeward.planning.runs.explicit import RecordedSizes, recorded_sizes, run_accounts
 
 
 async def accounts_of(kube: Kube, plan: RecoveryPlan) -> dict[str, TargetAccount]:

@@ -17,7 +17,7 @@ from leeward.api.task import DRTask
 from leeward.engine.context import AccountNotAllowedError, Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import read
-from leeward.planning import fencing
+from leeward.planning.runs import fencing
 from leeward.planning.times import parse_time
 from leeward_adapters import registry
 from leeward_adapters.base import Phase, Seen, Step, Target

@@ -26,10 +26,11 @@ from leeward.engine.objects import (
     read,
     read_all,
 )
-from leeward.planning import drill, fencing
-from leeward.planning.direction import MOVES_TO
-from leeward.planning.location import estate_location
-from leeward.planning.run_times import remembered, wave_actuals
+from leeward.planning.estate.direction import MOVES_TO
+from leeward.planning.estate.location import estate_location
+from leeward.planning.plans import drill
+from leeward.planning.runs import fencing
+from leeward.planning.runs.run_times import remembered, wave_actuals
 from leeward.planning.times import render_time
 
 _AT_ONCE = 8

@@ -12,7 +12,7 @@ from leeward.api.execution import DRExecution
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError, path_of
 from leeward.engine.objects import Held, new_object, put_status, read
-from leeward.planning import chain
+from leeward.planning.runs import chain
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 

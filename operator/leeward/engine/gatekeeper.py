@@ -14,10 +14,10 @@ from leeward.engine.answers import CommandTaker
 from leeward.engine.context import Context
 from leeward.engine.guard import OFF
 from leeward.engine.objects import Held, put_status
-from leeward.planning import gates
-from leeward.planning.record import Outcome, compose
+from leeward.planning.runs import gates
+from leeward.planning.runs.record import Outcome, compose
+from leeward.planning.runs.waves import Cursor
 from leeward.planning.times import parse_time, render_time
-from leeward.planning.waves import Cursor
 
 
 class Gatekeeper:

@@ -20,8 +20,8 @@ from leeward.engine.context import Context
 from leeward.engine.kube import path_of
 from leeward.engine.objects import PLAN_LABEL, Held, hold, label_value, new_object, put_status
 from leeward.engine.readiness import Rehearsal
-from leeward.planning.inventory import PART, chunks
-from leeward.planning.machines import Found
+from leeward.planning.estate.inventory import PART, chunks
+from leeward.planning.estate.machines import Found
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 from leeward_adapters.discovery import Discovery

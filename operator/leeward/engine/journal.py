@@ -11,10 +11,10 @@ from leeward.api.task import DRTask, DRTaskStatus, Intent, PreState
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError, ApiUnavailable
 from leeward.engine.objects import Held, put_status, read
-from leeward.planning.progress import only_progress
-from leeward.planning.record import compose_task
-from leeward.planning.step import Batch, StepDecision
-from leeward.planning.step_sent import with_intent
+from leeward.planning.runs.progress import only_progress
+from leeward.planning.runs.record import compose_task
+from leeward.planning.tasks.step import Batch, StepDecision
+from leeward.planning.tasks.step_sent import with_intent
 from leeward.planning.times import parse_time, render_time
 from leeward_adapters.base import ActionTraits, Call, ErrorClass, Observed
 from leeward_adapters.errors import Fault

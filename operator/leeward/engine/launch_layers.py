@@ -18,11 +18,17 @@ from leeward.api.launch import Launch, LaunchStatus, ServerLaunch
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError, Kube
-from leeward.planning import launch_settings
 from leeward.planning.digests import digest
-from leeward.planning.launch_estate import report, server_of, with_launches
-from leeward.planning.launch_placement import TARGET_TAG, Resolution, Subnet, Subnets, resolve
-from leeward.planning.launch_settings import Document, Files
+from leeward.planning.launch import launch_settings
+from leeward.planning.launch.launch_estate import report, server_of, with_launches
+from leeward.planning.launch.launch_placement import (
+    TARGET_TAG,
+    Resolution,
+    Subnet,
+    Subnets,
+    resolve,
+)
+from leeward.planning.launch.launch_settings import Document, Files
 from leeward.planning.problem import Problem
 from leeward_adapters import ec2_capacity
 from leeward_adapters.errors import classify

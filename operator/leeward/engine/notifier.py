@@ -27,8 +27,8 @@ from leeward.engine.objects import (
 )
 from leeward.notify.outbox import Outbox
 from leeward.notify.sending import Receiver, send
-from leeward.planning.notices import Delivery, Due, Notice, due, recorded
-from leeward.planning.recipients import account_of
+from leeward.planning.notifications.notices import Delivery, Due, Notice, due, recorded
+from leeward.planning.notifications.recipients import account_of
 from leeward.planning.times import render_time
 from leeward_adapters.aws import Account, Aws
 

@@ -31,11 +31,12 @@ from leeward.engine.looks import Looks
 from leeward.engine.objects import Held, put_status, read
 from leeward.engine.readiness import Rehearsal, answered, check, rehearsal
 from leeward.engine.supervisor import Key
-from leeward.planning import losses, region_pairs, rules
 from leeward.planning.durations import parse
-from leeward.planning.inventory import by_account
-from leeward.planning.machines import Found
-from leeward.planning.plan_status import assess
+from leeward.planning.estate import losses
+from leeward.planning.estate.inventory import by_account
+from leeward.planning.estate.machines import Found
+from leeward.planning.plans import region_pairs, rules
+from leeward.planning.plans.plan_status import assess
 from leeward.planning.problem import Problem
 from leeward.planning.times import render_time
 from leeward_adapters import registry

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.engine.context import Context
-from leeward.planning.freeze import FrozenTask
+from leeward.planning.runs.freeze import FrozenTask
 from leeward.planning.wording import counted, some
 from leeward_adapters import registry
 from leeward_adapters.base import Earlier, Traceable

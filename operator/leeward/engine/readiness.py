@@ -14,8 +14,8 @@ from leeward.api.inventory import Finding, InventoryResource
 from leeward.api.plan import RecoveryPlan
 from leeward.engine.context import Context
 from leeward.engine.targets import target_of
-from leeward.planning import explicit
-from leeward.planning.drill import SETTINGS
+from leeward.planning.plans.drill import SETTINGS
+from leeward.planning.runs import explicit
 from leeward_adapters import base, registry
 from leeward_adapters.base import Rehearsable, Scope, Target
 from leeward_adapters.errors import classify

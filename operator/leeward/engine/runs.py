@@ -38,13 +38,13 @@ from leeward.engine.task_store import TaskStore
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
 from leeward.logs import about
-from leeward.planning import fencing, gates, outcomes
-from leeward.planning.parallelism import LIVE
-from leeward.planning.progress import only_progress
-from leeward.planning.record import Outcome, compose, verdict
-from leeward.planning.steering import abandoned, left_out
+from leeward.planning.runs import fencing, gates, outcomes
+from leeward.planning.runs.parallelism import LIVE
+from leeward.planning.runs.progress import only_progress
+from leeward.planning.runs.record import Outcome, compose, verdict
+from leeward.planning.runs.steering import abandoned, left_out
+from leeward.planning.runs.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
 from leeward.planning.times import render_time
-from leeward.planning.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
 
 WAITING_POLL = timedelta(seconds=30)
 """How often a waiting run looks at the clock; annotations wake it at once."""

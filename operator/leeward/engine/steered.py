@@ -5,7 +5,7 @@ from __future__ import annotations
 from leeward.api.execution import DRExecution
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, read
-from leeward.planning import commands
+from leeward.planning.runs import commands
 
 
 async def steered(context: Context, run: Held[DRExecution]) -> bool:

@@ -1,8 +1,8 @@
 """One pass over one DRTask: look, decide, write the intent, act, record.
 
-The decision is `leeward.planning.step`; this module gathers what it needs and carries out what it
-says. Nothing is sent to AWS before its intent is on the object, written by a leader that is still
-the leader.
+The decision is `leeward.planning.tasks.step`; this module gathers what it needs and carries out
+what it says. Nothing is sent to AWS before its intent is on the object, written by a leader that
+is still the leader.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from leeward.engine.context import Context
 from leeward.engine.objects import Held
 from leeward.engine.steered import steered
 from leeward.engine.turn import Turn, given, input_of, turn_of
-from leeward.planning.blind import decide_blind
-from leeward.planning.manual import TECHNOLOGY as MANUAL
-from leeward.planning.manual import decide_manual
-from leeward.planning.record import compose_task
-from leeward.planning.steering import without
-from leeward.planning.step import (
+from leeward.planning.runs.record import compose_task
+from leeward.planning.runs.steering import without
+from leeward.planning.runs.waves import unanswered_ahead
+from leeward.planning.tasks.blind import decide_blind
+from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
+from leeward.planning.tasks.manual import decide_manual
+from leeward.planning.tasks.step import (
     FINAL_STATES,
     Batch,
     StepDecision,
@@ -35,10 +36,9 @@ from leeward.planning.step import (
     needs_no_look,
     nothing_left_to_ask,
 )
-from leeward.planning.step_ahead import attempt, decide_ahead
-from leeward.planning.step_types import failed
+from leeward.planning.tasks.step_ahead import attempt, decide_ahead
+from leeward.planning.tasks.step_types import failed
 from leeward.planning.times import render_time
-from leeward.planning.waves import unanswered_ahead
 from leeward_adapters import registry
 from leeward_adapters.base import (
     UNDO,

@@ -13,10 +13,10 @@ from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held
 from leeward.engine.targets import target_of
-from leeward.planning import fencing
-from leeward.planning.steering import paused_for
-from leeward.planning.step import StepInput
-from leeward.planning.step_requests import relaunched
+from leeward.planning.runs import fencing
+from leeward.planning.runs.steering import paused_for
+from leeward.planning.tasks.step import StepInput
+from leeward.planning.tasks.step_requests import relaunched
 from leeward.planning.times import parse_time
 from leeward_adapters import registry
 from leeward_adapters.base import (

@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward.notify.sending import Receiver
-from leeward.planning.notices import Delivery, Notice
-from leeward.planning.recipients import account_of, region_of
+from leeward.planning.notifications.notices import Delivery, Notice
+from leeward.planning.notifications.recipients import account_of, region_of
 from leeward_adapters.base import ErrorClass
 from leeward_adapters.errors import classify
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from leeward.planning.notices import Notice
-from leeward.planning.recipients import region_of
+from leeward.planning.notifications.notices import Notice
+from leeward.planning.notifications.recipients import region_of
 from leeward_adapters import eventbridge, sns
 from leeward_adapters.aws import Account, Aws
 from leeward_adapters.eventbridge import Event

@@ -1,0 +1,1 @@
+"""TargetAccounts and their status."""

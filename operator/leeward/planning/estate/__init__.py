@@ -1,0 +1,1 @@
+"""What there is to recover: resources found, those that a plan recovers, and their state."""

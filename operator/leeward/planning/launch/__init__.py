@@ -1,0 +1,1 @@
+"""Settings that servers are launched with."""

@@ -1,0 +1,1 @@
+"""RecoveryPlans: their rules, and what their status says."""

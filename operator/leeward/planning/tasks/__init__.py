@@ -1,0 +1,1 @@
+"""One DRTask: what to do next for its resources."""
