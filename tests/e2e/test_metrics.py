@@ -44,8 +44,8 @@ class Prometheus:
 
     def query(self, expression: str) -> list[Any]:
         """The result of an instant query: the series with their values."""
-        _, body = _get(self.port, f"/api/v1/query?query={urllib.parse.quote(expression)}")
-        found: list[Any] = json.loads(body)["data"]["result"] if body else []
+        status, body = _get(self.port, f"/api/v1/query?query={urllib.parse.quote(expression)}")
+        found: list[Any] = json.loads(body)["data"]["result"] if status == 200 else []
         return found
 
     def value(self, expression: str) -> float | None:

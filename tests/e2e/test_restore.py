@@ -10,7 +10,8 @@ from .conftest import APPROVER, Lab, Object
 
 def _put_back(lab: Lab, kind: str, body: Object) -> None:
     """The status as the backup has it, as a restore of etcd would bring it."""
-    restored = {**body, "metadata": {**body["metadata"], "resourceVersion": None}}
+    live = lab.get(kind, body["metadata"]["name"])
+    restored = {**live, "status": body["status"]}
     lab.kubectl(
         "replace", "--subresource=status", "-f", "-",
         "--kubeconfig", str(lab.stack.operator_kubeconfig()), input_=json.dumps(restored),
