@@ -141,10 +141,10 @@ async def _lead(context: Context, health: Health, metering: Metering, stop: asyn
     if metering.publisher is not None:
         loops.append(asyncio.create_task(metering.publisher.publish_forever(), name="cloudwatch"))
     health.supervisors = supervisors
+    # kopf takes the signals over while it runs, and tells its cleanup.
     registry = registry_of(
-        supervisors, context.kube, metering.sight, GRACE,
-        lambda: _on_signals(lambda: _end(stop, health)),
-    )  # fmt: skip
+        supervisors, context.kube, metering.sight, GRACE, lambda: _end(stop, health)
+    )
     try:
         await kopf.operator(
             registry=registry, settings=kopf_settings(), clusterwide=True, stop_flag=stop

@@ -79,9 +79,9 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 def registry_of(
-    supervisors: Supervisors, kube: Kube, sight: Sight, grace: float, started: Callable[[], None]
+    supervisors: Supervisors, kube: Kube, sight: Sight, grace: float, ending: Callable[[], None]
 ) -> kopf.OperatorRegistry:
-    """The handlers. `started` is called once kopf runs."""
+    """The handlers. `ending` is called as soon as the process is to end."""
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
     plans, accounts = News(asked_of_accounts), News(asked_of_plans)
@@ -89,10 +89,6 @@ def registry_of(
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         return await logins.session()
-
-    @kopf.on.startup(registry=registry)
-    async def start(**_: Any) -> None:
-        started()
 
     @kopf.on.event(GROUP, VERSION, DRExecution.PLURAL, registry=registry)
     async def execution_seen(event: Any, **_: Any) -> None:
@@ -122,6 +118,7 @@ def registry_of(
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
+        ending()
         await asyncio.gather(*(s.stop(grace) for s in supervisors.all()))
 
     return registry
