@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from leeward_sandbox.cluster.kubeconfig import USERS
 NAMESPACES = ("orders", "leeward-system")
 _FIELD_MANAGER = "leeward-sandbox"
 _TOKEN_LIFETIME = "720h"
+_SERVED_SECONDS = 30.0
 
 
 class Access:
@@ -81,11 +83,19 @@ class Access:
         definitions = [found for found in objects if _is_definition(found)]
         if definitions:
             self._apply(definitions)
-            names = [f"crd/{found['metadata']['name']}" for found in definitions]
-            self.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+            self._await_served([f"crd/{found['metadata']['name']}" for found in definitions])
         others = [found for found in objects if not _is_definition(found)]
         if others:
             self._apply(others)
+
+    def _await_served(self, names: Sequence[str]) -> None:
+        deadline, asking = time.monotonic() + _SERVED_SECONDS, True
+        while asking:
+            # kubectl gives up at once on a definition that has no conditions yet.
+            asking = time.monotonic() < deadline
+            wait = ("wait", "--for=condition=Established", f"--timeout={_SERVED_SECONDS:.0f}s")
+            if self.kubectl(*wait, *names, check=not asking).returncode == 0:
+                return
 
     def _apply(self, objects: Sequence[Mapping[str, Any]]) -> None:
         manager = f"--field-manager={_FIELD_MANAGER}"

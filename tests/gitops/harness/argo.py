@@ -131,7 +131,8 @@ class ArgoCd:
             (bin_ / name).symlink_to(self._program)
         (bin_ / "helm").symlink_to(binaries.tool("helm"))
         for name in ("git-verify-wrapper.sh", "gpg-wrapper.sh"):
-            (bin_ / name).symlink_to(source / "hack" / name)
+            # Files of a Go module are not executable.
+            Path(shutil.copy(source / "hack" / name, bin_)).chmod(0o755)
         ports = self._ports
         redis, repo = f"{LOOPBACK}:{ports.redis}", f"{LOOPBACK}:{ports.repo_server}"
         self._spawn(
@@ -147,8 +148,8 @@ class ArgoCd:
         # Its metrics, and nothing else of it, listen on every address; it has no option for that.
         self._spawn(
             CONTROLLER, bin_ / CONTROLLER, "--redis", redis, "--repo-server", repo,
-            "--repo-server-plaintext", "--metrics-port", ports.metrics[1], "--app-resync", 5,
-            "--app-resync-jitter", 0, "--persist-resource-health", "--namespace", NAMESPACE,
+            "--repo-server-plaintext", "--metrics-port", ports.metrics[1],
+            "--persist-resource-health", "--namespace", NAMESPACE,
             account=CONTROLLER,
         )  # fmt: skip
         self._spawn(
@@ -206,6 +207,9 @@ class ArgoCd:
             "ARGOCD_SSH_DATA_PATH": str(state),
             "ARGOCD_GNUPGHOME": str(state),
             "ARGOCD_CONTROLLER_REPLICAS": "1",
+            # For so long a commit may go unseen.
+            "ARGOCD_RECONCILIATION_TIMEOUT": "3s",
+            "ARGOCD_RECONCILIATION_JITTER": "0s",
             "NO_PROXY": LOOPBACK,
         }
         program, *rest = (str(part) for part in command)
@@ -230,6 +234,8 @@ class ArgoCd:
                     "syncPolicy": {
                         "automated": {"prune": True, "selfHeal": True},
                         "syncOptions": ["ServerSideApply=true"],
+                        # Else a sync that was refused goes on for minutes, with its old commit.
+                        "retry": {"limit": 1, "backoff": {"duration": "1s"}},
                     },
                 },
             }
