@@ -60,9 +60,21 @@ def _read(event: Mapping[str, Any], user: str) -> Iterator[Request]:
 def refused(log: Path, user: str) -> set[Request]:
     """What `user` asked for and had no right to, but for ConfigMaps.
 
-    Those with launch settings are their tenants' to open to the operator, one by one.
+    Those with launch settings are their tenants' to open to the operator, one by one. What was
+    allowed at another time is no missing right: an API server that has just started refuses what it
+    is asked before it has read the roles.
     """
-    return {one for one in requests(log, user) if not one.allowed and one.resource != "configmaps"}
+    asked = list(requests(log, user))
+    held = {_right(one) for one in asked if one.allowed}
+    return {
+        one
+        for one in asked
+        if not one.allowed and _right(one) not in held and one.resource != "configmaps"
+    }
+
+
+def _right(one: Request) -> Right:
+    return one.namespace, one.group, one.resource, one.verb
 
 
 def rights(objects: Iterable[Mapping[str, Any]], account: str, namespace: str) -> set[Right]:

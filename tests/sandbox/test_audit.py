@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leeward_sandbox.audit import EVERYWHERE, Request, requests, rights, unused
+from leeward_sandbox.audit import EVERYWHERE, Request, refused, requests, rights, unused
 
 ME = "system:serviceaccount:leeward-system:leeward"
 OBJECTS: list[dict[str, Any]] = [
@@ -85,6 +85,16 @@ def event(user: str = ME, decision: str = "allow", **other: Any) -> str:
     return json.dumps(written) + "\n"
 
 
+def test_what_is_refused_once_and_allowed_at_another_time_is_no_missing_right(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text(event(decision="forbid"))
+    assert {one.resource for one in refused(log, ME)} == {"drexecutions/status"}
+    log.write_text(event(decision="forbid") + event())
+    assert refused(log, ME) == set()
+
+
 def test_requests_are_read_from_all_logs_but_a_line_that_is_being_written(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     (tmp_path / "audit-2026-03-01.log").write_text(event() + event("somebody"))
@@ -92,5 +102,5 @@ def test_requests_are_read_from_all_logs_but_a_line_that_is_being_written(tmp_pa
         event(decision="forbid") + event(impersonatedUser={"username": "x"}) + event()[:-20]
     )
     asked = Request("update", "leeward.dev", "drexecutions/status", "orders", "one", True)
-    refused = Request("update", "leeward.dev", "drexecutions/status", "orders", "one", False)
-    assert list(requests(log, ME)) == [asked, refused]
+    denied = Request("update", "leeward.dev", "drexecutions/status", "orders", "one", False)
+    assert list(requests(log, ME)) == [asked, denied]
