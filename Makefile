@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 # Tests at once; they wait for clusters and for AWS more than they compute. WORKERS=0: one by one.
 WORKERS ?= 2
 
-.PHONY: help setup cluster demo test test-crash test-gitops lint bench docs generate clean
+.PHONY: help setup cluster demo test test-crash test-gitops lint bench docs generate release-manifests clean
 
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(STAMP) ## The Python environment, from the lock file
 
@@ -52,6 +52,9 @@ generate: $(STAMP) ## Generated files: CRDs, policies, Argo CD's ConfigMap
 	@$(BIN)/leeward policies --write charts/leeward/policies
 	@$(BIN)/leeward argocd --write argocd
 	@$(BIN)/python charts/generate.py
+
+release-manifests: $(STAMP) ## dist/: CRDs and installation as single files, the packaged chart
+	@$(BIN)/python charts/generate.py --release dist
 
 docs: generate ## Documentation that is generated
 

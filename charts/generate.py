@@ -5,6 +5,9 @@
 - config/default/install.yaml: what the chart renders without any values, for kustomize
 
     python charts/generate.py [--check]
+    python charts/generate.py --release DIR
+
+The second writes what is published of a version: crds.yaml, install.yaml and the packaged chart.
 """
 
 from __future__ import annotations
@@ -100,6 +103,16 @@ def install() -> str:
     )
 
 
+def release(directory: Path) -> list[Path]:
+    """The files of a release, written to `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    namespace = INSTALL.with_name("namespace.yaml").read_text("utf-8")
+    crds, whole = directory / "crds.yaml", directory / "install.yaml"
+    crds.write_text(chart.template(CHART, "--show-only=templates/crds.yaml"), "utf-8")
+    whole.write_text(f"{namespace}{install()}", "utf-8")
+    return [crds, whole, chart.package(CHART, directory)]
+
+
 _HEAD = """\
 # Leeward's chart
 
@@ -122,7 +135,16 @@ def main() -> int:
     """Write or check; 1 if something is not up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="Write nothing; fail on a difference.")
-    check = parser.parse_args().check
+    parser.add_argument("--release", type=Path, metavar="DIR", help="Write a release's files.")
+    given = parser.parse_args()
+    if given.release is not None:
+        written = " ".join(map(str, release(given.release)))
+        sys.stdout.write(f"{written}\n")
+        return 0
+    return _generate(check=given.check)
+
+
+def _generate(*, check: bool) -> int:
     stale = []
     # In this order: helm checks the values against the schema.
     for file, rendered in (

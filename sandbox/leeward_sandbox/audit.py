@@ -57,6 +57,14 @@ def _read(event: Mapping[str, Any], user: str) -> Iterator[Request]:
     )
 
 
+def refused(log: Path, user: str) -> set[Request]:
+    """What `user` asked for and had no right to, but for ConfigMaps.
+
+    Those with launch settings are their tenants' to open to the operator, one by one.
+    """
+    return {one for one in requests(log, user) if not one.allowed and one.resource != "configmaps"}
+
+
 def rights(objects: Iterable[Mapping[str, Any]], account: str, namespace: str) -> set[Right]:
     """Every right that bindings among `objects` give to a ServiceAccount, one by one."""
     found = list(objects)

@@ -36,14 +36,29 @@ def template(chart: Path, *options: str, progress: Progress = quiet) -> str:
         ClusterError: helm could not be built, or refused chart or values; the text is its own.
 
     """
-    command = [
+    command: list[str | Path] = [
         *(binaries.tool("helm", progress), "template", RELEASE, chart),
         *("--namespace", NAMESPACE, "--no-hooks"),
         *("--kube-version", go_build.module_version("k8s.io/kubernetes"), *options),
     ]
+    return _run(command)
+
+
+def package(chart: Path, directory: Path) -> Path:
+    """The chart as an archive in `directory`.
+
+    Raises:
+        ClusterError: as `template`.
+
+    """
+    said = _run([binaries.tool("helm"), "package", chart, "--destination", directory])
+    return Path(said.rsplit(": ", 1)[1].strip())
+
+
+def _run(command: list[str | Path]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ClusterError(f"helm template {chart}: {done.stderr.strip()}")
+        raise ClusterError(f"helm {command[1]}: {done.stderr.strip()}")
     return done.stdout
 
 

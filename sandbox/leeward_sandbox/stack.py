@@ -23,6 +23,7 @@ AWS = "aws"
 OPERATOR = "operator"
 SERVICE_ACCOUNT = chart.RELEASE
 OPERATOR_NAMESPACE = chart.NAMESPACE
+OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 HUB_ACCOUNT = "999999999999"
 RECOVERY_REGION = "us-east-2"
 """Where the operator lives: a hub in the Region that fails would be of no use."""

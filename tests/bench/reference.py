@@ -12,10 +12,10 @@ import calls as aws_calls
 import yaml
 from recovery import Recovery, bound, losses, recovery
 from table import Figure, progress
-from testbed import OPERATOR_USER, Object, Site, Usage, Write
+from testbed import Object, Site, Usage, Write
 from transitions import watching
 
-from leeward_sandbox.stack import examples
+from leeward_sandbox.stack import OPERATOR_USER, examples
 
 WAVES: Mapping[str, tuple[int, ...]] = {"production": (1, 2, 3), "non-production": (4, 5)}
 """The waves of each plan of the estate; the plans run beside each other."""

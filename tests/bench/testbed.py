@@ -24,12 +24,11 @@ from botocore.config import Config
 from leeward_sandbox.aws.control import Control
 from leeward_sandbox.aws.estates import load
 from leeward_sandbox.aws.estates.model import Estate
-from leeward_sandbox.stack import OPERATOR, OPERATOR_NAMESPACE, SERVICE_ACCOUNT, Stack
+from leeward_sandbox.stack import OPERATOR, Stack
 
 Object = dict[str, Any]
 
 RECOVERY = "us-east-2"
-OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 _PAUSE = 0.25
 _PATIENCE = "40m"
 _TICKS = os.sysconf("SC_CLK_TCK")

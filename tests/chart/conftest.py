@@ -91,22 +91,24 @@ class Installation:
     def __init__(self, cluster: Cluster, helm: Helm) -> None:
         self.cluster = cluster
         self.helm = helm
+        self._namespace = NAMESPACE
 
-    def install(self, chart: str | Path = CHART, *options: str, check: bool = True) -> Done:
+    def install(self, chart: str | Path = CHART, *options: str, namespace: str = NAMESPACE) -> Done:
         """helm install; the hooks need a kubelet, which there is none of."""
-        return self._deploy("install", chart, *options, check=check)
+        self._namespace = namespace
+        return self._deploy("install", chart, "--create-namespace", *options)
 
     def upgrade(self, chart: str | Path = CHART, *options: str) -> Done:
         """helm upgrade."""
-        return self._deploy("upgrade", chart, *options, check=True)
+        return self._deploy("upgrade", chart, *options)
 
     def uninstall(self) -> Done:
         """helm uninstall."""
-        return self.helm("uninstall", RELEASE, "--namespace", NAMESPACE)
+        return self.helm("uninstall", RELEASE, "--namespace", self._namespace)
 
-    def _deploy(self, verb: str, chart: str | Path, *options: str, check: bool) -> Done:
-        fixed = ("--namespace", NAMESPACE, "--set=preflight.enabled=false")
-        return self.helm(verb, RELEASE, chart, *fixed, *options, check=check)
+    def _deploy(self, verb: str, chart: str | Path, *options: str) -> Done:
+        fixed = ("--namespace", self._namespace, "--set=preflight.enabled=false")
+        return self.helm(verb, RELEASE, chart, *fixed, *options)
 
     def get(self, *what: str) -> Object | None:
         """An object, or None."""
@@ -115,7 +117,7 @@ class Installation:
 
     def clear(self) -> None:
         """Take everything away that a release leaves."""
-        self.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found")
+        self.helm("uninstall", RELEASE, "--namespace", self._namespace, "--ignore-not-found")
         kinds = (
             "validatingadmissionpolicybinding,validatingadmissionpolicy,"
             "mutatingadmissionpolicybinding,mutatingadmissionpolicy,customresourcedefinition"
@@ -138,7 +140,8 @@ def previous(tmp_path: Path, helm: Helm) -> Path:
     folder = tmp_path / "previous"
     shutil.copytree(CHART, folder / "leeward")
     file = folder / "leeward" / "Chart.yaml"
-    file.write_text(file.read_text().replace("ersion: 0.1.0", "ersion: 0.0.9"))
+    described = yaml.safe_load(file.read_text()) | {"version": "0.0.9", "appVersion": "0.0.9"}
+    file.write_text(yaml.safe_dump(described))
     definition = folder / "leeward" / "definitions" / "leeward.dev_drexecutions.yaml"
     found = yaml.safe_load(definition.read_text())
     found["spec"]["versions"][0]["additionalPrinterColumns"].pop()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from leeward import policies
 from leeward.api.kinds import KINDS
@@ -24,6 +25,7 @@ from leeward_sandbox.chart import NAMESPACE, RELEASE
 from leeward_sandbox.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(900)
+CHART = Path(__file__).parents[2] / "charts" / "leeward"
 Object = dict[str, Any]
 Release = Any  # conftest.Installation
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:{RELEASE}"
@@ -54,7 +56,9 @@ def condition(kind: str, status: str) -> Object:
     }  # fmt: skip
 
 
-def under_way(release: Release, name: str, succeeded: str = "Unknown") -> None:
+def under_way(
+    release: Release, name: str, succeeded: str = "Unknown", operator: str = OPERATOR
+) -> None:
     """An execution that runs, or has ended, as the operator's status says."""
     cluster = release.cluster
     body = json.dumps(execution(name))
@@ -67,7 +71,7 @@ def under_way(release: Release, name: str, succeeded: str = "Unknown") -> None:
     conditions = [condition("Succeeded", succeeded)]
     written["status"] = {"state": "Running", "epoch": 1, "conditions": conditions}
     path = f"/apis/leeward.dev/v1alpha1/namespaces/orders/drexecutions/{name}/status"
-    replace = ("replace", "--raw", path, "-f", "-", f"--as={OPERATOR}")
+    replace = ("replace", "--raw", path, "-f", "-", f"--as={operator}")
     cluster.kubectl(*replace, input=json.dumps(written))
 
 
@@ -103,7 +107,7 @@ def test_an_installation_puts_roles_policies_and_crds_in_force(release: Release)
     can = ("auth", "can-i", "-q", f"--as={OPERATOR}")
     kubectl = release.cluster.kubectl
     assert kubectl(*can, "update", "drexecutions", "--subresource=status").returncode == 0
-    assert kubectl(*can, "update", "leases", f"-n={NAMESPACE}").returncode == 0
+    assert kubectl(*can, "update", "leases/leeward", f"-n={NAMESPACE}").returncode == 0
     assert kubectl(*can, "get", "secrets", "-n=orders", check=False).returncode != 0
     _may_be_edited_by_tenants(release)
 
@@ -158,7 +162,9 @@ def test_an_upgrade_leaves_live_runs_alone_and_brings_new_crds(
     crd = release.get("crd", "drexecutions.leeward.dev")
     assert len(crd["spec"]["versions"][0]["additionalPrinterColumns"]) == columns + 1
     deployment = release.get("deployment", RELEASE, f"-n={NAMESPACE}")
-    assert deployment["metadata"]["labels"]["helm.sh/chart"] == "leeward-0.1.0"
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    labels = deployment["metadata"]["labels"]
+    assert labels["helm.sh/chart"] == f"leeward-{described['version']}"
 
 
 def _generations(release: Release) -> list[tuple[str, int]]:
@@ -185,10 +191,26 @@ def test_what_is_uninstalled_leaves_definitions_records_and_policies(release: Re
     assert release.get("drx", "ended", "-n=orders") == before
 
 
+def test_an_operator_elsewhere_is_the_one_that_the_policies_know(release: Release) -> None:
+    release.install(CHART, "--set=serviceAccount.name=mover", namespace="platform-dr")
+    under_way(release, "elsewhere", operator="system:serviceaccount:platform-dr:mover")
+    eventually(
+        lambda: "is written by the operator alone" in _status_by_admin(release, "elsewhere"),
+        "the policies were in force",
+    )
+
+
+def _status_by_admin(release: Release, name: str) -> str:
+    patch = ("--subresource=status", "--type=merge", "--dry-run=server", "-p")
+    status = '{"status": {"message": "by hand"}}'
+    done = release.cluster.kubectl("patch", "drx", name, "-n=orders", *patch, status, check=False)
+    return str(done.stderr)
+
+
 def test_a_second_release_is_refused(release: Release) -> None:
     release.install()
     done = release.helm(
-        *("install", "second", Path(__file__).parents[2] / "charts" / "leeward"),
+        *("install", "second", CHART),
         *("--namespace", "orders", "--set=preflight.enabled=false"),
         check=False,
     )
@@ -290,7 +312,7 @@ def test_the_hook_names_the_rights_that_somebody_else_did_not_grant(
         code, text = hooks.run("install", tmp_path)
         assert code == 1
         assert f"{OPERATOR} lacks rights, which rbac.create=false leaves to you" in text
-        assert "update leases.coordination.k8s.io in leeward-system" in text
+        assert "update leases.coordination.k8s.io leeward in leeward-system" in text
         release.cluster.apply(*granted)
         _, text = eventually(
             lambda: (found := hooks.run("install", tmp_path))[0] == 0 and found,
@@ -331,5 +353,5 @@ def test_the_roles_of_the_operator_are_read_as_the_api_server_reads_them(helm: A
 
     found = granted(helm.template("--show-only", "templates/rbac.yaml"))
     assert set(found) == {"", NAMESPACE}
-    assert ("leeward.dev", "drexecutions/status", "update") in found[""]
-    assert ("", "secrets", "get") in found[NAMESPACE]
+    assert ("leeward.dev", "drexecutions/status", "", "update") in found[""]
+    assert ("coordination.k8s.io", "leases", "leeward", "update") in found[NAMESPACE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,11 @@ def test_the_validator_notices_a_field_that_does_not_exist(helm: Helm, conform: 
 )
 def test_wrong_values_are_refused_by_name(helm: Helm, values: Object, said: str) -> None:
     assert said in helm.refused(values)
+
+
+def test_chart_and_image_have_the_version_of_the_package() -> None:
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert described["version"] == described["appVersion"] == version("leeward")
 
 
 def test_every_value_is_described(helm: Helm) -> None:
@@ -288,3 +294,42 @@ def test_the_kustomize_base_is_what_the_chart_renders(helm: Helm) -> None:
     for key, found in made.items():
         assert found.get("spec") == expected[key].get("spec"), key
         assert found.get("rules") == expected[key].get("rules"), key
+
+
+def _examples() -> list[Object]:
+    files = [*(ROOT / "examples").glob("argocd/**/*.yaml"), *ROOT.glob("examples/flux/**/*.yaml")]
+    return [o for file in files for o in yaml.safe_load_all(file.read_text())]
+
+
+def test_the_chart_takes_the_values_of_the_gitops_examples(helm: Helm) -> None:
+    argocd = [
+        o["spec"]["source"].get("helm", {}) for o in _examples() if o["kind"] == "Application"
+    ]
+    given = [found["valuesObject"] for found in argocd if "valuesObject" in found]
+    given += [o["spec"]["values"] for o in _examples() if o["kind"] == "HelmRelease"]
+    assert len(given) == 2
+    for values in given:
+        pod = named(helm.template(values=values))["Deployment", "leeward"]["spec"]["template"]
+        env = {v["name"]: v.get("value") for v in pod["spec"]["containers"][0]["env"]}
+        assert env["AWS_REGION"] == "us-east-2"
+
+
+def test_the_argo_cd_project_allows_all_kinds_of_the_cluster_that_the_chart_has(helm: Helm) -> None:
+    (project,) = [o for o in _examples() if o["kind"] == "AppProject"]
+    allowed = {(k["group"], k["kind"]) for k in project["spec"]["clusterResourceWhitelist"]}
+    objects = helm.template(values=MATRIX["everything"])
+    cluster = {
+        (o["apiVersion"].rpartition("/")[0], o["kind"])
+        for o in objects
+        if "namespace" not in o["metadata"] and o["kind"] != "ConfigMap"
+    }
+    assert cluster <= allowed
+
+
+def test_executions_in_git_run_once_end_and_are_not_pruned() -> None:
+    runs = [o for o in _examples() if o["kind"] == "DRExecution"]
+    assert len(runs) == 2
+    for run in runs:
+        assert run["spec"]["startBefore"]
+        assert "generateName" not in run["metadata"]
+        assert "rune" in str(run["metadata"]["annotations"])

@@ -95,7 +95,7 @@ class Scene:
 
     def write(self, path: str, status: Object) -> None:
         """Write these fields of the status as the operator does: the whole object, if unchanged."""
-        found = self._operator.get(path)
+        found = self._on_duty.get(path)
         body = found | {"status": (found.get("status") or {}) | status}
         response = self._operator._send("PUT", f"{path}/status", body)
         assert response.status == 200, response.data

@@ -53,6 +53,13 @@ def test_files_are_written_and_found_up_to_date(command: str, render: Any, tmp_p
         assert problem in done.stderr
 
 
+def test_the_policies_name_the_account_that_is_asked_for() -> None:
+    named = ("--operator-namespace", "platform-dr", "--service-account", "mover")
+    printed = [d for d in yaml.safe_load_all(_leeward("policies", *named).stdout) if d]
+    assert printed == policies.load("system:serviceaccount:platform-dr:mover")
+    assert printed != policies.load()
+
+
 def test_what_is_printed_is_one_stream_of_documents() -> None:
     printed = [d for d in yaml.safe_load_all(_leeward("crds").stdout) if d]
     assert [d["kind"] for d in printed] == ["CustomResourceDefinition"] * len(crd.render())

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from tests.e2e.conftest import SCALE, Lab
 
+from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
-from leeward_sandbox.stack import Stack
+from leeward_sandbox.stack import OPERATOR_USER, Stack
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "broken"
 R = "us-east-2"
@@ -34,6 +35,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         lab.until("every account was looked at", lambda: _looked_at(lab))
         yield lab
         assert Control(stack.aws_endpoint).violations() == []
+        assert audit.refused(stack.cluster.audit_log, OPERATOR_USER) == set()
     finally:
         stack.down()
 

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from leeward_sandbox import audit, chart
-from leeward_sandbox.stack import OPERATOR_NAMESPACE, SERVICE_ACCOUNT
+from leeward_sandbox.stack import OPERATOR_NAMESPACE, OPERATOR_USER, SERVICE_ACCOUNT
 
 Lab = Any  # conftest.Lab
 CHART = Path(__file__).parents[2] / "charts" / "leeward"
-OPERATOR = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
 GROUP = "leeward.dev"
+ON_DUTY = "operator-on-duty@example.com"
+APPROVER = "approver-a@example.com"
 NOT_LOGGED = {
     # The admission plugin OwnerReferencesPermissionEnforcement asks about them whenever an owner
     # with blockOwnerDeletion is set; that question is no request of its own.
@@ -72,44 +73,52 @@ def leftover_task(lab: Lab, run: str) -> None:
         },
     }  # fmt: skip
     path = f"/apis/leeward.dev/v1alpha1/namespaces/{lab.namespace}/drtasks"
-    create = ("create", "--raw", path, "-f", "-", f"--as={OPERATOR}")
+    create = ("create", "--raw", path, "-f", "-", f"--as={OPERATOR_USER}")
     lab.kubectl(*create, input_=json.dumps(task))
 
 
 def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
     lab: Lab, foreign_id: str
 ) -> None:
-    plain = [{"name": "data"}, {"name": "web"}]
-    lab.ready_plan(waves=plain)
+    lab.ready_plan()
     lab.until(
         "the Secret is read",
         lambda: lab.get("targetaccount", foreign_id).get("status", {}).get("conditions"),
     )
-    first = f"{lab.application}-test-1"
+    assert _inventories(lab, "east-b")
+    # An account that the plan has no more takes its inventories along.
+    wave = {"name": "data", "gates": [{"before": "Instantiate"}]}
+    lab.ready_plan(accounts=[{"name": "east-a"}], waves=[wave])
+    lab.until("they are gone", lambda: not _inventories(lab, "east-b"))
+    first = f"{lab.application}-failover-1"
     leftover_task(lab, first)
-    lab.start("Test", then=[{"operation": "Failover"}])
+    lab.start(then=[{"operation": "Reprotect"}])
+    lab.until_gate(first, "wave-data")
+    # What somebody has written on a task makes the operator read it anew, and take it off.
+    task = next(name for name in lab.tasks(first) if "-instantiate-" in name)
+    lab.annotate("drt", task, "retry", ON_DUTY, user="on-duty")
+    lab.until("it is taken off", lambda: "leeward.dev/retry" not in _annotations(lab, task))
+    lab.annotate("drx", first, "approve-wave-data", APPROVER)
     lab.until_state(first, "Succeeded")
-    chained = lab.until("the chain goes on", lambda: _followers(lab, first))
-    lab.annotate("drx", chained[0], "cancel", "operator-on-duty@example.com", user="on-duty")
-    lab.until_state(chained[0], "Cancelled")
-    # The inventories of an account that the plan has no more.
-    lab.apply(lab.plan_body(waves=plain, accounts=[{"name": "east-a"}]))
-    lab.until("its inventories go", lambda: not _inventories(lab, "east-b"))
+    chained = f"{first}-reprotect"
+    shown = ("get", "drx", chained, "--ignore-not-found", "-o", "name")
+    lab.until("the chain goes on", lambda: lab.kubectl(*shown).stdout)
+    lab.annotate("drx", chained, "cancel", ON_DUTY, user="on-duty")
+    lab.until_state(chained, "Cancelled")
 
     given = audit.rights(chart.objects(CHART), SERVICE_ACCOUNT, OPERATOR_NAMESPACE)
 
     def unused() -> set[audit.Right]:
-        asked = audit.requests(lab.stack.cluster.audit_log, OPERATOR)
+        asked = audit.requests(lab.stack.cluster.audit_log, OPERATOR_USER)
         return audit.unused(given, asked) - NOT_LOGGED
 
     assert given >= NOT_LOGGED
     lab.until("every right was used", lambda: not unused())
 
 
-def _followers(lab: Lab, first: str) -> list[str]:
-    chosen = f"leeward.dev/follows={first}"
-    names = lab.kubectl("get", "drx", "-l", chosen, "-o", "name").stdout.split()
-    return [name.partition("/")[2] for name in names]
+def _annotations(lab: Lab, task: str) -> dict[str, str]:
+    found: dict[str, str] = lab.get("drt", task)["metadata"].get("annotations", {})
+    return found
 
 
 def _inventories(lab: Lab, account: str) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from kubernetes.aio import client, config
 
 from leeward import policies
+from leeward.api.common import OPERATOR_USER
 from leeward.api.execution import DRExecution
 from leeward.engine.guard import Guard, Proof
 from leeward.engine.kube import Kube
@@ -33,19 +34,24 @@ def token(world: World) -> str:
 def prove(world: World, token: str) -> Prove:
     """Prove the guard for a gate of a run as the API server has it now."""
 
-    async def once(run: str, gate: str | None, setting: Any) -> Proof:
+    async def once(run: str, gate: str | None, setting: Any, operator: str) -> Proof:
         configuration = client.Configuration()
         await config.load_kube_config(config_file=token, client_configuration=configuration)
         kube = Kube(configuration)
         try:
             path = f"/apis/leeward.dev/v1alpha1/namespaces/orders/drexecutions/{run}"
             execution = DRExecution.model_validate(await kube.get(path))
-            return await Guard(kube, setting).prove(execution, gate)
+            return await Guard(kube, setting, operator).prove(execution, gate)
         finally:
             await kube.close()
 
-    def run_once(run: str, gate: str | None = "wave-2", setting: str = "Required") -> Proof:
-        return asyncio.run(once(run, gate, setting))
+    def run_once(
+        run: str,
+        gate: str | None = "wave-2",
+        setting: str = "Required",
+        operator: str = OPERATOR_USER,
+    ) -> Proof:
+        return asyncio.run(once(run, gate, setting, operator))
 
     return run_once
 
@@ -197,6 +203,15 @@ def test_a_weakened_policy_or_binding_is_noticed(
     assert (proof.ok, proof.reason) == (False, "PolicyDiffers")
     assert said in proof.message
     assert "repair it with `leeward policies --write DIR`" in proof.message
+
+
+def test_policies_that_name_another_operator_are_repaired_in_this_ones_name(
+    world: World, prove: Prove
+) -> None:
+    proof = prove(world.waiting(), operator="system:serviceaccount:platform-dr:mover")
+    assert (proof.ok, proof.reason) == (False, "PolicyDiffers")
+    repair = "leeward policies --write DIR --operator-namespace platform-dr --service-account mover"
+    assert repair in proof.message
 
 
 @pytest.mark.usefixtures("intact")

@@ -308,7 +308,7 @@ def test_a_namespace_that_goes_waits_for_its_live_run_and_then_goes_whole(world:
     assert operator.request("POST", f"{base}/recoveryinventories", orphan).ok
     assert admin.request("DELETE", "/api/v1/namespaces/leaving").ok
     eventually(
-        lambda: operator.request("GET", f"{base}/recoveryinventories/stray").status == 404,
+        lambda: admin.request("GET", f"{base}/recoveryinventories/stray").status == 404,
         "what has no owner is deleted",
     )
     assert operator.request("GET", run).ok, "the live run stays"

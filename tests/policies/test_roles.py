@@ -18,7 +18,13 @@ OURS = ("recoveryplans", "drexecutions", "drtasks", "recoveryinventories")
 
 
 def may(
-    world: World, user: str, groups: list[str], verb: str, resource: str, namespace: str = "orders"
+    world: World,
+    user: str,
+    groups: list[str],
+    verb: str,
+    resource: str,
+    namespace: str = "orders",
+    name: str = "x",
 ) -> bool:
     group, _, plural = resource.rpartition(":")
     plural, _, subresource = plural.partition("/")
@@ -28,7 +34,7 @@ def may(
         "resource": plural,
         "subresource": subresource,
         "namespace": namespace,
-        "name": "x",
+        "name": name,
     }
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -160,7 +166,8 @@ def test_the_operator_keeps_its_lease_in_its_own_namespace_and_reads_secrets_now
     user = "system:serviceaccount:leeward-system:leeward"
     own = "leeward-system"
     for verb in ("get", "create", "update"):
-        assert may(world, user, [], verb, "coordination.k8s.io:leases", own)
+        assert may(world, user, [], verb, "coordination.k8s.io:leases", own, "leeward")
+    assert not may(world, user, [], "update", "coordination.k8s.io:leases", own, "anothers")
     for verb, namespace in (("get", "orders"), ("get", own), ("get", ""), ("list", own)):
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         attributes = {"verb": verb, "resource": "secrets", "namespace": namespace}

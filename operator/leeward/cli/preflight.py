@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 Object = Mapping[str, Any]
 Step = Literal["install", "upgrade", "uninstall"]
-Scope = tuple[str, str, str]
-"""API group, resource with subresource, verb."""
+Scope = tuple[str, str, str, str]
+"""API group, resource with subresource, name (empty: all of them), verb."""
 _STAMPING: Final = (1, 36)
 _GUARDING: Final = frozenset({"validatingadmissionpolicies", "validatingadmissionpolicybindings"})
 _SHOWN: Final = 5
@@ -118,7 +118,7 @@ def definition(found: Object) -> Finding:
         return Finding(
             "problem",
             f"objects may be stored as {', '.join(unknown)}, which this version does not serve: it "
-            "is older than what runs here, or they must be stored anew first (see "
+            "is older than what runs here, or a version in between was left out (see "
             "docs/installation.md, Upgrade)",
         )
     return Finding("ok", f"stores {VERSION}")
@@ -173,10 +173,11 @@ def granted(roles: Sequence[Object]) -> dict[str, set[Scope]]:
             continue
         held = found.setdefault(role["metadata"].get("namespace", ""), set())
         held |= {
-            (group, resource, verb)
+            (group, resource, name, verb)
             for rule in role["rules"]
             for group in rule["apiGroups"]
             for resource in rule["resources"]
+            for name in rule.get("resourceNames", [""])
             for verb in rule["verbs"]
         }
     return found
@@ -187,9 +188,7 @@ def _rights(api: Api, roles: Sequence[Object], user: str) -> Iterator[Finding]:
     for namespace, scopes in granted(roles).items():
         for scope in sorted(scopes):
             if not _may(api, user, namespace, scope):
-                group, resource, verb = scope
-                where = f" in {namespace}" if namespace else ""
-                missing.append(f"{verb} {resource}{'.' if group else ''}{group}{where}")
+                missing.append(_worded(scope, namespace))
     if missing:
         text = f"{user} lacks rights, which rbac.create=false leaves to you: {'; '.join(missing)}"
         yield Finding("problem", text)
@@ -197,17 +196,27 @@ def _rights(api: Api, roles: Sequence[Object], user: str) -> Iterator[Finding]:
         yield Finding("ok", f"{user} has all rights of the operator's roles")
 
 
+def _worded(scope: Scope, namespace: str) -> str:
+    group, resource, name, verb = scope
+    return (
+        f"{verb} {resource}{'.' if group else ''}{group}"
+        + (f" {name}" if name else "")
+        + (f" in {namespace}" if namespace else "")
+    )
+
+
 def _may(api: Api, user: str, namespace: str, scope: Scope) -> bool:
-    group, resource, verb = scope
+    group, resource, name, verb = scope
     plural, _, subresource = resource.partition("/")
     attributes = {"group": group, "resource": plural, "subresource": subresource, "verb": verb}
+    attributes |= {"name": name, "namespace": namespace}
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
         "spec": {
             "user": user,
             "groups": ["system:serviceaccounts", "system:authenticated"],
-            "resourceAttributes": attributes | ({"namespace": namespace} if namespace else {}),
+            "resourceAttributes": {key: value for key, value in attributes.items() if value},
         },
     }
     answer = api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)

@@ -20,12 +20,13 @@ from urllib.parse import urlsplit
 import boto3
 import yaml
 
+from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
 from leeward_sandbox.cluster import Cluster
 from leeward_sandbox.cluster.certificates import KeyPair
 from leeward_sandbox.cluster.client import Client
 from leeward_sandbox.cluster.proxy import ApiProxy
-from leeward_sandbox.stack import Stack
+from leeward_sandbox.stack import OPERATOR_USER, Stack
 
 Object = dict[str, Any]
 
@@ -111,6 +112,8 @@ class Bench:
                 yield bench
                 bench.stack.kill_operator()
             assert bench.control.violations() == [], "requests that AWS's models refuse"
+            refused = audit.refused(stack.cluster.audit_log, OPERATOR_USER)
+            assert refused == set(), "requests that the chart's roles do not allow"
         finally:
             stack.down()
 
