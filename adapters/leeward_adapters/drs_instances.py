@@ -260,6 +260,10 @@ def _cleanup(
         return Seen(State.DONE, message="no drill instance of this execution is left")
     call = step.calls.get(server)
     if part is not None and call is not None and part.job == call.reference:
+        if part.status != "FAILED":
+            # The instances may have been listed before the job had ended, and this after it.
+            message = f"{drs_jobs.describe(part, step)}; DRS still lists {mine[0].id}"
+            return Seen(State.RUNNING, message=message, reference=part.job)
         return Seen(
             State.FAILED,
             reason="TerminateFailed",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from leeward_adapters.base import Phase, State
+from leeward_adapters import drs_instances, drs_jobs
+from leeward_adapters.base import Call, Phase, State, Step
 from leeward_adapters.drs_templates import DrillVersion, Network
 
 pytestmark = pytest.mark.aws
@@ -346,6 +349,30 @@ def test_cleanup_puts_back_the_template_of_a_drill_that_never_launched(
     assert proof[server].state is State.DONE
     assert [action for action, _ in task.sent] == ["restore"]
     assert _default(sandbox, server) == before
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        # DRS listed the instance before the job had ended, and the job after it.
+        ("TERMINATED", State.RUNNING),
+        ("FAILED", State.FAILED),
+    ],
+)
+def test_an_instance_is_left_behind_when_its_end_failed_and_not_while_it_is_still_listed(
+    status: str, state: State
+) -> None:
+    server, at = "s-" + "1" * 17, datetime(2026, 11, 26, tzinfo=UTC)
+    ended = Call("c-1", "terminate", at, in_doubt=False, reference="drsjob-1")
+    step = Step("u", Phase.CLEANUP, "Test", at, "us-east-1", (), calls={server: ended})
+    part = drs_jobs.Part("drsjob-1", "TERMINATE", False, status, {}, server)
+    instance = drs_instances.RecoveryInstance("i-1", server, "RUNNING", True, "drsjob-0")
+    place: Any = SimpleNamespace(account_id="111111111111", region="us-east-2")
+
+    seen = drs_instances._cleanup(place, step, server, [instance], part, drilled=False)
+
+    assert (seen.state, seen.reference) == (state, "drsjob-1")
+    assert "i-1" in seen.message
 
 
 def test_the_description_of_a_drill_version_fits_and_says_everything() -> None:
