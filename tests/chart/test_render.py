@@ -275,7 +275,7 @@ def test_the_argo_cd_server_operates_and_does_not_approve(helm: Helm) -> None:
     found = named(helm.template(values={"rbac": {"argocd": {"enabled": True}}}))
     rules = found["ClusterRole", "leeward-argocd-server"]["rules"]
     verbs = {verb for rule in rules for verb in rule["verbs"]}
-    assert verbs == {"get", "list", "watch", "patch", "operate"}
+    assert verbs == {"get", "list", "watch", "create", "patch", "operate"}
     (subject,) = found["ClusterRoleBinding", "leeward-argocd-server"]["subjects"]
     assert (subject["namespace"], subject["name"]) == ("argocd", "argocd-server")
 
