@@ -29,7 +29,7 @@ demo: cluster ## One failover of 44 servers in 4 accounts, live
 	@$(BIN)/leeward-sandbox demo
 
 test: cluster ## The whole suite
-	@$(BIN)/leeward-sandbox binaries --with prometheus --with promtool > /dev/null
+	@$(BIN)/leeward-sandbox binaries --with kubeconform --with kstatus --with prometheus --with promtool > /dev/null
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-crash: cluster ## A run for every moment at which the operator can die (a quarter of an hour or more)

@@ -139,7 +139,7 @@ def demo(keep: bool) -> None:
     "--with",
     "extra",
     multiple=True,
-    type=click.Choice(["kubeconform", "prometheus", "promtool"]),
+    type=click.Choice(["kubeconform", "kstatus", "prometheus", "promtool"]),
     help="Also this tool.",
 )
 def binaries_command(extra: tuple[str, ...]) -> None:
