@@ -60,7 +60,8 @@ class Accounts:
         return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
 
     def delete_all(self) -> None:
-        for cloudformation, name in reversed(self._made):
+        while self._made:
+            cloudformation, name = self._made.pop()
             cloudformation.delete_stack(StackName=name)
 
 
@@ -288,6 +289,19 @@ def test_pod_identity_trusts_the_service_account_of_the_cluster_alone(accounts: 
         "aws:RequestTag/kubernetes-namespace": "leeward-system",
         "aws:RequestTag/kubernetes-service-account": "leeward",
     }
+
+
+def test_a_rebuilt_hub_makes_its_role_anew(accounts: Accounts) -> None:
+    template = TEMPLATES["operator-role.yaml"]
+    accounts.deploy(HUB, "operator", template, ClusterName="hub")
+    accounts.delete_all()
+
+    issuer = "oidc.eks.us-east-2.amazonaws.com/id/REBUILT"
+    made = accounts.deploy(HUB, "rebuilt", template, Identity="IRSA", OidcProvider=issuer)
+
+    assert made == {"RoleArn": OPERATOR}
+    role = accounts.client(HUB, "iam").get_role(RoleName="leeward")["Role"]
+    assert issuer in str(role["AssumeRolePolicyDocument"])
 
 
 def test_topic_bus_dashboards_and_bucket_are_deployed(accounts: Accounts, sandbox: Any) -> None:
