@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from leeward_adapters.iam_operator_template import METRICS
+from leeward_adapters.iam_policy import RECOVERY_ROLE
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "aws"
@@ -146,6 +147,24 @@ def test_eventbridge_may_use_topic_and_key_though_it_names_no_source() -> None:
         }
         own = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
         assert by_service == {"cloudwatch.amazonaws.com": own, "events.amazonaws.com": None}
+
+
+def test_only_leeward_and_the_forwarding_rules_put_events_on_the_bus() -> None:
+    resources = _read(DEPLOY / "notifications.yaml")["Resources"]
+    conditions = resources["BusPolicy"]["Properties"]["Statement"]["Condition"]
+    forwarding = _read(DEPLOY / "account-monitoring.yaml")["Resources"]["ForwardingRole"]
+    prefix = forwarding["Properties"]["RoleName"]["Sub"].removesuffix("${AWS::Region}")
+    role = "arn:${AWS::Partition}:iam::*:role/"
+    assert conditions == {
+        "StringEquals": {"aws:PrincipalOrgID": {"Ref": "OrganizationId"}},
+        "ArnLike": {
+            "aws:PrincipalArn": [
+                {"Ref": "OperatorRoleArn"},
+                {"Sub": f"{role}{RECOVERY_ROLE}"},
+                {"Sub": f"{role}{prefix}*"},
+            ]
+        },
+    }
 
 
 def test_rules_match_what_drs_and_leeward_send() -> None:
