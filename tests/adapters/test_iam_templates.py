@@ -304,6 +304,17 @@ def test_a_rebuilt_hub_makes_its_role_anew(accounts: Accounts) -> None:
     assert issuer in str(role["AssumeRolePolicyDocument"])
 
 
+def test_where_the_topic_is_not_only_replication_is_shown(accounts: Accounts, sandbox: Any) -> None:
+    template = (DEPLOY / "monitoring.yaml").read_text("utf-8")
+    elsewhere = f"arn:aws:sns:us-west-2:{HUB}:leeward"
+    cloudwatch = accounts.client(sandbox.account, "cloudwatch")
+    for name, given in (("empty", {}), ("elsewhere", {"TopicArn": elsewhere})):
+        accounts.deploy(sandbox.account, name, template, **given)
+        shown = [one["DashboardName"] for one in cloudwatch.list_dashboards()["DashboardEntries"]]
+        assert shown == [f"Leeward-DRS-all-accounts-{REGION}"], name
+        accounts.delete_all()
+
+
 def test_topic_bus_dashboards_and_bucket_are_deployed(accounts: Accounts, sandbox: Any) -> None:
     told = accounts.deploy(
         HUB,
@@ -314,6 +325,8 @@ def test_topic_bus_dashboards_and_bucket_are_deployed(accounts: Accounts, sandbo
     )
     monitored = (DEPLOY / "monitoring.yaml").read_text("utf-8")
     accounts.deploy(HUB, "monitoring", monitored, TopicArn=told["TopicArn"])
+    shown = accounts.client(HUB, "cloudwatch").list_dashboards()["DashboardEntries"]
+    assert f"Leeward-leeward-{REGION}" in {one["DashboardName"] for one in shown}
     kept = accounts.deploy(HUB, "backup", (DEPLOY / "backup-bucket.yaml").read_text("utf-8"))
     forwarded = (DEPLOY / "account-monitoring.yaml").read_text("utf-8")
     accounts.deploy(sandbox.account, "monitoring", forwarded, EventBusArn=told["EventBusArn"])

@@ -135,6 +135,15 @@ def _alarms(template: str) -> dict[str, Any]:
     return {name: one for name, one in resources if one["Type"].endswith("::Alarm")}
 
 
+def test_alarms_are_in_the_region_of_the_topic_alone() -> None:
+    """CloudWatch user guide: the topic of an alarm is in the alarm's Region."""
+    resources = _read(DEPLOY / "monitoring.yaml")["Resources"]
+    conditions = {name: one.get("Condition") for name, one in resources.items()}
+    everywhere = {"Sink": "Linked", "Replication": None}
+    here = dict.fromkeys([*_alarms("monitoring.yaml"), "Runs"], "Here")
+    assert conditions == here | everywhere
+
+
 def test_eventbridge_may_use_topic_and_key_though_it_names_no_source() -> None:
     resources = _read(DEPLOY / "notifications.yaml")["Resources"]
     key = resources["Key"]["Properties"]["KeyPolicy"]["Statement"]
