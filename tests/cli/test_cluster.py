@@ -676,7 +676,7 @@ def _lines(done: Result, section: str) -> list[str]:
 
 def _operator_as_deployed(scene: Scene, replicas: int) -> None:
     """The operator's Deployment, and a pod of it with the identity that EKS would set."""
-    labels = {"app.kubernetes.io/name": "leeward"}
+    labels = {"app.kubernetes.io/name": "leeward", "app.kubernetes.io/instance": "leeward"}
     token = {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/token"}
     role = {"name": "AWS_ROLE_ARN", "value": "arn:aws:iam::999999999999:role/leeward"}
     pod = {

@@ -72,7 +72,7 @@ def _sections(
     return {
         "Installation": list(check.installation(api, namespace, account, lease)),
         "Policies in force": list(verify_policies.tried(api, namespace)),
-        "Operator": list(verify_cluster.operator(api, namespace, account)),
+        "Operator": list(verify_cluster.operator(api, namespace, account, lease)),
         "Accounts": list(verify_aws.accounts(api, now)),
         "Notifications": list(verify_aws.receivers(api, with_aws=with_aws)),
     }
