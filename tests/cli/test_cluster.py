@@ -758,6 +758,22 @@ def test_verify_finds_a_policy_that_does_not_bite_and_a_right_too_many(scene: Sc
     )
 
 
+def test_verify_names_a_pipeline_that_may_do_everything(scene: Scene) -> None:
+    """With an IAM role or a certificate it is a user, as people are."""
+    ok = "✔ no user or group is bound to a ClusterRole with every verb by a wildcard"
+    assert _lines(_verify(scene, "admin"), "Wildcards") == [ok]
+    bound = ["clusterrolebinding", "leeward-pipeline", "--clusterrole=cluster-admin",
+             "--user=pipeline", "--serviceaccount=flux-system:kustomize-controller"]  # fmt: skip
+    scene.cluster.kubectl("create", *bound)
+    try:
+        (line,) = _lines(_verify(scene, "admin"), "Wildcards")
+    finally:
+        scene.cluster.kubectl("delete", *bound[:2])
+    assert line.startswith("⚠ every verb by a wildcard have User pipeline (ClusterRoleBinding ")
+    assert "bind what is none" in line.lower()
+    assert "kustomize-controller" not in line
+
+
 def test_verify_does_not_call_unproved_what_its_user_may_not_try(scene: Scene) -> None:
     scene.start()
     done = _verify(scene, "on-duty")
