@@ -711,6 +711,8 @@ def _operator_as_deployed(scene: Scene, replicas: int) -> None:
 def test_verify_tries_forgeries_and_looks_at_operator_rights_and_accounts(scene: Scene) -> None:
     scene.start()
     _operator_as_deployed(scene, replicas=1)
+    # Policies that a test before this one put back take the API server a moment.
+    _eventually(lambda: "would be taken" not in _verify(scene, "admin").stdout, "policies in force")
 
     done = _verify(scene, "admin")
 
