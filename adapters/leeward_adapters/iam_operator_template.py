@@ -149,8 +149,6 @@ def operator_role() -> Document:
 def _operator() -> Document:
     return {
         "Type": "AWS::IAM::Role",
-        "DeletionPolicy": "Retain",
-        "UpdateReplacePolicy": "Retain",
         "Properties": {
             "RoleName": {"Ref": "RoleName"},
             "Description": "Leeward's operator: assumes the roles of the accounts",

@@ -60,7 +60,8 @@ class Accounts:
         return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
 
     def delete_all(self) -> None:
-        for cloudformation, name in reversed(self._made):
+        while self._made:
+            cloudformation, name = self._made.pop()
             cloudformation.delete_stack(StackName=name)
 
 
@@ -290,6 +291,30 @@ def test_pod_identity_trusts_the_service_account_of_the_cluster_alone(accounts: 
     }
 
 
+def test_a_rebuilt_hub_makes_its_role_anew(accounts: Accounts) -> None:
+    template = TEMPLATES["operator-role.yaml"]
+    accounts.deploy(HUB, "operator", template, ClusterName="hub")
+    accounts.delete_all()
+
+    issuer = "oidc.eks.us-east-2.amazonaws.com/id/REBUILT"
+    made = accounts.deploy(HUB, "rebuilt", template, Identity="IRSA", OidcProvider=issuer)
+
+    assert made == {"RoleArn": OPERATOR}
+    role = accounts.client(HUB, "iam").get_role(RoleName="leeward")["Role"]
+    assert issuer in str(role["AssumeRolePolicyDocument"])
+
+
+def test_where_the_topic_is_not_only_replication_is_shown(accounts: Accounts, sandbox: Any) -> None:
+    template = (DEPLOY / "monitoring.yaml").read_text("utf-8")
+    elsewhere = f"arn:aws:sns:us-west-2:{HUB}:leeward"
+    cloudwatch = accounts.client(sandbox.account, "cloudwatch")
+    for name, given in (("empty", {}), ("elsewhere", {"TopicArn": elsewhere})):
+        accounts.deploy(sandbox.account, name, template, **given)
+        shown = [one["DashboardName"] for one in cloudwatch.list_dashboards()["DashboardEntries"]]
+        assert shown == [f"Leeward-DRS-all-accounts-{REGION}"], name
+        accounts.delete_all()
+
+
 def test_topic_bus_dashboards_and_bucket_are_deployed(accounts: Accounts, sandbox: Any) -> None:
     told = accounts.deploy(
         HUB,
@@ -300,6 +325,8 @@ def test_topic_bus_dashboards_and_bucket_are_deployed(accounts: Accounts, sandbo
     )
     monitored = (DEPLOY / "monitoring.yaml").read_text("utf-8")
     accounts.deploy(HUB, "monitoring", monitored, TopicArn=told["TopicArn"])
+    shown = accounts.client(HUB, "cloudwatch").list_dashboards()["DashboardEntries"]
+    assert f"Leeward-leeward-{REGION}" in {one["DashboardName"] for one in shown}
     kept = accounts.deploy(HUB, "backup", (DEPLOY / "backup-bucket.yaml").read_text("utf-8"))
     forwarded = (DEPLOY / "account-monitoring.yaml").read_text("utf-8")
     accounts.deploy(sandbox.account, "monitoring", forwarded, EventBusArn=told["EventBusArn"])

@@ -676,7 +676,7 @@ def _lines(done: Result, section: str) -> list[str]:
 
 def _operator_as_deployed(scene: Scene, replicas: int) -> None:
     """The operator's Deployment, and a pod of it with the identity that EKS would set."""
-    labels = {"app.kubernetes.io/name": "leeward"}
+    labels = {"app.kubernetes.io/name": "leeward", "app.kubernetes.io/instance": "leeward"}
     token = {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/token"}
     role = {"name": "AWS_ROLE_ARN", "value": "arn:aws:iam::999999999999:role/leeward"}
     pod = {
@@ -711,6 +711,8 @@ def _operator_as_deployed(scene: Scene, replicas: int) -> None:
 def test_verify_tries_forgeries_and_looks_at_operator_rights_and_accounts(scene: Scene) -> None:
     scene.start()
     _operator_as_deployed(scene, replicas=1)
+    # Policies that a test before this one put back take the API server a moment.
+    _eventually(lambda: "would be taken" not in _verify(scene, "admin").stdout, "policies in force")
 
     done = _verify(scene, "admin")
 
@@ -756,6 +758,22 @@ def test_verify_finds_a_policy_that_does_not_bite_and_a_right_too_many(scene: Sc
     _eventually(
         lambda: "would be taken" not in _verify(scene, "admin").stdout, "the policy is in force"
     )
+
+
+def test_verify_names_a_pipeline_that_may_do_everything(scene: Scene) -> None:
+    """With an IAM role or a certificate it is a user, as people are."""
+    ok = "✔ no user or group is bound to a ClusterRole with every verb by a wildcard"
+    assert _lines(_verify(scene, "admin"), "Wildcards") == [ok]
+    bound = ["clusterrolebinding", "leeward-pipeline", "--clusterrole=cluster-admin",
+             "--user=pipeline", "--serviceaccount=flux-system:kustomize-controller"]  # fmt: skip
+    scene.cluster.kubectl("create", *bound)
+    try:
+        (line,) = _lines(_verify(scene, "admin"), "Wildcards")
+    finally:
+        scene.cluster.kubectl("delete", *bound[:2])
+    assert line.startswith("⚠ every verb by a wildcard have User pipeline (ClusterRoleBinding ")
+    assert "bind what is none" in line.lower()
+    assert "kustomize-controller" not in line
 
 
 def test_verify_does_not_call_unproved_what_its_user_may_not_try(scene: Scene) -> None:

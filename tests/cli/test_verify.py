@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from leeward.cli import check, findings, verify_aws, verify_cluster
+from leeward.cli import check, findings, verify_aws, verify_cluster, verify_wildcards
 from leeward.cli.findings import Finding
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
@@ -116,6 +116,42 @@ def test_a_deployment_is_known_by_its_service_account() -> None:
     (none,) = verify_cluster.running([deployment("leeward", 0, 0)], "ns", "leeward")
     (missing,) = verify_cluster.running([], "ns", "leeward")
     assert (none.verdict, missing.verdict) == ("problem", "problem")
+
+
+EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "name", "verdict"),
+    [
+        (EVERYTHING, "User", "argocd.other-cluster", "unknown"),
+        (EVERYTHING, "Group", "pipelines", "unknown"),
+        (EVERYTHING, "Group", "system:authenticated", "unknown"),
+        (EVERYTHING, "Group", "system:masters", "ok"),
+        (EVERYTHING, "Group", "system:serviceaccounts:flux-system", "ok"),
+        (EVERYTHING, "User", "system:kube-controller-manager", "ok"),
+        (EVERYTHING, "ServiceAccount", "flux", "ok"),
+        (EVERYTHING | {"verbs": ["get", "patch"]}, "Group", "pipelines", "ok"),
+        (EVERYTHING | {"resources": ["deployments"]}, "Group", "pipelines", "ok"),
+        ({"verbs": ["*"], "nonResourceURLs": ["*"]}, "Group", "pipelines", "ok"),
+    ],
+)
+def test_who_has_every_verb_by_a_wildcard_is_named_unless_the_policies_know(
+    rule: Object, kind: str, name: str, verdict: str
+) -> None:
+    role = {"metadata": {"name": "everything"}, "rules": [rule]}
+    binding = {
+        "metadata": {"name": "bound"},
+        "roleRef": {"kind": "ClusterRole", "name": "everything"},
+        "subjects": [{"kind": kind, "name": name}],
+    }
+    nobody = {"metadata": {"name": "empty"}, "roleRef": {"name": "everything"}}
+
+    found = verify_wildcards.found([role], [binding, nobody])
+
+    assert found.verdict == verdict
+    named = f"{kind} {name} (ClusterRoleBinding bound)" in found.text
+    assert named == (verdict == "unknown"), found.text
 
 
 def test_a_version_in_which_objects_are_stored_must_be_served() -> None:

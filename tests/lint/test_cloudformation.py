@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from leeward_adapters.iam_operator_template import METRICS
+from leeward_adapters.iam_policy import RECOVERY_ROLE
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "aws"
@@ -118,15 +119,61 @@ def test_dashboards_and_alarms_show_metrics_that_exist() -> None:
 
 
 def test_alarms_are_about_this_hub_and_reach_the_topic() -> None:
-    resources = _read(DEPLOY / "monitoring.yaml")["Resources"]
-    alarms = {k: r["Properties"] for k, r in resources.items() if r["Type"].endswith("::Alarm")}
     page = (ROOT / "docs" / "aws-setup.md").read_text("utf-8")
-    for name, alarm in alarms.items():
-        assert alarm["AlarmActions"] == [{"!Ref": "TopicArn"}] or "TopicArn" in str(alarm), name
-        if alarm.get("Namespace") == METRICS:
-            assert alarm["MetricName"] in OF_LEEWARD
-            assert alarm["Dimensions"][0]["Name"] == "Hub"
-        assert f"| `{name}` |" in page
+    for template, topic in (("monitoring.yaml", "TopicArn"), ("notifications.yaml", "Topic")):
+        for name, resource in _alarms(template).items():
+            alarm = resource["Properties"]
+            assert alarm["AlarmActions"] == [{"Ref": topic}], name
+            if alarm.get("Namespace") == METRICS:
+                assert alarm["MetricName"] in OF_LEEWARD
+                assert alarm["Dimensions"][0]["Name"] == "Hub"
+            assert f"| `{name}` |" in page
+
+
+def _alarms(template: str) -> dict[str, Any]:
+    resources = _read(DEPLOY / template)["Resources"].items()
+    return {name: one for name, one in resources if one["Type"].endswith("::Alarm")}
+
+
+def test_alarms_are_in_the_region_of_the_topic_alone() -> None:
+    """CloudWatch user guide: the topic of an alarm is in the alarm's Region."""
+    resources = _read(DEPLOY / "monitoring.yaml")["Resources"]
+    conditions = {name: one.get("Condition") for name, one in resources.items()}
+    everywhere = {"Sink": "Linked", "Replication": None}
+    here = dict.fromkeys([*_alarms("monitoring.yaml"), "Runs"], "Here")
+    assert conditions == here | everywhere
+
+
+def test_eventbridge_may_use_topic_and_key_though_it_names_no_source() -> None:
+    resources = _read(DEPLOY / "notifications.yaml")["Resources"]
+    key = resources["Key"]["Properties"]["KeyPolicy"]["Statement"]
+    topic = resources["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    for statements in (key, topic):
+        by_service = {
+            s["Principal"]["Service"]: s.get("Condition")
+            for s in statements
+            if "Service" in s["Principal"]
+        }
+        own = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+        assert by_service == {"cloudwatch.amazonaws.com": own, "events.amazonaws.com": None}
+
+
+def test_only_leeward_and_the_forwarding_rules_put_events_on_the_bus() -> None:
+    resources = _read(DEPLOY / "notifications.yaml")["Resources"]
+    conditions = resources["BusPolicy"]["Properties"]["Statement"]["Condition"]
+    forwarding = _read(DEPLOY / "account-monitoring.yaml")["Resources"]["ForwardingRole"]
+    prefix = forwarding["Properties"]["RoleName"]["Sub"].removesuffix("${AWS::Region}")
+    role = "arn:${AWS::Partition}:iam::*:role/"
+    assert conditions == {
+        "StringEquals": {"aws:PrincipalOrgID": {"Ref": "OrganizationId"}},
+        "ArnLike": {
+            "aws:PrincipalArn": [
+                {"Ref": "OperatorRoleArn"},
+                {"Sub": f"{role}{RECOVERY_ROLE}"},
+                {"Sub": f"{role}{prefix}*"},
+            ]
+        },
+    }
 
 
 def test_rules_match_what_drs_and_leeward_send() -> None:

@@ -34,7 +34,7 @@ def verify() -> None:
 @click.option("--lease", default="leeward", show_default=True, metavar="NAME", help="Its Lease.")
 @click.option("--aws", "with_aws", is_flag=True,
               help="Ask AWS about topics and buses, too, with your own credentials.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="What could not be looked at is a problem, too.")
+@click.option("--strict", is_flag=True, help="What is ⚠ is a problem, too.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table",
               show_default=True)  # fmt: skip
 @global_options
@@ -66,13 +66,14 @@ def deployment(
 def _sections(
     api: Api, namespace: str, account: str, lease: str, with_aws: bool
 ) -> dict[str, list[Finding]]:
-    from leeward.cli import check, verify_aws, verify_cluster, verify_policies
+    from leeward.cli import check, verify_aws, verify_cluster, verify_policies, verify_wildcards
 
     now = datetime.now(UTC)
     return {
         "Installation": list(check.installation(api, namespace, account, lease)),
         "Policies in force": list(verify_policies.tried(api, namespace)),
-        "Operator": list(verify_cluster.operator(api, namespace, account)),
+        "Wildcards": list(verify_wildcards.looked_for(api)),
+        "Operator": list(verify_cluster.operator(api, namespace, account, lease)),
         "Accounts": list(verify_aws.accounts(api, now)),
         "Notifications": list(verify_aws.receivers(api, with_aws=with_aws)),
     }

@@ -29,6 +29,8 @@ class Right:
     group: str = GROUP
     here: bool = False
     """In the operator's namespace, not everywhere."""
+    name: str = ""
+    """Of one object; empty: of all."""
 
     @property
     def text(self) -> str:
@@ -49,9 +51,8 @@ NEEDED: Final = (
     Right("create", "recoveryinventories"),
     Right("create", "events", "events.k8s.io"),
     Right("get", "validatingadmissionpolicies", "admissionregistration.k8s.io"),
-    Right("update", "leases", "coordination.k8s.io", here=True),
 )
-"""Without these no run goes anywhere."""
+"""Without these, and its Lease, no run goes anywhere."""
 EXCESSIVE: Final = (
     Right("approve", "recoveryplans/approval"),
     Right("operate", "recoveryplans/operation"),
@@ -61,7 +62,7 @@ EXCESSIVE: Final = (
 """With these it could answer its own gates, read others' secrets, or take its guard away."""
 
 
-def operator(api: Api, namespace: str, account: str) -> Iterator[Finding]:
+def operator(api: Api, namespace: str, account: str, lease: str) -> Iterator[Finding]:
     """Deployment, service account, rights and identity of the operator."""
     base = f"/apis/apps/v1/namespaces/{namespace}/deployments"
     try:
@@ -72,7 +73,7 @@ def operator(api: Api, namespace: str, account: str) -> Iterator[Finding]:
     what = f"ServiceAccount {namespace}/{account}"
     yield looked_up(api, path, what, lambda found: Finding("ok", "there"))
     user = f"system:serviceaccount:{namespace}:{account}"
-    yield from _rights(api, namespace, user)
+    yield from _rights(api, namespace, user, lease)
     try:
         pods = api.list(f"/api/v1/namespaces/{namespace}/pods")[0]
         yield from identity([p for p in pods if _account(p["spec"]) == account])
@@ -127,9 +128,11 @@ def identity(pods: Sequence[Object]) -> Iterator[Finding]:
             yield Finding("problem", text)
 
 
-def _rights(api: Api, namespace: str, user: str) -> Iterator[Finding]:
+def _rights(api: Api, namespace: str, user: str, lease: str) -> Iterator[Finding]:
+    held = Right("update", "leases", "coordination.k8s.io", here=True, name=lease)
+    needed = (*NEEDED, held)
     try:
-        missing = [r.text for r in NEEDED if not _may(api, namespace, user, r)]
+        missing = [r.text for r in needed if not _may(api, namespace, user, r)]
         excessive = [r.text for r in EXCESSIVE if _may(api, namespace, user, r)]
     except Refused as refused:
         yield Finding("unknown", f"rights of {user}: {refused}")
@@ -137,7 +140,7 @@ def _rights(api: Api, namespace: str, user: str) -> Iterator[Finding]:
     if missing:
         yield Finding("problem", f"{user} may not {', '.join(missing)}: apply the chart's roles")
     else:
-        yield Finding("ok", f"{user} may do what it needs ({len(NEEDED)} rights were asked about)")
+        yield Finding("ok", f"{user} may do what it needs ({len(needed)} rights were asked about)")
     if excessive:
         yield Finding("problem", f"{user} may {', '.join(excessive)}: find and end that binding")
     else:
@@ -149,6 +152,7 @@ def _may(api: Api, namespace: str, user: str, right: Right) -> bool:
     asked = {"verb": right.verb, "group": right.group, "resource": resource}
     asked |= {"subresource": subresource} if subresource else {}
     asked |= {"namespace": namespace} if right.here else {}
+    asked |= {"name": right.name} if right.name else {}
     groups = [
         "system:authenticated",
         "system:serviceaccounts",
