@@ -49,6 +49,14 @@ def quantile(histogram: str, by: str, selector: str = "", q: str = "0.95") -> st
     return f"histogram_quantile({q}, {rates})"
 
 
+def once(gauge: str, selector: str = "") -> str:
+    """A gauge of the leader's, once: for minutes after a hand-over two replicas may export it."""
+    return f"max without (pod, instance, node) ({gauge}{selector})"
+
+
+TENANTS = '{namespace=~"$namespace"}'
+ONE_ACCOUNT = '{account_id="$account_id"}'
+
 CONSOLIDATED = Dashboard(
     "leeward-estate",
     "Leeward / Estate",
@@ -56,14 +64,14 @@ CONSOLIDATED = Dashboard(
         "Now": [
             Panel(
                 "Live executions",
-                {"": 'leeward_execution_info{namespace=~"$namespace"}'},
+                {"": once("leeward_execution_info", TENANTS)},
                 "table",
             ),
             Panel(
                 "Waiting for people",
                 {
-                    "": "time() - leeward_execution_waiting_since_timestamp_seconds"
-                    '{namespace=~"$namespace"}'
+                    "": "time() - "
+                    + once("leeward_execution_waiting_since_timestamp_seconds", TENANTS)
                 },
                 "table",
                 "s",
@@ -71,8 +79,10 @@ CONSOLIDATED = Dashboard(
             Panel(
                 "Plans not ready",
                 {
-                    "": 'leeward_plan_condition{namespace=~"$namespace",type="Ready",'
-                    'reason!="Ready"}'
+                    "": once(
+                        "leeward_plan_condition",
+                        '{namespace=~"$namespace",type="Ready",reason!="Ready"}',
+                    )
                 },
                 "table",
             ),
@@ -80,15 +90,16 @@ CONSOLIDATED = Dashboard(
         "Protection": [
             Panel(
                 "Replication lag",
-                {"{{plan}}": 'leeward_plan_replication_lag_seconds{namespace=~"$namespace"}'},
+                {"{{plan}}": once("leeward_plan_replication_lag_seconds", TENANTS)},
                 unit="s",
                 description="The largest of each plan's servers.",
             ),
             Panel(
                 "Lag by recovery point objective",
                 {
-                    "{{plan}}": 'leeward_plan_replication_lag_seconds{namespace=~"$namespace"}'
-                    ' / leeward_plan_rpo_objective_seconds{namespace=~"$namespace"}'
+                    "{{plan}}": once("leeward_plan_replication_lag_seconds", TENANTS)
+                    + " / "
+                    + once("leeward_plan_rpo_objective_seconds", TENANTS)
                 },
                 unit="percentunit",
                 description="Above 100 % a failover would lose more than was promised.",
@@ -96,8 +107,8 @@ CONSOLIDATED = Dashboard(
             Panel(
                 "Since the last drill",
                 {
-                    "{{plan}}": "time() - leeward_plan_last_drill_timestamp_seconds"
-                    '{namespace=~"$namespace"}'
+                    "{{plan}}": "time() - "
+                    + once("leeward_plan_last_drill_timestamp_seconds", TENANTS)
                 },
                 "bargauge",
                 "s",
@@ -106,7 +117,7 @@ CONSOLIDATED = Dashboard(
                 "Where estates serve",
                 {
                     "{{location}}": "sum by (location) "
-                    '(leeward_plan_location{namespace=~"$namespace"})'
+                    f"({once('leeward_plan_location', TENANTS)})"
                 },
                 "bargauge",
             ),
@@ -117,7 +128,7 @@ CONSOLIDATED = Dashboard(
                 {
                     "{{operation}} {{state}}": rate(
                         "leeward_executions_ended_total", "operation, state",
-                        '{namespace=~"$namespace"}',
+                        TENANTS,
                     )
                 },
             ),
@@ -125,7 +136,7 @@ CONSOLIDATED = Dashboard(
                 "Resources",
                 {
                     "{{result}}": rate(
-                        "leeward_execution_resources_total", "result", '{namespace=~"$namespace"}'
+                        "leeward_execution_resources_total", "result", TENANTS
                     )
                 },
             ),
@@ -138,7 +149,7 @@ CONSOLIDATED = Dashboard(
                 "Gates",
                 {
                     "{{outcome}}": rate(
-                        "leeward_gates_ended_total", "outcome", '{namespace=~"$namespace"}'
+                        "leeward_gates_ended_total", "outcome", TENANTS
                     )
                 },
             ),
@@ -149,10 +160,10 @@ CONSOLIDATED = Dashboard(
             ),
         ],
         "Accounts": [
-            Panel("Accounts", {"": "leeward_account_ready"}, "table"),
+            Panel("Accounts", {"": once("leeward_account_ready")}, "table"),
             Panel(
                 "Servers",
-                {"{{what}}": "sum by (what) (leeward_account_servers)"},
+                {"{{what}}": f"sum by (what) ({once('leeward_account_servers')})"},
             ),
             Panel(
                 "AWS calls that failed",
@@ -173,22 +184,22 @@ ACCOUNT = Dashboard(
     {
         "Account": [
             Panel(
-                "Ready", {"{{reason}}": 'leeward_account_ready{account_id="$account_id"}'}, "stat"
+                "Ready", {"{{reason}}": once("leeward_account_ready", ONE_ACCOUNT)}, "stat"
             ),
             Panel(
                 "Since the last look",
                 {
-                    "": "time() - leeward_account_checked_timestamp_seconds"
-                    '{account_id="$account_id"}'
+                    "": "time() - "
+                    + once("leeward_account_checked_timestamp_seconds", ONE_ACCOUNT)
                 },
                 "stat",
                 "s",
             ),
             Panel(
                 "Servers",
-                {"{{region}} {{what}}": 'leeward_account_servers{account_id="$account_id"}'},
+                {"{{region}} {{what}}": once("leeward_account_servers", ONE_ACCOUNT)},
             ),
-            Panel("DRS jobs", {"{{region}}": 'leeward_account_jobs{account_id="$account_id"}'}),
+            Panel("DRS jobs", {"{{region}}": once("leeward_account_jobs", ONE_ACCOUNT)}),
         ],
         "Calls": [
             Panel(
@@ -196,7 +207,7 @@ ACCOUNT = Dashboard(
                 {
                     "{{service}} {{region}}": rate(
                         "leeward_aws_calls_total", "service, region",
-                        '{account_id="$account_id"}',
+                        ONE_ACCOUNT,
                     )
                 },
             ),
@@ -214,7 +225,7 @@ ACCOUNT = Dashboard(
                 {
                     "{{service}} {{region}}": quantile(
                         "leeward_aws_call_duration_seconds", "service, region",
-                        '{account_id="$account_id"}',
+                        ONE_ACCOUNT,
                     )
                 },
                 unit="s",
@@ -222,8 +233,9 @@ ACCOUNT = Dashboard(
             Panel(
                 "Circuits open",
                 {
-                    "{{service}} {{region}}": "leeward_aws_circuit_open"
-                    '{account_id=~"$account_id|all"}'
+                    "{{service}} {{region}}": once(
+                        "leeward_aws_circuit_open", '{account_id=~"$account_id|all"}'
+                    )
                 },
             ),
         ],
@@ -251,16 +263,16 @@ OPERATOR = Dashboard(
                 {"{{kind}}": quantile("leeward_pass_duration_seconds", "kind")},
                 unit="s",
             ),
-            Panel("Objects", {"{{kind}}": "leeward_supervised_objects"}),
+            Panel("Objects", {"{{kind}}": "max by (kind) (leeward_supervised_objects)"}),
             Panel(
                 "Since the last list",
-                {"{{kind}}": "time() - leeward_last_resync_timestamp_seconds"},
+                {"{{kind}}": "time() - max by (kind) (leeward_last_resync_timestamp_seconds)"},
                 unit="s",
             ),
         ],
         "Calls": [
-            Panel("Waiting for a thread", {"{{pool}}": "leeward_queue_depth"}),
-            Panel("Threads at work", {"{{pool}}": "leeward_queue_busy"}),
+            Panel("Waiting for a thread", {"{{instance}} {{pool}}": "leeward_queue_depth"}),
+            Panel("Threads at work", {"{{instance}} {{pool}}": "leeward_queue_busy"}),
             Panel(
                 "AWS calls",
                 {"{{service}} {{outcome}}": rate("leeward_aws_calls_total", "service, outcome")},

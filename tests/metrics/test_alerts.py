@@ -7,15 +7,21 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from leeward.api.execution import DRExecution
 from leeward.metrics.definitions import METRICS
+from leeward.metrics.meters import Meters
+from leeward.metrics.runs import Ended, GateAsked, GateEnded, Happening, Started
+from leeward_adapters.calls import Attempt, Outcome
 from leeward_sandbox.cluster import binaries
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +94,7 @@ CASES = [
     Case(
         "LeewardGuardInactive",
         {f"leeward_execution_guard_active{{{RUN}}}": "1x5 0x10 1x10"},
-        5, 10, 20,
+        5, 10, 25,
     ),
     Case(
         "LeewardExecutionFailureRate",
@@ -102,9 +108,9 @@ CASES = [
         "LeewardExecutionDuration",
         {
             'leeward_execution_duration_seconds_sum{operation="Failover",state="Succeeded"}':
-                f"0x5 60x35 30000x{3 * DAY}",
+                f"0x40 30000x{3 * DAY}",
             'leeward_execution_duration_seconds_count{operation="Failover",state="Succeeded"}':
-                f"0x5 1x35 2x{3 * DAY}",
+                f"0x40 1x{3 * DAY}",
         },
         30, 60, 2 * DAY, 30,
     ),
@@ -154,7 +160,7 @@ CASES = [
     Case(
         "LeewardSourceNotFenced",
         {f'leeward_plan_unfenced_resources{{{PLAN},seen="Running"}}': "0x5 12x10 0x10"},
-        4, 10, 20,
+        4, 10, 25,
     ),
     Case(
         "LeewardAccountNotReady",
@@ -205,8 +211,107 @@ CASES = [
 ]  # fmt: skip
 
 
-def _look(case: Case, minute: int, firing: int) -> dict[str, Any]:
-    state = f'ALERTS{{alertname="{case.alert}",alertstate="firing"}}'
+@dataclass(frozen=True)
+class First:
+    """What has happened when Prometheus first asks, and what happens then."""
+
+    alert: str
+    before: Callable[[Meters], None]
+    after: Callable[[Meters], None]
+    fires_at: int
+    """Minute; what happens after is exported from minute 41."""
+
+
+def _tell(*what: Happening) -> Callable[[Meters], None]:
+    execution = DRExecution.model_validate(
+        {
+            "metadata": {"name": "orders-1", "namespace": "orders"},
+            "spec": {"planRef": {"name": "orders"}, "operation": "Failover"},
+        }
+    )
+
+    def tell(meters: Meters) -> None:
+        for one in what:
+            meters.happened(execution, one)
+
+    return tell
+
+
+def _called(outcome: Outcome, times: int = 1) -> Callable[[Meters], None]:
+    attempt = Attempt("111111111111", "us-east-1", "drs", "DescribeJobs", 0.2, outcome)
+
+    def call(meters: Meters) -> None:
+        for _ in range(times):
+            meters.aws(attempt)
+
+    return call
+
+
+def _ended(state: str, hours: float) -> Ended:
+    return Ended(state, timedelta(hours=hours), timedelta(), {}, ())
+
+
+FIRSTS = [
+    First(
+        "LeewardExecutionFailureRate",
+        lambda meters: meters.tenant("orders"),
+        _tell(Started(), _ended("Failed", 1)),
+        43,
+    ),
+    First(
+        "LeewardExecutionDuration",
+        lambda meters: meters.tenant("orders"),
+        _tell(Started(), _ended("Succeeded", 8)),
+        43,
+    ),
+    First(
+        "LeewardApprovalTimeoutRate",
+        lambda meters: meters.tenant("orders"),
+        _tell(GateAsked(), GateEnded("TimedOut", timedelta(minutes=30))),
+        43,
+    ),
+    First("LeewardAwsThrottled", _called("Ok"), _called("Throttled", 20), 43),
+    First(
+        "LeewardPassErrors",
+        lambda meters: meters.passed("DRExecution", "Ok", 0.1),
+        lambda meters: meters.passed("DRExecution", "Error", 0.1),
+        48,
+    ),
+    First(
+        "LeewardKubeThrottled",
+        lambda meters: meters.kube("GET", 200, 0.1),
+        lambda meters: meters.kube("PUT", 429, 0.1),
+        43,
+    ),
+]
+
+DAYS = 86400
+HANDED_OVER = {
+    "LeewardExecutionFailed": (f'{LAST}{{{PLAN},operation="Failover",state="Failed"}}', 0),
+    "LeewardDrillFailed": (f'{LAST}{{{PLAN},operation="Test",state="Failed"}}', 0),
+    "LeewardGateWaiting": (f'{WAITING}{{{RUN},what="Approval"}}', 0),
+    "LeewardDecisionWaiting": (f'{WAITING}{{{RUN},what="Decision"}}', 0),
+    "LeewardExecutionPaused": (f'{WAITING}{{{RUN},what="Resume"}}', -1800),
+    "LeewardRtoMissed": (f"leeward_execution_rto_missed{{{RUN}}}", 1),
+    "LeewardGuardInactive": (f"leeward_execution_guard_active{{{RUN}}}", 0),
+    "LeewardRpoBroken": (f'leeward_plan_replication_servers{{{PLAN},lag="Above"}}', 3),
+    "LeewardNotProtected": (
+        f'leeward_plan_condition{{{PLAN},type="Protected",status="False",reason="LagUnknown"}}', 1
+    ),
+    "LeewardReadinessLost": (
+        f'leeward_plan_condition{{{PLAN},type="Ready",status="False",reason="Invalid"}}', 1
+    ),
+    "LeewardDiscoveryStale": (f"leeward_plan_discovered_timestamp_seconds{{{PLAN}}}", -3600),
+    "LeewardDrillOverdue": (f"leeward_plan_created_timestamp_seconds{{{PLAN}}}", -90 * DAYS),
+    "LeewardSourceNotFenced": (f'leeward_plan_unfenced_resources{{{PLAN},seen="Running"}}', 12),
+    "LeewardAccountNotReady": (f'leeward_account_ready{{{ACCOUNT},reason="RoleNotUsable"}}', 0),
+    "LeewardAwsCircuitOpen": (f"leeward_aws_circuit_open{{{PLACE}}}", 1),
+}  # fmt: skip
+"""By alert on what only a leader says: a series, and a value at which it fires."""
+
+
+def _count(alert: str, minute: int, firing: int) -> dict[str, Any]:
+    state = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
     return {
         "expr": f"count({state}) or vector(0)",
         "eval_time": f"{minute}m",
@@ -220,9 +325,9 @@ def _test_of(case: Case) -> dict[str, Any]:
         "interval": "1m",
         "input_series": [{"series": s, "values": v} for s, v in case.series.items()],
         "promql_expr_test": [
-            _look(case, case.quiet_at, 0),
-            _look(case, case.fires_at, 1),
-            _look(case, case.clears_at, 0),
+            _count(case.alert, case.quiet_at, 0),
+            _count(case.alert, case.fires_at, 1),
+            _count(case.alert, case.clears_at, 0),
         ],
     }
 
@@ -231,6 +336,13 @@ def _promtool(*arguments: str | Path) -> None:
     command = [binaries.tool("promtool"), *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def _rules_pass(folder: Path, tests: list[dict[str, Any]], every: int = 1) -> None:
+    file = folder / "rules-test.yaml"
+    body = {"rule_files": [str(ALERTS)], "evaluation_interval": f"{every}m", "tests": tests}
+    file.write_text(yaml.safe_dump(body))
+    _promtool("test", "rules", file)
 
 
 @pytest.mark.prometheus
@@ -245,14 +357,109 @@ def test_every_alert_fires_and_clears_in_a_case() -> None:
 @pytest.mark.prometheus
 @pytest.mark.parametrize("every", sorted({case.every for case in CASES}))
 def test_each_alert_fires_when_it_should_and_clears(tmp_path: Path, every: int) -> None:
-    file = tmp_path / "rules-test.yaml"
-    body = {
-        "rule_files": [str(ALERTS)],
-        "evaluation_interval": f"{every}m",
-        "tests": [_test_of(case) for case in CASES if case.every == every],
+    _rules_pass(tmp_path, [_test_of(case) for case in CASES if case.every == every], every)
+
+
+def _samples(meters: Meters) -> dict[str, float]:
+    """What is exported, by its name with labels as promtool reads them."""
+    found = {}
+    for family in text_string_to_metric_families(meters.render(()).decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return found
+
+
+def _exports(first: First) -> dict[str, str]:
+    """What a replica exports: 40 minutes before it happens, 20 minutes after."""
+    meters = Meters()
+    first.before(meters)
+    before = _samples(meters)
+    first.after(meters)
+    return {
+        name: f"{before.get(name, '_')}x40 {value}x20"
+        for name, value in _samples(meters).items()
+        if name.startswith("leeward_") and "_bucket{" not in name
     }
-    file.write_text(yaml.safe_dump(body))
-    _promtool("test", "rules", file)
+
+
+def test_every_alert_on_an_increase_is_tested_with_the_first_that_a_replica_counts() -> None:
+    increases = sorted(rule["alert"] for rule in rules() if "increase(" in rule["expr"])
+    assert increases == sorted(first.alert for first in FIRSTS)
+
+
+@pytest.mark.prometheus
+def test_the_first_that_a_replica_counts_already_fires(tmp_path: Path) -> None:
+    tests = [
+        {
+            "name": first.alert,
+            "interval": "1m",
+            "input_series": [{"series": s, "values": v} for s, v in _exports(first).items()],
+            "promql_expr_test": [
+                _count(first.alert, 40, 0), _count(first.alert, first.fires_at, 1)
+            ],
+        }
+        for first in FIRSTS
+    ]  # fmt: skip
+    _rules_pass(tmp_path, tests)
+
+
+def _on(pod: str, alert: str, values: str) -> dict[str, str]:
+    series, _ = HANDED_OVER[alert]
+    named = f'{{pod="{pod}",instance="{pod}:8080",node="{pod}",'
+    return {"series": series.replace("{", named), "values": values}
+
+
+def _says_what_only_a_leader_sees(expression: str) -> bool:
+    gauges = {metric.name for metric in METRICS if metric.kind == "gauge"}
+    led = re.compile(r"leeward_(execution|plan|account)_|leeward_aws_circuit_open")
+    return any(led.match(name) for name in gauges & set(re.findall(r"leeward_\w+", expression)))
+
+
+def test_every_alert_on_what_only_a_leader_says_is_tested_with_a_hand_over() -> None:
+    led = [rule["alert"] for rule in rules() if _says_what_only_a_leader_sees(rule["expr"])]
+    assert sorted(led) == sorted(HANDED_OVER)
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("silent", [0, 2], ids=["at once", "after two minutes"])
+def test_an_alert_keeps_firing_when_another_replica_takes_over(tmp_path: Path, silent: int) -> None:
+    tests = [
+        {
+            "name": alert,
+            "interval": "1m",
+            "input_series": [
+                _on("a", alert, f"{value}x30 stale"),
+                _on("b", alert, f"_x{30 + silent} {value}x40"),
+            ],
+            "promql_expr_test": [_count(alert, minute, 1) for minute in range(20, 61)],
+        }
+        for alert, (_, value) in HANDED_OVER.items()
+    ]
+    _rules_pass(tmp_path, tests)
+
+
+@pytest.mark.prometheus
+def test_an_alert_that_waits_goes_on_waiting_when_another_replica_takes_over(
+    tmp_path: Path,
+) -> None:
+    waits = {rule["alert"]: int(rule["for"].removesuffix("m")) for rule in rules() if "for" in rule}
+    tests = [
+        {
+            "name": alert,
+            "interval": "1m",
+            "input_series": [
+                _on("a", alert, f"{value}x{waits[alert] // 2} stale"),
+                _on("b", alert, f"_x{waits[alert] // 2} {value}x30"),
+            ],
+            "promql_expr_test": [
+                _count(alert, waits[alert] - 1, 0), _count(alert, waits[alert], 1)
+            ],
+        }
+        for alert, (_, value) in HANDED_OVER.items()
+        if alert in waits
+    ]  # fmt: skip
+    _rules_pass(tmp_path, tests)
 
 
 @pytest.mark.prometheus
@@ -278,10 +485,7 @@ def test_what_an_alert_tells_names_the_run_and_how_long_it_waits(tmp_path: Path)
             }
         ]
     }
-    file = tmp_path / "rules-test.yaml"
-    body = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}
-    file.write_text(yaml.safe_dump(body))
-    _promtool("test", "rules", file)
+    _rules_pass(tmp_path, [test])
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))

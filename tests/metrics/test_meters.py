@@ -73,6 +73,7 @@ def test_accounts_without_end_are_counted_together() -> None:
         meters.aws(attempt(account=f"{number:012}"))
     found = scraped(meters)
     assert found["leeward_aws_calls_total", ("other", "Ok", "other", "other")] == 20
+    assert found["leeward_aws_calls_total", ("other", "Throttled", "other", "other")] == 0
     measured = [key for key in found if key[0] == "leeward_aws_call_duration_seconds_count"]
     assert len(measured) == PLACES + 1
 
@@ -81,7 +82,10 @@ def test_counters_of_a_tenant_begin_at_zero_so_that_the_first_increase_is_seen()
     meters = Meters()
     meters.tenant("orders")
     key = ("leeward_executions_ended_total", ("orders", "Failover", "Failed"))
-    assert scraped(meters)[key] == 0
+    begun = scraped(meters)
+    assert begun[key] == 0
+    assert begun["leeward_execution_duration_seconds_count", ("Failover", "Failed")] == 0
+    assert begun["leeward_execution_resources_total", ("orders", "Failover", "Complete")] == 0
     end = Ended("Failed", timedelta(minutes=90), timedelta(minutes=5), {"Complete": 2}, ("Failed",))
     meters.happened(a_run(), Started())
     meters.happened(a_run(), end)

@@ -34,13 +34,14 @@ _OPERATIONS: Final = ("Failover", "Reprotect", "Failback", "Test", "Cleanup")
 _VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _VERDICTS: Final = ("Succeeded", "Failed", "Cancelled", "Expired")
 _OUTCOMES: Final = ("Approved", "Automatic", "Rejected", "TimedOut")
+_RESULTS: Final = ("Complete", "Failed", "Skipped", "Open")
 
 
 class Meters:
     """The counters and histograms of one process; safe to use from many threads.
 
-    What alerts watch for an increase begins at zero: Prometheus sees none in a counter that
-    appears with its first value.
+    What alerts and dashboards watch for an increase begins at zero: Prometheus sees none in a
+    counter or histogram that appears with its first value.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,7 @@ class Meters:
         self._lock = threading.Lock()
         for verb in _VERBS:
             self.count(d.KUBE_REQUESTS, verb, "429", by=0)
+        self._begin_histograms()
 
     def _counter(self, metric: d.Metric) -> Counter:
         return Counter(metric.name, metric.help, metric.labels, registry=self._registry)
@@ -65,6 +67,15 @@ class Meters:
         return Histogram(
             metric.name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets
         )
+
+    def _begin_histograms(self) -> None:
+        """Of executions; they have no tenant among their labels, so a standby begins them too."""
+        for operation in _OPERATIONS:
+            self._histograms[d.WAITED.name].labels(operation)
+            for state in _VERDICTS:
+                self._histograms[d.DURATION.name].labels(operation, state)
+            for outcome in _OUTCOMES:
+                self._histograms[d.GATE_WAIT.name].labels(operation, outcome)
 
     def count(self, metric: d.Metric, *labels: str, by: float = 1) -> None:
         """Add to a counter."""
@@ -85,7 +96,7 @@ class Meters:
         place = (attempt.account_id or OWN, attempt.region, attempt.service)
         with self._lock:
             if place not in self._places and len(self._places) >= PLACES:
-                return _OTHER
+                place = _OTHER
             new = place not in self._places
             self._places.add(place)
         if new:
@@ -112,6 +123,8 @@ class Meters:
             self.count(d.GATES_ASKED, namespace, operation, by=0)
             for state in _VERDICTS:
                 self.count(d.ENDED, namespace, operation, state, by=0)
+            for result in _RESULTS:
+                self.count(d.RESOURCES, namespace, operation, result, by=0)
             for outcome in _OUTCOMES:
                 self.count(d.GATES_ENDED, namespace, operation, outcome, by=0)
             for mode in ("Planned", "Unplanned"):
