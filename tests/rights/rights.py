@@ -10,7 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from leeward_adapters import dependencies, iam_policy, permissions, registry, ssm_parameters
+from leeward_adapters import (
+    cloudwatch,
+    dependencies,
+    iam_policy,
+    permissions,
+    registry,
+    ssm_parameters,
+)
 from leeward_sandbox.aws.used import OWN, Use
 
 HUB: Final = "999999999999"
@@ -103,7 +110,7 @@ def declared() -> Mapping[str, Declared]:
             needed.recovery | iam_policy.NOTICES, "the recovery role's policy (iam_policy.needed)"
         ),
         OWN: Declared(
-            frozenset(operator | ssm_parameters.PERMISSIONS),
+            frozenset(operator | ssm_parameters.PERMISSIONS | cloudwatch.PERMISSIONS),
             "the operator's own role (docs/accounts.md)",
         ),
     }
