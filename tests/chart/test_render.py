@@ -79,6 +79,7 @@ MATRIX: dict[str, Object] = {
         "aws": {"podIdentity": {"enabled": True}},
         "networkPolicy": {"egress": [{"ports": [{"port": 443}]}]},
     },
+    "the longest name": {"fullnameOverride": "n" * 63, "rbac": {"create": False}},
     "roles of somebody else's": {
         "serviceAccount": {"create": False, "name": "given"},
         "rbac": {"create": False},
@@ -103,6 +104,8 @@ def test_whatever_the_values_the_objects_are_valid(
     objects = helm.template(values=values, kubernetes=kubernetes)
     assert conform(objects) == ""
     assert len(named(objects)) == len(objects), "two objects of one name"
+    # The validator does not know it: pods carry the name of their Job as a label.
+    assert [name for kind, name in named(objects) if kind == "Job" and len(name) > 63] == []
 
 
 def test_the_validator_notices_a_field_that_does_not_exist(helm: Helm, conform: Any) -> None:
@@ -276,6 +279,8 @@ def test_the_argo_cd_server_operates_and_does_not_approve(helm: Helm) -> None:
     rules = found["ClusterRole", "leeward-argocd-server"]["rules"]
     verbs = {verb for rule in rules for verb in rule["verbs"]}
     assert verbs == {"get", "list", "watch", "create", "patch", "operate"}
+    # For the action that starts a drill.
+    assert [r["resources"] for r in rules if "create" in r["verbs"]] == [["drexecutions"]]
     (subject,) = found["ClusterRoleBinding", "leeward-argocd-server"]["subjects"]
     assert (subject["namespace"], subject["name"]) == ("argocd", "argocd-server")
 
@@ -315,7 +320,7 @@ def test_the_chart_takes_the_values_of_the_gitops_examples(helm: Helm) -> None:
 
 
 def test_the_argo_cd_project_allows_all_kinds_of_the_cluster_that_the_chart_has(helm: Helm) -> None:
-    (project,) = [o for o in _examples() if o["kind"] == "AppProject"]
+    project = _project("leeward")
     allowed = {(k["group"], k["kind"]) for k in project["spec"]["clusterResourceWhitelist"]}
     objects = helm.template(values=MATRIX["everything"])
     cluster = {
@@ -324,6 +329,45 @@ def test_the_argo_cd_project_allows_all_kinds_of_the_cluster_that_the_chart_has(
         if "namespace" not in o["metadata"] and o["kind"] != "ConfigMap"
     }
     assert cluster <= allowed
+
+
+def _project(name: str) -> Object:
+    return named(_examples())["AppProject", name]
+
+
+PLAN_WRITERS = {"RecoveryPlan", "DRExecution", "ConfigMap"}
+
+
+def test_a_tenant_reaches_nothing_but_its_plans_through_argo_cd() -> None:
+    applications = [o["spec"] for o in _examples() if o["kind"] == "Application"]
+    tenants = [a for a in applications if a["destination"]["namespace"] == "orders"]
+    assert [tenant["project"] for tenant in tenants] == ["leeward-tenants"]
+    spec = _project("leeward-tenants")["spec"]
+    assert [d["namespace"] for d in spec["destinations"]] == ["orders"]
+    assert spec["clusterResourceWhitelist"] == []
+    # DRTasks are nobody's to create, but shown only if the project admits them.
+    admitted = {k["kind"] for k in spec["namespaceResourceWhitelist"]}
+    assert admitted == PLAN_WRITERS | {"DRTask"}
+    platform = {d["namespace"] for d in _project("leeward")["spec"]["destinations"]}
+    assert platform == {"leeward-system", "argocd"}
+
+
+def test_a_tenant_reaches_nothing_but_its_plans_through_flux() -> None:
+    found = named(_examples())
+    spec = found["Kustomization", "leeward-orders"]["spec"]
+    assert spec["targetNamespace"] == "orders"
+    account = found["ServiceAccount", spec["serviceAccountName"]]["metadata"]
+    assert account["namespace"] == "flux-system", "it is looked for beside the Kustomization"
+    bound = [o for o in found.values() if account["name"] in str(o.get("subjects"))]
+    assert [(o["kind"], o["metadata"]["namespace"]) for o in bound] == [("RoleBinding", "orders")]
+    role = found["Role", bound[0]["roleRef"]["name"]]
+    assert role["metadata"]["namespace"] == "orders"
+    assert {r for rule in role["rules"] for r in rule["resources"]} == {
+        "recoveryplans", "drexecutions", "configmaps",
+    }  # fmt: skip
+    assert {v for rule in role["rules"] for v in rule["verbs"]} == {
+        "get", "list", "watch", "create", "update", "patch", "delete",
+    }  # fmt: skip
 
 
 def test_executions_in_git_run_once_end_and_are_not_pruned() -> None:

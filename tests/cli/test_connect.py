@@ -14,6 +14,7 @@ import yaml
 
 from leeward.cli.connect import Connection, connect
 from leeward.cli.failures import Refused, Unreachable
+from leeward.cli.preflight import live_runs
 
 _BUSY = {"kind": "Status", "message": "storage is (re)initializing"}
 
@@ -146,4 +147,29 @@ def test_a_list_is_read_page_by_page(server: Server, tmp_path: Path) -> None:
     assert items == [{"n": 1}, {"n": 2}]
     assert "continue=token" in server.asked[1][1]
     assert "labelSelector=a%3Db" in server.asked[1][1]
+    api.close()
+
+
+def test_preflight_keeps_of_live_runs_only_their_names(server: Server, tmp_path: Path) -> None:
+    api = connect(Connection(kubeconfig=str(_kubeconfig(tmp_path, "one", _url(server), {}))))
+    runs = [{"metadata": {"namespace": "orders", "name": name}} for name in ("a", "b")]
+    first = {"items": runs[:1], "metadata": {"continue": "token"}}
+    server.answers = [(200, {}, first), (200, {}, {"items": runs[1:], "metadata": {}})]
+    (found,) = live_runs(api, ending=True)
+    assert (found.verdict, "orders/a, orders/b" in found.text) == ("problem", True)
+    for asked in server.asked:
+        assert "labelSelector=%21leeward.dev/ended" in asked[1]
+        assert "limit=25" in asked[1]
+    api.close()
+
+
+@pytest.mark.parametrize(("ending", "verdict"), [(True, "problem"), (False, "unknown")])
+def test_only_an_uninstallation_is_kept_back_by_runs_that_cannot_be_listed(
+    server: Server, tmp_path: Path, ending: bool, verdict: str
+) -> None:
+    api = connect(Connection(kubeconfig=str(_kubeconfig(tmp_path, "one", _url(server), {}))))
+    server.answers = [(403, {}, {"kind": "Status", "message": "forbidden"})]
+    (found,) = live_runs(api, ending=ending)
+    assert found.verdict == verdict
+    assert "executions cannot be listed" in found.text
     api.close()

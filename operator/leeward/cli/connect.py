@@ -73,13 +73,21 @@ class Api:
     def list(self, path: str, query: Mapping[str, str] | None = None) -> tuple[list[Object], str]:
         """All objects under `path`, and the resource version at which they were so."""
         items: list[Object] = []
+        version = ""
+        for page in self.pages(path, query):
+            items += page["items"]
+            version = page["metadata"].get("resourceVersion", "")
+        return items, version
+
+    def pages(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Object]:
+        """The lists of the objects under `path`, `limit` (of the query, else 500) in each."""
         paged = {"limit": "500", **(query or {})}
         while True:
             page = self.get(path, paged)
-            items += page["items"]
+            yield page
             token = page["metadata"].get("continue")
             if not token:
-                return items, page["metadata"].get("resourceVersion", "")
+                return
             paged["continue"] = token
 
     def create(self, path: str, body: Object, *, dry_run: bool = False) -> Object:

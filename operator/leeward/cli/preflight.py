@@ -17,7 +17,7 @@ from leeward.cli import findings
 from leeward.cli.app import colored, connected, global_options
 from leeward.cli.check import numbers, server_version
 from leeward.cli.failures import Failure, Refused
-from leeward.cli.findings import Finding
+from leeward.cli.findings import Finding, Verdict
 from leeward.cli.kinds import EXECUTION
 from leeward.cli.outcome import Exit
 
@@ -31,6 +31,8 @@ Scope = tuple[str, str, str, str]
 _STAMPING: Final = (1, 36)
 _GUARDING: Final = frozenset({"validatingadmissionpolicies", "validatingadmissionpolicybindings"})
 _SHOWN: Final = 5
+_BODIES: Final = "25"
+"""Whole executions in memory at a time: the Job has little, and the records of a run are long."""
 
 
 @click.command()
@@ -66,11 +68,11 @@ def preflight(
     """
     with connected() as api:
         if before == "uninstall":
-            found = list(_runs(api, ending=True))
+            found = list(live_runs(api, ending=True))
         else:
             found = [*_server(api), *_definitions(api, external=external_crds)]
             if before == "upgrade":
-                found += _runs(api, ending=False)
+                found += live_runs(api, ending=False)
             if roles is not None:
                 user = f"system:serviceaccount:{operator_namespace}:{service_account}"
                 found += _rights(api, _documents(roles), user)
@@ -124,14 +126,20 @@ def definition(found: Object) -> Finding:
     return Finding("ok", f"stores {VERSION}")
 
 
-def _runs(api: Api, *, ending: bool) -> Iterator[Finding]:
+def live_runs(api: Api, *, ending: bool) -> Iterator[Finding]:
+    """Which runs are live: a problem if nobody would finish them (`ending`)."""
+    from leeward.engine.objects import NOT_ENDED
+
     path = f"/apis/{GROUP}/{VERSION}/{EXECUTION.plural}"
     try:
-        live = [_name(run) for run in api.list(path)[0] if not ended(run)]
+        pages = api.pages(path, {"labelSelector": NOT_ENDED, "limit": _BODIES})
+        live = [_name(run) for page in pages for run in page["items"] if not ended(run)]
     except Refused as refused:
         # Without the CRD there is nothing that could be live.
         if refused.status != 404:
-            yield Finding("problem", f"executions cannot be listed: {refused}")
+            # Live runs only keep an uninstallation back.
+            verdict: Verdict = "problem" if ending else "unknown"
+            yield Finding(verdict, f"executions cannot be listed: {refused}")
             return
         live = []
     if not live:
