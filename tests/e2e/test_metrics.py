@@ -150,15 +150,21 @@ def test_prometheus_sees_a_run_wait_and_end_and_the_replicas_change_roles(
     assert seen.query('leeward_kube_requests_total{verb="PUT",code="200"} > 0')
     assert seen.query('leeward_passes_total{kind="DRExecution",outcome="Ok"} > 0')
     assert seen.value('sum(leeward_ready{check!=""} == 0)') is None
-    _every_metric_has_a_family(watched)
+    _every_metric_has_a_family(lab, watched)
     _lines_are_json_without_secrets(lab)
     _hands_over(lab, watched)
 
 
-def _every_metric_has_a_family(watched: Watched) -> None:
-    status, body = _get(watched.port, "/metrics")
-    assert status == 200
-    lines = body.decode().splitlines()
+def _every_metric_has_a_family(lab: Lab, watched: Watched) -> None:
+    answers: list[bytes] = []
+
+    def served() -> bool:
+        status, body = _get(watched.port, "/metrics")
+        answers.append(body)
+        return status == 200
+
+    lab.until("the metrics are served", served)
+    lines = answers[-1].decode().splitlines()
     families = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
     assert {metric.name for metric in METRICS} <= families
 
