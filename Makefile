@@ -33,7 +33,7 @@ test: cluster ## The whole suite
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-crash: cluster ## A run for every moment at which the operator can die (a quarter of an hour or more)
-	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash -n $(WORKERS) -v
+	@LEEWARD_TEST_BOUNDARIES=all $(BIN)/python -m pytest tests/crash -n $(WORKERS) --dist worksteal -v
 
 test-gitops: cluster ## A real Argo CD installs and syncs (minutes; needs redis-server from Debian)
 	@LEEWARD_TEST_GITOPS=1 $(BIN)/python -m pytest tests/gitops -v
