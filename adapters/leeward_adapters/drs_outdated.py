@@ -31,6 +31,11 @@ being interrupted; points in time are made every 10 minutes (DRS user guide), la
 long."""
 
 
+_LAUNCH: Final = timedelta(hours=1)
+"""Within which a launch is through and its instance started. A start after that says nothing of
+what the instance holds: somebody may start it while the other side serves."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Launched:
     """An instance that would be adopted, and what it was launched from."""
@@ -117,9 +122,11 @@ def _of_one(
     point = datetime.fromisoformat(instance.point_in_time)
     asked, until = created or point, point + _SAME
     begun = machine.launched if machine is not None else None
+    if begun is not None:
+        begun = min(begun, asked + _LAUNCH)
     if machine is not None and machine.state == "running" and begun is not None:
         # It serves itself from then on.
-        asked, until = max(asked, begun), max(until, begun + _SAME)
+        until = max(until, begun + _SAME)
     if step.unplanned:
         until = max(until, (begun or point) + _RESUMED)
     return _Launched(instance, asked, until, source)
