@@ -30,7 +30,7 @@ def test_values_and_statistics_arrive(sandbox: Any) -> None:
     cloudwatch.put(own(sandbox), "Leeward", data)
     (call,) = sandbox.calls("PutMetricData")
     assert {f"{call['service']}:{call['operation']}"} == cloudwatch.PERMISSIONS
-    watch = own(sandbox).client("cloudwatch")
+    watch = sandbox.client("cloudwatch", account="999999999999")
     found = watch.get_metric_statistics(
         Namespace="Leeward", MetricName="ExecutionCount", Period=60, Statistics=["Sum"],
         StartTime=at - timedelta(minutes=5), EndTime=at + timedelta(minutes=5),
