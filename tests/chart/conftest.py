@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +125,26 @@ class Installation:
             "mutatingadmissionpolicybinding,mutatingadmissionpolicy,customresourcedefinition"
         )
         chosen = "app.kubernetes.io/part-of=leeward"
-        self.cluster.kubectl("delete", kinds, "-l", chosen, "--timeout=60s")
+        self.cluster.kubectl("delete", kinds, "-l", chosen, "--wait=false")
+        self._until_the_definitions_are_gone(chosen)
+
+    def _until_the_definitions_are_gone(self, chosen: str) -> None:
+        """A CRD that is deleted before it is served is looked at again only when it changes.
+
+        The finalizer of the API server meets "storage is (re)initializing", loses its second try
+        to a conflict, and comes back with the resync five minutes later
+        (apiextensions-apiserver, pkg/controller/finalizer/crd_finalizer.go).
+        """
+        end = time.monotonic() + 120
+        for attempt in itertools.count():
+            found = self.cluster.kubectl("get", "crd", "-l", chosen, "-o", "name").stdout.split()
+            if not found:
+                return
+            assert time.monotonic() < end, f"still being deleted: {found}"
+            time.sleep(0.2)
+            if attempt % 10 == 9:
+                touched = ("annotate", "--overwrite", *found, f"touched={attempt}")
+                self.cluster.kubectl(*touched, check=False)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,9 +52,17 @@ def _stage(name: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base() -> Iterator[Path]:
+    """A directory that everybody may look into: pytest's are the owner's alone."""
+    with tempfile.TemporaryDirectory(prefix="leeward-image-") as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def installed(base: Path) -> Path:
     """What the image has at /opt/leeward, made from what its build context holds."""
-    base = tmp_path_factory.mktemp("image")
     context = base / "src"
     for instruction, rest in _stage("build"):
         if instruction == "COPY":
@@ -67,10 +77,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         timeout=280,
     )
-    # pytest's directories are the owner's alone; the image's are not.
-    for directory in (base, *base.parents):
-        if directory.is_relative_to(Path(tmp_path_factory.getbasetemp()).parent):
-            directory.chmod(0o755)
     return target
 
 
@@ -129,7 +135,10 @@ def _anybody(installed: Path) -> list[str]:
 def test_it_runs_as_somebody_who_owns_nothing_and_may_write_nowhere(
     installed: Path, arguments: list[str], status: int, said: str
 ) -> None:
-    code = "import os, sys; sys.exit(os.access(sys.argv[1], os.W_OK))"
+    code = (
+        "import os, sys; "
+        "sys.exit(not os.access(sys.argv[1], os.R_OK) or os.access(sys.argv[1], os.W_OK))"
+    )
     python = _anybody(installed)
     environment = {
         "PYTHONPATH": str(_site(installed)),
