@@ -31,6 +31,10 @@ class Attempt:
     seconds: float
     """Until the answer or the error, without waiting for its turn."""
     outcome: Outcome
+    request_id: str = ""
+    """AWS's id of it, as in CloudTrail; empty: there was no answer, or it had none."""
+    code: str = ""
+    """AWS's error code; empty: there was no error, or no answer."""
 
 
 @dataclass(frozen=True, slots=True)

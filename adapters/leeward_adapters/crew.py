@@ -5,6 +5,7 @@ The helpers only ever run single calls, so that they never wait for each other.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
@@ -34,7 +35,7 @@ class Crew:
         )
 
     def each(self, place: Hashable, call: Callable[[T], Any], items: Iterable[T]) -> None:
-        """`call` for every item. After an error no more are begun.
+        """`call` for every item, in the caller's context. After an error no more are begun.
 
         Raises the first error, in the order of the items, once all that began have ended.
         """
@@ -57,7 +58,7 @@ class Crew:
             if failed.is_set():
                 room.release()
                 break
-            begun.append(self._executor.submit(one, item))
+            begun.append(self._executor.submit(contextvars.copy_context().run, one, item))
         wait(begun)
         for future in begun:
             future.result()

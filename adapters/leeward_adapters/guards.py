@@ -148,7 +148,10 @@ class Guards:
     ) -> None:
         operation, seconds = _operation(event_name), self._clock() - self._attempt.began
         outcome = outcome_of(parsed_response, exception, operation)
-        self._observe(Attempt(*place, operation, seconds, outcome))
+        said = parsed_response or {}
+        code = said.get("Error", {}).get("Code")
+        request = said.get("ResponseMetadata", {}).get("RequestId") or ""
+        self._observe(Attempt(*place, operation, seconds, outcome, request, code or ""))
         if isinstance(exception, NotSentError):
             return
         endpoint, account = self._breakers_of(place)
@@ -160,7 +163,6 @@ class Guards:
             return
         for breaker in (endpoint, account):
             breaker.answered()
-        code = (parsed_response or {}).get("Error", {}).get("Code")
         bucket = self._buckets[place]
         if code in THROTTLES:
             bucket.throttled()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -33,7 +33,14 @@ def about(**fields: str) -> Iterator[None]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object in a line: `time` (RFC 3339), `level`, `logger`, `message`, the subject."""
+    """One JSON object in a line: `time` (RFC 3339), `level`, `logger`, `message`, the subject.
+
+    `identify` gives further fields, of the context in which the line is written.
+    """
+
+    def __init__(self, identify: Callable[[], Mapping[str, str]] = dict) -> None:
+        super().__init__()
+        self._identify = identify
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -43,6 +50,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **_SUBJECT.get(),
+            **self._identify(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -60,10 +68,14 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure(form: Literal["json", "text"], level: str) -> None:
-    """Log to standard error in that form, from that level on."""
+def configure(
+    form: Literal["json", "text"],
+    level: str,
+    identify: Callable[[], Mapping[str, str]] = dict,
+) -> None:
+    """Log to standard error in that form, from that level on; `identify`: see `JsonFormatter`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter(identify) if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

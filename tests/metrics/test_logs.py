@@ -82,6 +82,14 @@ def test_text_is_for_people() -> None:
     assert line.endswith("INFO    leading as pod [execution=run-1]")
 
 
+def test_a_line_carries_what_identifies_it() -> None:
+    record = logging.LogRecord("x", logging.INFO, "f", 1, "at work", (), None)
+    formatter = logs.JsonFormatter(lambda: {"trace_id": "7", "span_id": "8"})
+    with about(execution="run-1"):
+        line = json.loads(formatter.format(record))
+    assert (line["execution"], line["trace_id"], line["span_id"]) == ("run-1", "7", "8")
+
+
 def test_libraries_are_quiet_and_the_level_holds(lines: Lines) -> None:
     log.debug("not written")
     logging.getLogger("botocore.hooks").info("not written")

@@ -21,6 +21,7 @@ from datetime import datetime
 
 from leeward.engine.clock import elapsed
 from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
+from leeward.planning.times import parse_time
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,8 @@ class Lease:
         """Epoch of this leadership; 0 while not leading."""
         self.since = now()
         """When this leadership began."""
+        self.left: datetime | None = None
+        """The last sign of life of the one before, if that one did not give the Lease up."""
 
     @property
     def turned_ago(self) -> float:
@@ -108,7 +111,9 @@ class Lease:
                 return False
             # Only now: a standby must not list everything at each look at the Lease.
             floor = max(_epoch(lease), await highest_epoch())
+            left = _left(lease)
             await self._write(lease, floor + 1)
+            self.left = left
         except (ApiError, ApiUnavailable) as error:
             log.warning("cannot take the Lease yet: %s", error)
             return False
@@ -204,6 +209,12 @@ class Lease:
                 await self._kube.replace(self._path, lease | {"spec": spec})
         except (ApiError, ApiUnavailable) as error:
             log.warning("the Lease stays until it runs out: %s", error)
+
+
+def _left(lease: Object) -> datetime | None:
+    spec = lease.get("spec", {})
+    held, renewed = spec.get("holderIdentity"), spec.get("renewTime")
+    return parse_time(renewed) if held and renewed else None
 
 
 def _epoch(lease: Object) -> int:

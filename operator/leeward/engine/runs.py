@@ -44,7 +44,9 @@ from leeward.planning.runs.progress import only_progress
 from leeward.planning.runs.record import Outcome, compose, verdict
 from leeward.planning.runs.steering import abandoned, left_out
 from leeward.planning.runs.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
+from leeward.planning.tasks.step_ahead import attempt
 from leeward.planning.times import render_time
+from leeward.work import Work, at_work
 
 WAITING_POLL = timedelta(seconds=30)
 """How often a waiting run looks at the clock; annotations wake it at once."""
@@ -79,6 +81,10 @@ class RunReconciler:
 
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next, or None when the execution needs no more."""
+        with at_work(Work(key.namespace, key.uid)):
+            return await self._run(key)
+
+    async def _run(self, key: Key) -> float | None:
         try:
             run = await read(self._c.kube, DRExecution, key.namespace, key.name)
         except ApiError as error:
@@ -286,7 +292,10 @@ class RunReconciler:
         cancelling, spec = self._cancelling(run.model), task.model.spec
         while True:
             asked = len(task.model.status.journal)
-            with about(task=task.model.metadata.name, account=spec.account, region=spec.region):
+            with (
+                at_work(_work(run, task)),
+                about(task=task.model.metadata.name, account=spec.account, region=spec.region),
+            ):
                 task, delay = await self._tasks.run(
                     run, task, left_out(task.model, tasks),
                     holding=run.model.status.paused and not cancelling,
@@ -332,3 +341,9 @@ class RunReconciler:
                 written.raw, last.reason, last.message, "Warning" if waits else "Normal", last.time
             )
         return written
+
+
+def _work(run: Held[DRExecution], task: Held[DRTask]) -> Work:
+    """A pass over a task, as whoever observes its calls knows it."""
+    metadata, which = run.model.metadata, attempt(task.model.status)
+    return Work(metadata.namespace, metadata.uid, task.model.metadata.uid, which)
