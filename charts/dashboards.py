@@ -304,6 +304,10 @@ OPERATOR = Dashboard(
                 "Values for CloudWatch",
                 {"{{outcome}}": rate("leeward_cloudwatch_values_total", "outcome")},
             ),
+            Panel(
+                "Spans of traces",
+                {"{{outcome}}": rate("leeward_trace_spans_total", "outcome")},
+            ),
         ],
     },
     {},

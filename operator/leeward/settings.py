@@ -7,6 +7,7 @@ guess. `leeward.configuration` says where they come from.
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib.util import find_spec
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -42,6 +43,13 @@ def _not_awss(namespace: str) -> str:
     if namespace.startswith("AWS/"):
         raise ValueError("namespaces that begin with AWS/ are AWS's own")
     return namespace
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # a package above it is missing
+        return False
 
 
 CloudWatchNamespace = Annotated[
@@ -114,6 +122,9 @@ class Settings(BaseModel):
     cloudwatch_namespace: CloudWatchNamespace = ""
     """CloudWatch namespace that metrics of executions are put into, in the operator's Region.
     Empty: none are."""
+    tracing: Literal["Off", "Otlp"] = "Off"
+    """Otlp: traces of executions go to the collector that the variables `OTEL_EXPORTER_OTLP_*`
+    name. Needs the extra `leeward[tracing]`, which the image has."""
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port of /healthz, /readyz and /metrics; 0: none."""
     health_address: str = "0.0.0.0"
@@ -128,6 +139,15 @@ class Settings(BaseModel):
     def _region_is_given(cls, value: str) -> str:
         if not value:
             raise ValueError("set LEEWARD_BASE_REGION (or AWS_REGION) to the operator's Region")
+        return value
+
+    @field_validator("tracing")
+    @classmethod
+    def _tracing_is_installed(cls, value: str) -> str:
+        if value != "Off" and not _installed("opentelemetry.exporter.otlp.proto.http"):
+            raise ValueError(
+                "OpenTelemetry is not installed: pip install 'leeward[tracing]', or set it to Off"
+            )
         return value
 
     @field_validator("region_pairs")

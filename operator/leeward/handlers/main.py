@@ -36,9 +36,13 @@ from leeward.engine.supervisor import Pass, Supervisor, asked
 from leeward.handlers.endpoints import Endpoints
 from leeward.handlers.health import Health
 from leeward.handlers.wakeups import Supervisors, kopf_settings, registry_of
+from leeward.metrics import definitions
 from leeward.metrics.metering import Metering
 from leeward.settings import Settings
+from leeward.tracing.calls import identify
+from leeward.tracing.tracer import Tracer, tracer, wanted
 from leeward_adapters.aws import Aws
+from leeward_adapters.calls import Attempt
 
 USAGE_EXIT = 2
 GRACE = 20.0
@@ -49,18 +53,20 @@ def run() -> int:
     """Run the operator until SIGTERM; the process's exit status."""
     try:
         settings = load(os.environ)
+        traces = wanted(settings)
     except ConfigurationError as error:
         sys.stderr.write(f"leeward: the settings are not valid:\n{error}\n")
         return USAGE_EXIT
-    logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(_main(settings))
+    logs.configure(settings.log_format, settings.log_level, identify if traces else dict)
+    asyncio.run(_main(settings, traces=traces))
     return 0
 
 
-async def _main(settings: Settings) -> None:
+async def _main(settings: Settings, *, traces: bool) -> None:
     now = SteadyClock()
     metering = Metering(settings, now)
-    context = await _context(settings, now, metering)
+    tracing = _tracing(settings, now, metering) if traces else None
+    context = await _context(settings, now, metering, tracing)
     health = Health(settings, context.lease, context.aws)
     endpoints = Endpoints(context, health, metering)
     await endpoints.start()
@@ -69,19 +75,36 @@ async def _main(settings: Settings) -> None:
     _on_signals(lambda: _end(stop, health))
     try:
         if await _acquired(context.lease, context.kube, stop):
-            await _lead(context, health, metering, stop)
+            await _lead(context, health, metering, tracing, stop)
     finally:
         looking.cancel()
+        led_until = now()
         await context.lease.release()
         if metering.publisher is not None:
             await metering.publisher.publish()  # what happened in the last minute
         context.pool.close()
         context.checks.close()
+        if tracing is not None:
+            await tracing.close(led_until)  # nobody waits for a collector but this process
         await endpoints.stop()
         await context.kube.close()
 
 
-async def _context(settings: Settings, now: SteadyClock, metering: Metering) -> Context:
+def _tracing(settings: Settings, now: SteadyClock, metering: Metering) -> Tracer:
+    def count(outcome: str, number: int) -> None:
+        metering.meters.count(definitions.SPANS, outcome, by=number)
+
+    return tracer(settings, now, count)
+
+
+async def _context(
+    settings: Settings, now: SteadyClock, metering: Metering, tracing: Tracer | None
+) -> Context:
+    def observe(attempt: Attempt) -> None:
+        metering.aws(attempt)
+        if tracing is not None:
+            tracing.aws(attempt)
+
     kube = await Kube.connect(metering.meters.kube)
     identity = f"{settings.pod_name}_{settings.pod_uid or uuid.uuid4()}"
     lease = Lease(
@@ -91,7 +114,7 @@ async def _context(settings: Settings, now: SteadyClock, metering: Metering) -> 
     return Context(
         kube=kube,
         lease=lease,
-        aws=Aws(settings.base_region, observe=metering.aws),
+        aws=Aws(settings.base_region, observe=observe),
         pool=Pool(settings.aws_threads),
         checks=Pool(CHECK_THREADS, "check"),
         guard=Guard(kube, settings.guard, settings.operator_user),
@@ -131,7 +154,13 @@ async def _acquired(lease: Lease, kube: Kube, stop: asyncio.Event) -> bool:
     return True
 
 
-async def _lead(context: Context, health: Health, metering: Metering, stop: asyncio.Event) -> None:
+async def _lead(
+    context: Context,
+    health: Health,
+    metering: Metering,
+    tracing: Tracer | None,
+    stop: asyncio.Event,
+) -> None:
     """Everything that only the leader does; ends with kopf, on SIGTERM."""
     # A run that goes on must assume its roles at once, under the external ids that they demand.
     await context.book.load(context.kube)
@@ -141,9 +170,12 @@ async def _lead(context: Context, health: Health, metering: Metering, stop: asyn
     if metering.publisher is not None:
         loops.append(asyncio.create_task(metering.publisher.publish_forever(), name="cloudwatch"))
     health.supervisors = supervisors
+    if tracing is not None:
+        tracing.lead(context.kube, context.lease)
+    traced = tracing.sight if tracing is not None else None
     # kopf takes the signals over while it runs, and tells its cleanup.
     registry = registry_of(
-        supervisors, context.kube, metering.sight, GRACE, lambda: _end(stop, health)
+        supervisors, context.kube, metering.sight, traced, GRACE, lambda: _end(stop, health)
     )
     try:
         await kopf.operator(

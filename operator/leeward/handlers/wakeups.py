@@ -26,6 +26,7 @@ from leeward.engine.objects import LIVE_LABEL, NOT_ENDED
 from leeward.engine.supervisor import Supervisor
 from leeward.handlers.storages import NoDiffBase, NoProgress
 from leeward.metrics.sight import Sight
+from leeward.tracing.sight import Sight as Traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +80,43 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 def registry_of(
-    supervisors: Supervisors, kube: Kube, sight: Sight, grace: float, ending: Callable[[], None]
+    supervisors: Supervisors,
+    kube: Kube,
+    sight: Sight,
+    traced: Traced | None,
+    grace: float,
+    ending: Callable[[], None],
 ) -> kopf.OperatorRegistry:
-    """The handlers. `ending` is called as soon as the process is to end."""
+    """The handlers. `ending` is called as soon as the process is to end; `traced`: who traces."""
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
-    plans, accounts = News(asked_of_accounts), News(asked_of_plans)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
         return await logins.session()
 
+    _on_runs(registry, supervisors, sight, traced)
+    _on_estate(registry, supervisors, sight)
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        ending()
+        await asyncio.gather(*(s.stop(grace) for s in supervisors.all()))
+
+    return registry
+
+
+def _on_runs(
+    registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight, traced: Traced | None
+) -> None:
+    """What is done when executions and their tasks are seen."""
+
     @kopf.on.event(GROUP, VERSION, DRExecution.PLURAL, registry=registry)
     async def execution_seen(event: Any, **_: Any) -> None:
         sight.runs.saw(event["object"], kind=event["type"])
         supervisors.runs.notify(event["object"], deleted=event["type"] == "DELETED")
+        if traced is not None:
+            traced.execution(event["object"])
 
     @kopf.on.event(GROUP, VERSION, DRTask.PLURAL, registry=registry)
     async def task_seen(event: Any, **_: Any) -> None:
@@ -101,6 +124,13 @@ def registry_of(
         owner = body.get("spec", {}).get("executionRef", {}).get("name", "")
         if event["type"] == "DELETED" or _has_command(body):
             supervisors.runs.wake(body["metadata"].get("namespace", ""), owner)
+        if traced is not None:
+            traced.task(body)
+
+
+def _on_estate(registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight) -> None:
+    """What is done when plans and accounts are seen."""
+    plans, accounts = News(asked_of_accounts), News(asked_of_plans)
 
     @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
     async def plan_seen(event: Any, **_: Any) -> None:
@@ -115,13 +145,6 @@ def registry_of(
         sight.accounts.saw(event["object"], deleted=event["type"] == "DELETED")
         if accounts.has(event):
             supervisors.plans.wake_all()
-
-    @kopf.on.cleanup(registry=registry)
-    async def stop(**_: Any) -> None:
-        ending()
-        await asyncio.gather(*(s.stop(grace) for s in supervisors.all()))
-
-    return registry
 
 
 class News:

@@ -232,6 +232,10 @@ PUBLISHED: Final = Metric(
     "leeward_cloudwatch_values_total", "counter",
     "Values for CloudWatch: Sent, Dropped (in doubt, refused, or too many waiting).", ("outcome",),
 )  # fmt: skip
+SPANS: Final = Metric(
+    "leeward_trace_spans_total", "counter",
+    "Spans of traces: Sent, Dropped (the collector did not take them in time).", ("outcome",),
+)  # fmt: skip
 
 METRICS: Final = tuple(value for value in globals().values() if isinstance(value, Metric))
 """All of them."""
