@@ -19,6 +19,8 @@ from packaging.utils import canonicalize_name
 ROOT: Final = Path(__file__).parents[2]
 LOCK: Final = ROOT / "requirements.lock"
 TARGET: Final = ROOT / "requirements-image.lock"
+EXTRA: Final = "tracing"
+"""What is off as a rule but needs packages: nothing can be installed in a running container."""
 _HEAD: Final = (
     "# Made by deploy/image/lock.py from requirements.lock: what the operator needs to run.\n"
 )
@@ -38,22 +40,22 @@ def pins(text: str) -> dict[str, str]:
     return found
 
 
-def closure(package: str, known: Mapping[str, str]) -> set[str]:
-    """Names of all that the package needs without extras, as far as the lock knows it.
+def closure(package: str, known: Mapping[str, str], extra: str = "") -> set[str]:
+    """Names of all that the package needs with one of its extras, as far as the lock knows it.
 
     Markers about the platform and Python are not looked at: the image's may differ from ours.
     """
     seen: set[str] = set()
-    waiting = [package]
+    waiting = [(package, extra)]
     while waiting:
-        for needed in _needs(waiting.pop()):
+        for needed in _needs(*waiting.pop()):
             if needed in known and needed not in seen:
                 seen.add(needed)
-                waiting.append(needed)
+                waiting.append((needed, ""))
     return seen
 
 
-def _needs(package: str) -> Iterator[str]:
+def _needs(package: str, extra: str) -> Iterator[str]:
     try:
         declared = requires(package) or []
     except PackageNotFoundError:
@@ -61,14 +63,15 @@ def _needs(package: str) -> Iterator[str]:
         return
     for text in declared:
         requirement = Requirement(text)
-        if requirement.marker is None or "extra" not in str(requirement.marker):
+        marker = str(requirement.marker or "")
+        if "extra" not in marker or (extra and f'extra == "{extra}"' in marker):
             yield str(canonicalize_name(requirement.name))
 
 
 def render() -> str:
     """The file's text."""
     known = pins(LOCK.read_text("utf-8"))
-    return _HEAD + "".join(known[name] for name in sorted(closure("leeward", known)))
+    return _HEAD + "".join(known[name] for name in sorted(closure("leeward", known, EXTRA)))
 
 
 if __name__ == "__main__":

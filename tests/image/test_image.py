@@ -168,6 +168,16 @@ def test_it_runs_as_somebody_who_owns_nothing_and_may_write_nowhere(
     assert sorted(path for path in installed.rglob("*")) == before
 
 
+def test_what_traces_need_is_in_it(installed: Path) -> None:
+    code = "from leeward.tracing.otlp import Otlp; Otlp('hub', '0')"
+    environment = {"PYTHONPATH": str(_site(installed)), "PYTHONDONTWRITEBYTECODE": "1"}
+    isolated = [*_anybody(installed), "-S", "-W", "error", "-c", code]
+    done = subprocess.run(
+        isolated, capture_output=True, text=True, check=False, timeout=60, env=environment, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_images_lock_is_a_part_of_the_lock() -> None:
     lock = _script("lock")
     held = (ROOT / "requirements-image.lock").read_text("utf-8")
