@@ -29,7 +29,7 @@ from leeward_sandbox import chart
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "leeward"
 INSTALL = ROOT / "config" / "default" / "install.yaml"
-ELSEWHERE = ENVIRONMENT_ONLY | {"namespace", "service_account", "health_port"}
+ELSEWHERE = ENVIRONMENT_ONLY | {"namespace", "service_account", "health_port", "tracing"}
 """Settings that have a value of the chart of their own, or come from the pod."""
 LIMITS = ("pattern", "enum", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength")
 _SHOWN = 60

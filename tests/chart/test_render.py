@@ -52,6 +52,12 @@ MATRIX: dict[str, Object] = {
             "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
             "dashboards": {"enabled": True, "annotations": {"folder": "DR"}},
         },
+        "tracing": {
+            "enabled": True,
+            "endpoint": "https://collector.example.com/tenant",
+            "headersSecret": {"name": "collector"},
+            "resourceAttributes": {"deployment.environment.name": "prod"},
+        },
         "rbac": {"argocd": {"enabled": True}},
         "extraObjects": [
             {
@@ -139,6 +145,11 @@ def test_the_validator_notices_a_field_that_does_not_exist(helm: Helm, conform: 
         ({"configuration": {"guard": "Sometimes"}}, "guard"),
         ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
         ({"metrics": {"port": 80}}, "port"),
+        ({"tracing": {"enabled": True}}, "endpoint"),
+        ({"tracing": {"endpoint": "collector:4317"}}, "endpoint"),
+        ({"tracing": {"endpoint": "http://user:word@collector:4318"}}, "endpoint"),
+        ({"tracing": {"headers": "authorization=x"}}, "headers"),
+        ({"configuration": {"tracing": "Otlp"}}, "tracing"),
         ({"podDisruptionBudget": {"maxUnavailable": 0}}, "maxUnavailable"),
         ({"roles": {"breakGlass": {"bind": True}}}, "breakGlass"),
         ({"serviceAccount": {"annotations": {"a": 1}}}, "annotations"),
@@ -146,6 +157,49 @@ def test_the_validator_notices_a_field_that_does_not_exist(helm: Helm, conform: 
 )
 def test_wrong_values_are_refused_by_name(helm: Helm, values: Object, said: str) -> None:
     assert said in helm.refused(values)
+
+
+def test_a_collector_of_traces_is_named_by_opentelemetry_s_own_variables(helm: Helm) -> None:
+    tracing = {
+        "enabled": True,
+        "endpoint": "http://collector.observability:4318",
+        "headersSecret": {"name": "collector", "key": "token"},
+        "resourceAttributes": {"deployment.environment.name": "prod, east", "team": "dr"},
+    }
+    objects = helm.template(values={"tracing": tracing})
+    deployment = next(found for found in objects if found["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    found = {e["name"]: e for e in container["env"] if e["name"].startswith(("OTEL", "LEEWARD_T"))}
+    secret = found.pop("OTEL_EXPORTER_OTLP_HEADERS")
+    assert secret["valueFrom"] == {"secretKeyRef": {"name": "collector", "key": "token"}}
+    assert {name: entry["value"] for name, entry in found.items()} == {
+        "LEEWARD_TRACING": "Otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.observability:4318",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=prod%2C%20east,team=dr",
+    }
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector.observability:4318", 4318),
+        ("https://collector.example.com/tenant", 443),
+        ("http://collector", 80),
+        ("http://[2001:db8::7]:4318", 4318),
+    ],
+)
+def test_egress_that_is_limited_reaches_the_collector(helm: Helm, endpoint: str, port: int) -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"name": "observability"}}}]
+    objects = helm.template(
+        values={
+            "tracing": {"enabled": True, "endpoint": endpoint, "to": peers},
+            "networkPolicy": {"egress": [{"ports": [{"port": 53}]}]},
+        }
+    )
+    policy = next(found for found in objects if found["kind"] == "NetworkPolicy")
+    assert policy["spec"]["egress"][-1] == {"ports": [{"port": port}], "to": peers}
+    free = next(f for f in helm.template() if f["kind"] == "NetworkPolicy")
+    assert "egress" not in free["spec"]
 
 
 def test_chart_and_image_have_the_version_of_the_package() -> None:
