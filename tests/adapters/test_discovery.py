@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -193,6 +194,40 @@ def test_room_that_was_forgotten_is_asked_for_again(sandbox: Any, make_task: Any
     task.adapter.readiness(scope, task.targets)
     room = {"DescribeSubnets", "DescribeSecurityGroups", "DescribeLaunchTemplateVersions"}
     assert room <= {*_asked(sandbox, since)}
+
+
+def test_room_is_asked_for_again_once_leeward_has_launched_something(
+    sandbox: Any, make_task: Any
+) -> None:
+    scope = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+    task = make_task(sandbox, sandbox.servers())
+    before = ec2_capacity.running(scope).total()
+    free = _free(ec2_capacity.subnets(scope))
+
+    task.run()
+
+    assert ec2_capacity.running(scope).total() == before + 2
+    assert _free(ec2_capacity.subnets(scope)) < free
+
+
+def _free(subnets: Mapping[str, ec2_capacity.Subnet]) -> int:
+    return sum(subnet.free for subnet in subnets.values())
+
+
+def test_what_a_launch_takes_shows_though_it_was_looked_at_right_after_the_call(
+    sandbox: Any, make_task: Any
+) -> None:
+    moment = [1000.0]
+    sandbox.aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=lambda: moment[0])
+    scope = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+    make_task(sandbox, sandbox.servers()).act("launch")
+    before = ec2_capacity.running(scope).total()
+    sandbox.control.advance(3600)
+
+    moment[0] += 59
+    assert ec2_capacity.running(scope).total() == before
+    moment[0] += 1
+    assert ec2_capacity.running(scope).total() == before + 2
 
 
 def test_pages_that_aws_makes_smaller_than_asked_for_are_followed(make_sandbox: Any) -> None:
