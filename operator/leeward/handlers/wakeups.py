@@ -26,6 +26,7 @@ from leeward.engine.objects import LIVE_LABEL, NOT_ENDED
 from leeward.engine.supervisor import Supervisor
 from leeward.handlers.storages import NoDiffBase, NoProgress
 from leeward.metrics.sight import Sight
+from leeward_adapters.observers import isolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ def registry_of(
     registry = kopf.OperatorRegistry()
     logins = Logins(kube)
     plans, accounts = News(asked_of_accounts), News(asked_of_plans)
+    saw_run, saw_plan = isolated(sight.runs.saw), isolated(sight.plan)
+    saw_account = isolated(sight.accounts.saw)
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -92,8 +95,8 @@ def registry_of(
 
     @kopf.on.event(GROUP, VERSION, DRExecution.PLURAL, registry=registry)
     async def execution_seen(event: Any, **_: Any) -> None:
-        sight.runs.saw(event["object"], kind=event["type"])
         supervisors.runs.notify(event["object"], deleted=event["type"] == "DELETED")
+        saw_run(event["object"], kind=event["type"])
 
     @kopf.on.event(GROUP, VERSION, DRTask.PLURAL, registry=registry)
     async def task_seen(event: Any, **_: Any) -> None:
@@ -105,16 +108,16 @@ def registry_of(
     @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
     async def plan_seen(event: Any, **_: Any) -> None:
         supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
-        sight.plan(event["object"], deleted=event["type"] == "DELETED")
         if plans.has(event):
             supervisors.accounts.wake_all()  # they look at what their plans need
+        saw_plan(event["object"], deleted=event["type"] == "DELETED")
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
     async def account_seen(event: Any, **_: Any) -> None:
         supervisors.accounts.notify(event["object"], deleted=event["type"] == "DELETED")
-        sight.accounts.saw(event["object"], deleted=event["type"] == "DELETED")
         if accounts.has(event):
             supervisors.plans.wake_all()
+        saw_account(event["object"], deleted=event["type"] == "DELETED")
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
