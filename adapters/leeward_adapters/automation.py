@@ -117,9 +117,8 @@ class Automation:
     def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
         """StartAutomationExecution; answers the execution's id.
 
-        It is sent once: of two tries AWS may take the first, and the second be held back here,
-        which would say of a document that runs that nothing was sent. The client token follows
-        from the call, for whatever repeats the request on its way.
+        It is sent once. The client token follows from the call, for whatever repeats the request on
+        its way.
         """
         given = step.settings["automation"]
         parameters = {"Parameters": given["parameters"]} if given.get("parameters") else {}

@@ -32,7 +32,7 @@ from leeward_adapters import credentials
 from leeward_adapters.calls import Circuit, Observe, ignore
 from leeward_adapters.crew import Crew
 from leeward_adapters.errors import EXPIRED
-from leeward_adapters.guards import Guards
+from leeward_adapters.guards import Guards, Record
 from leeward_adapters.notes import Notes
 from leeward_adapters.sessions import AssumedRole, not_assumed
 from leeward_adapters.views import KEPT, Clock, Views
@@ -112,7 +112,8 @@ class Aws:
         self._read_timeout = read_timeout
         self.now = clock
         """The clock of all moments that adapters are told."""
-        self._guards = Guards(clock, sleep, observe)
+        self.guards = Guards(clock, sleep, observe)
+        """What all calls pass."""
         self._crew = Crew()
         self._lock = threading.RLock()
         self._base = botocore.session.Session()
@@ -160,9 +161,10 @@ class Aws:
             client = session.create_client(
                 service, region, config=self._config(once), endpoint_url=self._endpoint_url
             )
-            client.meta.events.register("after-call", _naming(_place(account, role, region)))
-            client.meta.events.register("after-call", self._renewing(identity, session))
-            self._guards.watch(client, account.id, region)
+            events = client.meta.events
+            events.register("response-received", _naming(_place(account, role, region)))
+            events.register("after-call", self._renewing(identity, session))
+            self.guards.watch(client, account.id, region)
             self._clients[key] = client
             self._evict()
             return client
@@ -180,7 +182,7 @@ class Aws:
         with self._lock:
             if key not in self._views:
                 kept = {k: v for k, v in self._views.items() if now - v.used < KEPT}
-                made = Views(self.now, partial(self._guards.changed, account.id, region))
+                made = Views(self.now, partial(self.guards.changed, account.id, region))
                 self._views = {**kept, key: made}
             return self._views[key]
 
@@ -188,25 +190,21 @@ class Aws:
         self, account: Account, region: str, call: Callable[[T], Any], items: Iterable[T]
     ) -> None:
         """`call` for every item, some at once; see `Scope.each`."""
-        noted = self._guards.noted
+        record = self.guards.record
 
         def one(item: T) -> None:
-            with self._guards.recording(noted):
+            with self.guards.recording_in(record):
                 call(item)
 
         self._crew.each((account.id, region), one, items)
 
-    def settings_changed(self, account_id: str, region: str) -> float:
-        """When launch settings were last changed there by this process."""
-        return self._guards.settings_changed(account_id, region)
-
-    def recording(self) -> AbstractContextManager[list[str]]:
-        """The ids of AWS's requests that change something, made in this thread inside it."""
-        return self._guards.recording()
+    def recording(self) -> AbstractContextManager[Record]:
+        """What is sent inside it that changes something; see `Guards.recording`."""
+        return self.guards.recording()
 
     def circuits(self) -> list[Circuit]:
         """The circuit breakers of everything that was called so far."""
-        return self._guards.circuits()
+        return self.guards.circuits()
 
     def own_credentials(self) -> Any:
         """The operator's own credentials, renewed where they ran out.
@@ -286,7 +284,7 @@ class Aws:
                 endpoint_url=self._endpoint_url,
                 **keys,
             )
-        self._guards.watch(client, "", self._base_region)
+        self.guards.watch(client, "", self._base_region)
         return client
 
     def _config(self, once: bool) -> Config:
@@ -353,9 +351,13 @@ class AwsScope:
         """The moment, by the clock of `Step.since`."""
         return self._aws.now()
 
+    def changed(self, service: str) -> float:
+        """When this process last changed something there by a service, through whatever role."""
+        return self._aws.guards.changed(self._account.id, self._region, service)
+
     def settings_changed(self) -> float:
         """When this process last changed launch settings there, through whatever role."""
-        return self._aws.settings_changed(self._account.id, self._region)
+        return self._aws.guards.settings_changed(self._account.id, self._region)
 
     def at(self, region: str) -> AwsScope:
         """The same account through the same role, in another Region."""
@@ -388,9 +390,11 @@ def _place(account: Account, role: str, region: str) -> str:
 def _naming(place: str) -> Callable[..., None]:
     """An event handler that lets every error of a client say where it happened."""
 
-    def name(http_response: Any, parsed: Any, **_: Any) -> None:
-        if http_response.status_code >= 300 and "Error" in parsed:
-            message = parsed["Error"].get("Message") or ""
-            parsed["Error"]["Message"] = f"{message} [{place}]".strip()
+    def name(parsed_response: Any, **_: Any) -> None:
+        answer = parsed_response or {}
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status >= 300 and "Error" in answer:
+            message = answer["Error"].get("Message") or ""
+            answer["Error"]["Message"] = f"{message} [{place}]".strip()
 
     return name

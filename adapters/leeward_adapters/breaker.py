@@ -31,7 +31,7 @@ RECOVERS: Final = 0.5
 
 
 class NotSentError(BotoCoreError):
-    """The call was not sent, so that nothing came of it; `seconds`: when to try again."""
+    """No attempt of the call was sent, so that nothing came of it; `seconds`: when to try again."""
 
     fmt = "not sent to {service} in {region}; tried again in {seconds:.0f} s"
 
@@ -49,6 +49,12 @@ class RateLimitError(NotSentError):
     """It would have had to wait too long for its turn."""
 
     fmt = "not sent to {service} in {region}: AWS limits the rate, next turn in {seconds:.0f} s"
+
+
+class PartlySentError(BotoCoreError):
+    """Of several calls that belong together some were sent before one was not."""
+
+    fmt = "sent in part, then {error}"
 
 
 class Breaker:

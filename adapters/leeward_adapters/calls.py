@@ -52,8 +52,7 @@ class Circuit:
 
 
 Observe = Callable[[Attempt], None]
-"""Called in the thread of the call; must be quick, safe to call from many threads, and not raise.
-"""
+"""Called in the thread of the call; must be quick, and safe to call from many threads."""
 
 
 def ignore(_: Attempt) -> None:

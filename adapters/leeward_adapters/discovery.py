@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from leeward_adapters import (
     discovery_back,
     drs_instances,
+    drs_lists,
     drs_sides,
     drs_snapshot,
     resource_explorer,
@@ -39,8 +40,6 @@ PERMISSIONS: Final = _OF_PROVIDERS | {
 STRATEGY_TAG: Final = "dr:recovery-strategy"
 _LAUNCHED: Final = ("AWSElasticDisasterRecovery", "aws:autoscaling:groupName")
 """How the tags begin that DRS puts on its own instances, and Auto Scaling on those of a group."""
-_PAGE: Final = 1000
-"""The DRS API names no maximum for a page, and says by its token where it gave less."""
 _ASKED_FOR: Final = 200
 """Source servers that one question may name (DescribeSourceServersRequestFilters)."""
 
@@ -159,11 +158,11 @@ def gone(scope: Scope, servers: Sequence[str]) -> frozenset[str]:
     A list that lacks a server does not prove that; an answer about that very server does.
     """
     left: set[str] = set()
-    paginator = scope.client("drs").get_paginator("describe_source_servers")
+    drs = scope.client("drs")
     for start in range(0, len(servers), _ASKED_FOR):
         filters = {"sourceServerIDs": list(servers[start : start + _ASKED_FOR])}
-        for page in paginator.paginate(filters=filters, PaginationConfig={"PageSize": _PAGE}):
-            left |= {server["sourceServerID"] for server in page.get("items", [])}
+        found = drs_lists.items(drs, "describe_source_servers", filters=filters)
+        left |= {server["sourceServerID"] for server in found}
     return frozenset(servers) - left
 
 
@@ -173,11 +172,12 @@ def _of_drs(
     """Source servers that replicate away from the primary, and all recovery instances."""
     drs, began = scope.client("drs"), scope.now()
     try:
-        servers = _all(drs, "describe_source_servers")
+        servers = drs_sides.listing(drs)
         launches = frozenset((s["sourceServerID"], _launch(s)) for s in servers)
         launched = known.instances
         if launched is None or launched or launches != known.servers:
-            launched = tuple(map(drs_instances.parse, _all(drs, "describe_recovery_instances")))
+            listed = drs_lists.items(drs, "describe_recovery_instances", filters={})
+            launched = tuple(map(drs_instances.parse, listed))
     except (ClientError, BotoCoreError) as error:
         fault = classify(error)
         # An account without DRS is not silent; readiness says so if it should have it.
@@ -189,11 +189,6 @@ def _of_drs(
     # Servers outside AWS have no direction.
     away = [s for s in servers if s.get("replicationDirection", "FAILOVER") == "FAILOVER"]
     return away, launched, Known(servers=launches, instances=launched)
-
-
-def _all(drs: Any, operation: str) -> list[Mapping[str, Any]]:
-    pages = drs.get_paginator(operation).paginate(filters={}, PaginationConfig={"PageSize": _PAGE})
-    return [item for page in pages for item in page.get("items", [])]
 
 
 def _launch(server: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_jobs
+from leeward_adapters import drs_jobs, drs_lists
 from leeward_adapters.base import Scope
 
 PERMISSIONS: Final = frozenset(
@@ -42,9 +42,8 @@ def look(scope: Scope) -> Use:
         ClientError: DRS does not answer, or not us.
     """
     drs = scope.client("drs")
-    pages = drs.get_paginator("describe_source_servers").paginate(filters={})
     try:
-        servers = [server for page in pages for server in page.get("items", [])]
+        servers = list(drs_lists.items(drs, "describe_source_servers", filters={}))
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") == "UninitializedAccountException":
             return Use(initialized=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from leeward_adapters import drs_jobs, drs_templates, ec2
+from leeward_adapters import drs_jobs, drs_lists, drs_templates, ec2
 from leeward_adapters.base import (
     Observed,
     Scope,
@@ -33,8 +33,6 @@ _NOT_REPLICATED: Final = frozenset(
 )
 _NAMED: Final = 200
 """Source servers that one question names."""
-_PAGE: Final = 1000
-"""The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _GONE: Final = frozenset({"SHUTTING-DOWN", "TERMINATED", "NOT_FOUND"})
 _KNOWN: Final = 300.0
 """Seconds that the answer may be older than the rest which says which instance of a server is to
@@ -75,14 +73,11 @@ def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstanc
         return found
     # More than one question can name are found faster among all.
     filters = {"sourceServerIDs": list(servers)} if len(servers) <= _NAMED else {}
-    pages = drs.get_paginator("describe_recovery_instances").paginate(
-        filters=filters, PaginationConfig={"PageSize": _PAGE}
-    )
-    for page in pages:
-        for raw in page.get("items", []):
-            instance = parse(raw)
-            if instance.server in found:
-                found[instance.server].append(instance)
+    for instance in map(
+        parse, drs_lists.items(drs, "describe_recovery_instances", filters=filters)
+    ):
+        if instance.server in found:
+            found[instance.server].append(instance)
     return found
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from leeward_adapters import quotas
+from leeward_adapters import drs_lists, quotas
 from leeward_adapters.base import Call, Earlier, Scope, Step
 from leeward_adapters.ec2 import place
 
@@ -202,10 +202,7 @@ def describe(part: Part, step: Step) -> str:
 
 def _jobs(drs: Any, filters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Jobs as DRS describes them, newest first."""
-    pages = drs.get_paginator("describe_jobs").paginate(
-        filters=filters, PaginationConfig={"PageSize": _PAGE}
-    )
-    jobs = [job for page in pages for job in page.get("items", [])]
+    jobs = drs_lists.items(drs, "describe_jobs", size=_PAGE, filters=filters)
     return sorted(jobs, key=lambda job: str(job.get("creationDateTime", "")), reverse=True)
 
 
@@ -231,8 +228,7 @@ def _time(text: str | None) -> datetime | None:
 
 def _log(scope: Scope, job: str, *, active: bool) -> list[dict[str, Any]]:
     def read() -> list[dict[str, Any]]:
-        pages = scope.client("drs").get_paginator("describe_job_log_items").paginate(jobID=job)
-        return [item for page in pages for item in page.get("items", [])]
+        return list(drs_lists.items(scope.client("drs"), "describe_job_log_items", jobID=job))
 
     return read() if active else scope.cached(("drs-log", job), 3600, read)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_jobs, drs_placement, drs_snapshot
+from leeward_adapters import drs_instances, drs_jobs, drs_lists, drs_placement, drs_snapshot
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
@@ -18,8 +18,6 @@ from leeward_adapters.ec2 import place
 
 _NAMED: Final = 200
 """Source servers that one question can name (DescribeSourceServersRequestFilters)."""
-_PAGE: Final = 1000
-"""The DRS API names no maximum for a page; a smaller one than asked for is followed as well."""
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
@@ -40,11 +38,8 @@ def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         return {}
     # More than one question can name are found faster among all.
     filters = {"sourceServerIDs": list(ids)} if len(ids) <= _NAMED else {}
-    pages = drs.get_paginator("describe_source_servers").paginate(
-        filters=filters, PaginationConfig={"PageSize": _PAGE}
-    )
     wanted = set(ids)
-    found = (server for page in pages for server in page.get("items", []))
+    found = drs_lists.items(drs, "describe_source_servers", filters=filters)
     return {s["sourceServerID"]: s for s in found if s["sourceServerID"] in wanted}
 
 

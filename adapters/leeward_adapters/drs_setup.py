@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_capacity, quotas
+from leeward_adapters import drs_capacity, drs_lists, quotas
 from leeward_adapters.base import Scope
 
 Settings = Mapping[str, Any]
@@ -158,17 +158,13 @@ def look(scope: Scope) -> Found:
     try:
         return Found(
             True,
-            _all(drs, "describe_replication_configuration_templates"),
-            _all(drs, "describe_launch_configuration_templates"),
+            list(drs_lists.items(drs, "describe_replication_configuration_templates")),
+            list(drs_lists.items(drs, "describe_launch_configuration_templates")),
         )
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") != "UninitializedAccountException":
             raise
         return Found(initialized=False)
-
-
-def _all(drs: Any, operation: str) -> list[Settings]:
-    return [item for page in drs.get_paginator(operation).paginate() for item in page["items"]]
 
 
 def changes(found: Found, want: Wanted) -> list[Change]:

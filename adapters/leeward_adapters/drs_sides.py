@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_settings
+from leeward_adapters import drs_lists, drs_settings
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.ec2 import place
 
@@ -29,8 +29,7 @@ def other_side(scope: Scope, step: Step) -> Scope:
 
 def listing(drs: Any) -> list[Raw]:
     """All source servers of an account and Region (DescribeSourceServers)."""
-    pages = drs.get_paginator("describe_source_servers").paginate(filters={})
-    return [server for page in pages for server in page.get("items", [])]
+    return list(drs_lists.items(drs, "describe_source_servers", filters={}))
 
 
 def reversed_of(servers: Sequence[Raw], targets: Sequence[Target]) -> dict[str, Raw]:

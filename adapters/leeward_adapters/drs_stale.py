@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from leeward_adapters import drs_instances, drs_servers, drs_sides
+from leeward_adapters import drs_instances, drs_lists, drs_servers, drs_sides
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -141,10 +141,8 @@ def older(instance: RecoveryInstance, serving: RecoveryInstance | None) -> bool:
 
 def _with_ids(drs: Any, ids: Sequence[str]) -> dict[str, RecoveryInstance]:
     found: dict[str, RecoveryInstance] = {}
-    paginator = drs.get_paginator("describe_recovery_instances")
     for start in range(0, len(ids), 200):
         filters = {"recoveryInstanceIDs": list(ids[start : start + 200])}
-        for page in paginator.paginate(filters=filters):
-            parsed = (drs_instances.parse(raw) for raw in page.get("items", []))
-            found.update((instance.id, instance) for instance in parsed)
+        raw = drs_lists.items(drs, "describe_recovery_instances", filters=filters)
+        found.update((instance.id, instance) for instance in map(drs_instances.parse, raw))
     return found

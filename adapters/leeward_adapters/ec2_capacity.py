@@ -2,7 +2,8 @@
 
 Every answer is about the whole account and Region, so that one call serves all servers of all plans
 there; it is kept for a quarter of an hour, what rarely changes for an hour, or until somebody asks
-to look anew. What Leeward itself changed of launch templates is seen at once.
+to look anew. What Leeward itself changed of launch templates is seen at once, and what it launched,
+whose instances come and go minutes after the call, within a minute.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ STANDARD_VCPUS: Final = Known(
 _STANDARD: Final = re.compile(r"[acdhimrtz]\d[a-z0-9-]*\..+")
 _KEPT: Final = 900.0
 """For what others change or use up, unless somebody asks to look anew (`forget`)."""
+_FRESH: Final = 60.0
+"""For room, while what Leeward launched or ended may not show yet."""
+_SETTLES: Final = 3600.0
+"""After the last call by which Leeward may have used room up, or freed some."""
+_TAKE_ROOM: Final = ("autoscaling", "drs", "ec2")
+"""Services by which Leeward does that."""
 _SUBNETS: Final = "ec2-subnets"
 _GROUPS: Final = "ec2-security-groups"
 _RUNNING: Final = "ec2-running"
@@ -59,12 +66,27 @@ class Subnet:
 
 def forget(scope: Scope) -> None:
     """Have everything that others change or use up asked for again."""
-    scope.forget([_SUBNETS, _GROUPS, _RUNNING, _versions(scope)])
+    scope.forget([_room(scope, _SUBNETS), _GROUPS, _room(scope, _RUNNING), _versions(scope)])
 
 
 def _versions(scope: Scope) -> Hashable:
     """What Leeward changes of launch templates makes a new question of it."""
     return (_VERSIONS, scope.settings_changed())
+
+
+def _room(scope: Scope, question: str) -> Hashable:
+    """What Leeward launches or ends makes a new question of what there is room for."""
+    return (question, _taken(scope))
+
+
+def _room_kept(scope: Scope) -> float:
+    settled = scope.now() - _taken(scope) > _SETTLES
+    return _KEPT if settled else _FRESH
+
+
+def _taken(scope: Scope) -> float:
+    """When Leeward last asked for something that takes room, or frees some."""
+    return max(map(scope.changed, _TAKE_ROOM))
 
 
 def subnets(scope: Scope) -> Mapping[str, Subnet]:
@@ -85,7 +107,7 @@ def subnets(scope: Scope) -> Mapping[str, Subnet]:
             for raw in page["Subnets"]
         }
 
-    return scope.cached(_SUBNETS, _KEPT, ask)
+    return scope.cached(_room(scope, _SUBNETS), _room_kept(scope), ask)
 
 
 def security_groups(scope: Scope) -> Mapping[str, str]:
@@ -176,7 +198,7 @@ def running(scope: Scope) -> Counter[str]:
             if "InstanceLifecycle" not in instance  # Spot and Capacity Blocks have quotas apart
         )
 
-    return scope.cached(_RUNNING, _KEPT, ask)
+    return scope.cached(_room(scope, _RUNNING), _room_kept(scope), ask)
 
 
 def standard_vcpus(scope: Scope, types: Mapping[str, int]) -> int:

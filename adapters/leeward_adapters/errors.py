@@ -21,7 +21,7 @@ from botocore.exceptions import (
 )
 
 from leeward_adapters.base import ErrorClass, IrreversibleError
-from leeward_adapters.breaker import CircuitOpenError, NotSentError
+from leeward_adapters.breaker import CircuitOpenError, NotSentError, PartlySentError
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,14 @@ DENIALS: Final = frozenset(
     }
 )
 EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+NEVER_LEFT: Final = (
+    NotSentError,
+    NoCredentialsError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    ConnectTimeoutError,
+)
+"""Errors of an attempt of which AWS got nothing."""
 
 
 def classify(error: Exception) -> Fault:
@@ -97,6 +105,8 @@ def classify(error: Exception) -> Fault:
     if isinstance(error, NotSentError):
         code = "CircuitOpen" if isinstance(error, CircuitOpenError) else "RateLimited"
         return Fault(ErrorClass.TRANSIENT, code, str(error), error.kwargs["seconds"])
+    if isinstance(error, PartlySentError):
+        return Fault(ErrorClass.TRANSIENT, "PartlySent", str(error), error.kwargs["seconds"])
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return Fault(ErrorClass.TRANSIENT, type(error).__name__, str(error))
     if isinstance(error, IrreversibleError):

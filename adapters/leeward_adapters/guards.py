@@ -2,7 +2,10 @@
 
 botocore tells its event handlers of each call, and of each attempt to send it. Here that feeds the
 circuit breakers, the rate limits, the moments of change that the shared answers depend on, and the
-ids of requests that change something.
+records of what was sent that changes something.
+
+What comes of a call is what came of the last attempt of it that was sent: a further one that is
+held back does not unsend it.
 """
 
 from __future__ import annotations
@@ -11,22 +14,31 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import (
-    ConnectionError as NoConnectionError,
-)
-from botocore.exceptions import (
+    ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
     ProxyConnectionError,
 )
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
+)
 
-from leeward_adapters.breaker import Breaker, Bucket, NotSentError, RateLimitError
+from leeward_adapters.breaker import (
+    Breaker,
+    Bucket,
+    NotSentError,
+    PartlySentError,
+    RateLimitError,
+)
 from leeward_adapters.calls import Attempt, Circuit, Observe, ignore, outcome_of
-from leeward_adapters.errors import THROTTLES
+from leeward_adapters.errors import NEVER_LEFT, THROTTLES
+from leeward_adapters.observers import isolated
 from leeward_adapters.views import Clock
 
 PATIENCE: Final = 5.0
@@ -41,9 +53,23 @@ _UNSEEN: Final = frozenset(
 """Operations that change launch settings, and nothing else of what is shared."""
 
 
+_CAME_OF: Final = "leeward-came-of"
+"""In the context that botocore keeps of a call: what came of its last attempt that was sent."""
+
+
 def reads(operation: str) -> bool:
     """Whether an operation of AWS changes nothing, by its name."""
     return operation.startswith(_READS)
+
+
+@dataclass(slots=True)
+class Record:
+    """What was sent of some calls that belong together, of those that change something."""
+
+    sent: bool = False
+    """Whether any was."""
+    requests: list[str] = field(default_factory=list)
+    """AWS's ids of those that it answered."""
 
 
 class Guards:
@@ -52,7 +78,7 @@ class Guards:
     Args:
         clock: the clock of all moments.
         sleep: waits some seconds, for a call's turn.
-        observe: is told of each attempt.
+        observe: is told of each attempt, once it has taken its effect here.
     """
 
     def __init__(
@@ -60,7 +86,7 @@ class Guards:
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._observe = observe
+        self._observe = isolated(observe)
         # Nothing that answers at an endpoint's address concerns all accounts; an account that
         # gets no answer concerns itself.
         self._endpoints = _Made(lambda: Breaker(clock))
@@ -68,7 +94,7 @@ class Guards:
         self._buckets = _Made(lambda: Bucket(clock))
         self._changed: dict[tuple[str, str], dict[str, float]] = {}
         self._settings_changed: dict[tuple[str, str], float] = {}
-        self._ids = threading.local()
+        self._records = threading.local()
         self._attempt = threading.local()
 
     def circuits(self) -> list[Circuit]:
@@ -93,22 +119,35 @@ class Guards:
         return self._settings_changed.get((account, region), float("-inf"))
 
     @contextmanager
-    def recording(self, into: list[str] | None = None) -> Iterator[list[str]]:
-        """The ids of requests of this thread that change something, as AWS answers them.
+    def recording(self) -> Iterator[Record]:
+        """A record of this thread's calls, and of those that other threads make for it.
 
-        `into`: the list of another thread that this one works for.
+        Raises:
+            PartlySentError: a call was not sent, others that change something were.
         """
-        before, noted = self.noted, [] if into is None else into
-        self._ids.noted = noted
+        record = Record()
         try:
-            yield noted
+            with self.recording_in(record):
+                yield record
+        except NotSentError as error:
+            if not record.sent:
+                raise
+            raise PartlySentError(error=error, seconds=error.kwargs["seconds"]) from error
+
+    @contextmanager
+    def recording_in(self, record: Record | None) -> Iterator[None]:
+        """Have this thread's calls noted in the record of the thread that it works for."""
+        before = self.record
+        self._records.mine = record
+        try:
+            yield
         finally:
-            self._ids.noted = before
+            self._records.mine = before
 
     @property
-    def noted(self) -> list[str] | None:
-        """What this thread's requests are noted in."""
-        return getattr(self._ids, "noted", None)
+    def record(self) -> Record | None:
+        """What this thread's calls are noted in."""
+        return getattr(self._records, "mine", None)
 
     def watch(self, client: Any, account: str, region: str) -> None:
         """Have all calls of a client pass here."""
@@ -123,6 +162,7 @@ class Guards:
         for moment in ("before-call", "after-call", "after-call-error"):
             events.register(moment, mark)
         events.register("after-call", self._note)
+        events.register_last("after-call-error", self._given_up)
 
     def _sent(self, place: tuple[str, str, str], event_name: str, **_: Any) -> None:
         self._attempt.began = self._clock()
@@ -144,14 +184,23 @@ class Guards:
         event_name: str,
         parsed_response: Any,
         exception: Any,
+        context: dict[str, Any],
         **_: Any,
     ) -> None:
         operation, seconds = _operation(event_name), self._clock() - self._attempt.began
-        outcome = outcome_of(parsed_response, exception, operation)
+        if not isinstance(exception, NEVER_LEFT):
+            context[_CAME_OF] = exception or parsed_response
+            if self.record is not None and not reads(operation):
+                self.record.sent = True
         said = parsed_response or {}
-        code = said.get("Error", {}).get("Code")
+        code = said.get("Error", {}).get("Code") or ""
+        self._judge(place, code, exception)
+        outcome = outcome_of(parsed_response, exception, operation)
         request = said.get("ResponseMetadata", {}).get("RequestId") or ""
-        self._observe(Attempt(*place, operation, seconds, outcome, request, code or ""))
+        self._observe(Attempt(*place, operation, seconds, outcome, request, code))
+
+    def _judge(self, place: tuple[str, str, str], code: str, exception: Any) -> None:
+        """Let the breakers and the rate limit know what came of an attempt."""
         if isinstance(exception, NotSentError):
             return
         endpoint, account = self._breakers_of(place)
@@ -180,8 +229,20 @@ class Guards:
             self._changed.setdefault((account, region), {})[service] = self._clock()
 
     def _note(self, event_name: str, parsed: Any, **_: Any) -> None:
-        if self.noted is not None and not reads(_operation(event_name)):
-            self.noted.append(str(parsed.get("ResponseMetadata", {}).get("RequestId", "")))
+        if self.record is not None and not reads(_operation(event_name)):
+            request = str(parsed.get("ResponseMetadata", {}).get("RequestId", ""))
+            self.record.requests.append(request)
+
+    def _given_up(
+        self, event_name: str, exception: Exception, context: dict[str, Any], **_: Any
+    ) -> None:
+        """Raise what came of a call of which an attempt was sent, and the next one never left."""
+        came_of = context.get(_CAME_OF)
+        if came_of is None or not isinstance(exception, NEVER_LEFT):
+            return
+        if isinstance(came_of, Exception):
+            raise came_of from exception
+        raise ClientError(came_of, _operation(event_name)) from exception
 
 
 _NO_WAY: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)

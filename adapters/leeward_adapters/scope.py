@@ -79,6 +79,10 @@ class Scope(Protocol):
         """The moment, by the clock of `Step.since`."""
         ...
 
+    def changed(self, service: str) -> float:
+        """When this process last changed something there by calls of a service, by `now`."""
+        ...
+
     def settings_changed(self) -> float:
         """When this process last changed launch settings in the account and Region, by `now`."""
         ...

@@ -197,16 +197,17 @@ def test_another_role_sees_shared_answers_of_its_own(sandbox: Any) -> None:
 
 def test_requests_that_change_something_are_noted_with_their_ids(sandbox: Any) -> None:
     drs, server = sandbox.scope().client("drs"), sandbox.servers()[0]
-    with sandbox.aws.recording() as noted:
+    with sandbox.aws.recording() as record:
         drs.describe_jobs(filters={})
-        assert noted == []
+        assert (record.sent, record.requests) == (False, [])
         answer = drs.update_launch_configuration(sourceServerID=server, copyPrivateIp=False)
         start = [{"sourceServerID": server}]
         sandbox.scope().each(lambda s: drs.start_recovery(sourceServers=s), [start])
     drs.update_launch_configuration(sourceServerID=server, copyPrivateIp=True)
 
-    assert noted[0] == answer["ResponseMetadata"]["RequestId"]
-    assert len(noted) == 2
+    assert record.sent
+    assert record.requests[0] == answer["ResponseMetadata"]["RequestId"]
+    assert len(record.requests) == 2
 
 
 def test_another_external_id_is_another_session(sandbox: Any) -> None:

@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+)
 
 from leeward_adapters import breaker as limits
 from leeward_adapters.aws import Aws
 from leeward_adapters.base import ErrorClass
-from leeward_adapters.breaker import Breaker, Bucket, CircuitOpenError, RateLimitError
+from leeward_adapters.breaker import (
+    Breaker,
+    Bucket,
+    CircuitOpenError,
+    PartlySentError,
+    RateLimitError,
+)
 from leeward_adapters.calls import Attempt, Circuit, outcome_of
 from leeward_adapters.errors import classify
 from leeward_adapters.guards import reads
@@ -235,6 +245,72 @@ def test_what_the_operator_only_writes_to_is_tried_by_writing(
 
     with pytest.raises(EndpointConnectionError):
         send(**request_)
+
+
+@pytest.mark.aws
+@pytest.mark.parametrize(
+    ("fault", "raised", "outcomes"),
+    [
+        pytest.param(
+            {"action": "drop"}, ConnectionClosedError, ["InDoubt", "NotSent"], id="unanswered"
+        ),
+        pytest.param(
+            {"action": "error", "code": "ThrottlingException", "status": 429},
+            ClientError,
+            ["Throttled", "NotSent"],
+            id="throttled",
+        ),
+    ],
+)
+def test_a_call_whose_retry_is_held_back_came_to_what_its_first_attempt_came_to(
+    sandbox: Any,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: dict[str, Any],
+    raised: type[Exception],
+    outcomes: list[str],
+) -> None:
+    monkeypatch.setattr(limits, "FAILURES", 1)
+    monkeypatch.setattr(limits, "SLOWEST", 0.01)
+    monkeypatch.setattr(limits, "RATE", 0.02)
+    told: list[Attempt] = []
+    aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=clock, observe=told.append)
+    drs = aws.scope(sandbox.reached(), "us-east-2", recovery=True).client("drs")
+    sandbox.control.add_fault(operation="UpdateLaunchConfiguration", times=1, **fault)
+
+    with pytest.raises(raised) as found:
+        drs.update_launch_configuration(sourceServerID=sandbox.servers()[0], copyPrivateIp=True)
+
+    assert [a.outcome for a in told if a.service == "drs"] == outcomes
+    assert classify(found.value).code not in {"CircuitOpen", "RateLimited"}
+    if raised is ClientError:
+        assert f"[account {sandbox.account} (tiny), us-east-2" in str(found.value)
+
+
+@pytest.mark.aws
+@pytest.mark.parametrize("before", [False, True])
+def test_calls_that_belong_together_were_not_sent_only_if_none_of_them_was(
+    sandbox: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    monkeypatch.setattr(limits, "FAILURES", 1)
+    aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=clock)
+    scope, server = aws.scope(sandbox.reached(), "us-east-2", recovery=True), sandbox.servers()[0]
+    sandbox.control.add_fault(operation="DescribeJobs", action="drop", times=1)
+
+    def update(_: object) -> None:
+        scope.client("drs").update_launch_configuration(sourceServerID=server, copyPrivateIp=True)
+
+    def batch() -> None:
+        with aws.recording():
+            if before:
+                scope.each(update, [None])
+            with pytest.raises(ConnectionClosedError):
+                scope.client("drs", once=True).describe_jobs(filters={})
+            scope.each(update, [None])
+
+    with pytest.raises(PartlySentError if before else CircuitOpenError):
+        batch()
+    assert len(sandbox.calls("UpdateLaunchConfiguration")) == before
 
 
 @pytest.mark.aws

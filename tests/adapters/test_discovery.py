@@ -195,6 +195,42 @@ def test_room_that_was_forgotten_is_asked_for_again(sandbox: Any, make_task: Any
     assert room <= {*_asked(sandbox, since)}
 
 
+def test_room_is_asked_for_again_once_leeward_has_launched_something(
+    sandbox: Any, make_task: Any
+) -> None:
+    scope = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+    task = make_task(sandbox, sandbox.servers())
+    free = _free(scope)
+    ec2_capacity.running(scope)
+
+    task.run()
+
+    since = sandbox.control.last_seq()
+    assert _free(scope) < free
+    ec2_capacity.running(scope)
+    assert _asked(sandbox, since) == ["DescribeSubnets", "DescribeInstances"]
+
+
+def _free(scope: Any) -> int:
+    return sum(subnet.free for subnet in ec2_capacity.subnets(scope).values())
+
+
+def test_what_a_launch_takes_shows_though_it_was_looked_at_right_after_the_call(
+    sandbox: Any, make_task: Any
+) -> None:
+    moment = [1000.0]
+    sandbox.aws = Aws("us-east-2", endpoint_url=sandbox.endpoint, clock=lambda: moment[0])
+    scope = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+    make_task(sandbox, sandbox.servers()).act("launch")
+    free = _free(scope)
+    sandbox.control.advance(3600)
+
+    moment[0] += 59
+    assert _free(scope) == free
+    moment[0] += 1
+    assert _free(scope) < free
+
+
 def test_pages_that_aws_makes_smaller_than_asked_for_are_followed(make_sandbox: Any) -> None:
     sandbox = make_sandbox(120)
     sandbox.control.backend("drs", {"settings": {"pages": {"most": 50}}})

@@ -11,6 +11,7 @@ from botocore.exceptions import (
 )
 
 from leeward_adapters.base import ErrorClass
+from leeward_adapters.breaker import PartlySentError, RateLimitError
 from leeward_adapters.errors import classify
 
 
@@ -72,3 +73,11 @@ def test_what_was_never_sent_did_nothing_and_a_lost_answer_may_have_done_it() ->
     assert classify(ConnectTimeoutError(**where)).kind is ErrorClass.TRANSIENT
     assert classify(NoCredentialsError()).kind is ErrorClass.DENIED
     assert classify(ReadTimeoutError(**where)).kind is ErrorClass.IN_DOUBT
+
+
+def test_a_batch_that_was_sent_in_part_is_told_from_one_that_was_not_sent() -> None:
+    later = RateLimitError(service="drs", region="us-east-2", seconds=7.0)
+    part = classify(PartlySentError(error=later, seconds=7.0))
+    assert (classify(later).code, part.code) == ("RateLimited", "PartlySent")
+    assert (part.kind, part.retry_after) == (ErrorClass.TRANSIENT, 7.0)
+    assert part.message == f"sent in part, then {later}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from leeward.metrics.meters import PLACES, Meters
 from leeward.metrics.runs import Ended, Started
 from leeward_adapters.calls import Attempt, Outcome
 
+PATIENCE = 30.0
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
@@ -100,6 +103,23 @@ def test_a_gauge_that_nothing_says_any_more_is_not_exported() -> None:
     key = ("leeward_plan_resources", ("orders", "orders"))
     assert scraped(meters, Sample(d.PLAN_RESOURCES, ("orders", "orders"), 45))[key] == 45
     assert key not in scraped(meters)
+
+
+def test_no_call_waits_to_be_counted_until_everything_is_rendered() -> None:
+    meters = Meters()
+    counted: list[bool] = []
+
+    class WhileRendering(tuple[Sample, ...]):
+        def __iter__(self) -> Iterator[Sample]:
+            call = threading.Thread(target=meters.aws, args=[attempt()], daemon=True)
+            call.start()
+            call.join(PATIENCE)
+            counted.append(not call.is_alive())
+            return iter(())
+
+    meters.render(WhileRendering())
+
+    assert counted == [True]
 
 
 @pytest.mark.parametrize("metric", d.METRICS, ids=lambda metric: str(metric.name))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +16,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.metrics import definitions as d
 from leeward.metrics.estate import Sample, of_account, of_execution, of_plan
 from leeward.metrics.runs import Ended, GateAsked, GateEnded, Happening, Started, happened
-from leeward.metrics.sight import Runs, Sight
+from leeward.metrics.sight import Runs, Shelf, Sight
 
 BEGAN = "2026-03-01T02:00:00.000000Z"
 ASKED = "2026-03-01T02:10:00.000000Z"
@@ -209,8 +211,11 @@ PLAN: dict[str, Any] = {
 }  # fmt: skip
 
 
+A_PLAN = RecoveryPlan.model_validate(PLAN)
+
+
 def test_a_plan_says_how_it_stands_and_what_came_of_its_last_execution() -> None:
-    found = list(of_plan(RecoveryPlan.model_validate(PLAN)))
+    found = list(of_plan(A_PLAN))
     who = ("orders", "orders")
     assert values(found, d.PLAN_CONDITION) == {(*who, "Ready", "True", "Degraded"): 1}
     assert values(found, d.LAG) == {who: 1200}
@@ -235,6 +240,36 @@ def test_a_plan_is_seen_as_it_was_written_last_and_goes_with_its_object() -> Non
     assert asyncio.run(sight.plans.samples({"p-1"})) == []
     sight.plan(moved, deleted=False)
     assert asyncio.run(sight.plans.samples(())) == []
+
+
+def test_plans_are_read_beside_the_loop_however_many_were_written() -> None:
+    readers: list[threading.Thread] = []
+
+    def speak(plan: RecoveryPlan) -> Iterator[Sample]:
+        readers.append(threading.current_thread())
+        return of_plan(plan)
+
+    shelf = Shelf(RecoveryPlan, speak)
+    uids = {f"p-{number}" for number in range(50)}
+    for uid in uids:
+        shelf.saw({**PLAN, "metadata": {**PLAN["metadata"], "uid": uid}}, deleted=False)
+
+    assert len(asyncio.run(shelf.samples(uids))) == 50 * len(list(of_plan(A_PLAN)))
+    assert len(readers) == 50
+    assert len(set(readers)) == 1
+    assert threading.main_thread() not in readers
+    asyncio.run(shelf.samples(uids))
+    assert len(readers) == 50, "what is as it was is not read again"
+
+
+def test_an_object_that_cannot_be_read_hides_no_others(caplog: pytest.LogCaptureFixture) -> None:
+    sight = Sight(lambda *_: None, lambda _: None)
+    broken = {"metadata": {"name": "old", "namespace": "orders", "uid": "p-0"}, "spec": 1}
+    sight.plan(PLAN, deleted=False)
+    sight.plan(broken, deleted=False)
+
+    assert values(asyncio.run(sight.plans.samples({"p-0", "p-1"})), d.PLAN_LOCATION)
+    assert "RecoveryPlan orders/old has no metrics" in caplog.text
 
 
 def test_an_account_says_whether_it_can_be_used_and_what_fits() -> None:

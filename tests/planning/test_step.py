@@ -333,6 +333,17 @@ def test_what_is_sent_at_last_takes_the_place_of_what_was_held_back() -> None:
         assert with_intent([kept], now) == [kept, now]
 
 
+def test_what_was_sent_in_part_stays_in_the_journal_and_is_no_refusal_of_aws_either() -> None:
+    many = [held_back("PartlySent") for _ in range(100)]
+    assert _batch(ask({"a": LAUNCH}, *many)) == ("a",)
+    decision = ask({"a": LAUNCH}, held_back("PartlySent", timedelta(seconds=30)))
+    assert decision.resources[0].message == "launch not all sent yet (PartlySent): again in 10s"
+
+    part, now = held_back("PartlySent"), sent("Pending", "a", ago=timedelta())
+
+    assert with_intent([part], now) == [part, now]
+
+
 def test_a_long_outage_does_not_fill_the_journal() -> None:
     ids = [f"s{n}" for n in range(100)]
     actions = {"reverse": ActionTraits(repeatable=False, batch=10)}

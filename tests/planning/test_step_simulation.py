@@ -157,7 +157,8 @@ class Operator:
         self.asked += 1
         journal = with_intent(self.status.journal, intent)
         self.status = self.status.model_copy(update={"journal": journal})
-        fates = ["ok", "ok", "crash before", "stall", "done", "lost", "busy", "held back"]
+        fates = ["ok", "ok", "crash before", "stall", "done", "lost", "busy"]
+        fates += ["held back", "in part"]
         fate = self.dice.choice(fates)
         stalled = self.dice.randint(0, 400) if fate == "stall" else self.dice.randint(0, 5)
         self.now += timedelta(seconds=stalled)
@@ -165,6 +166,8 @@ class Operator:
             self.cloud.act(action, servers, self.now, self.accepted)
         elif fate == "done":
             self.cloud.act(action, servers, self.now)
+        elif fate == "in part" and ACTIONS[action].repeatable:
+            self.cloud.act(action, servers[:1], self.now)
         elif fate == "stall":
             # A process that hangs, sends at last, and dies: the call arrives after it.
             late = timedelta(seconds=self.dice.randint(0, ARRIVAL))
@@ -177,7 +180,7 @@ class Operator:
         answer = {
             "outcome": outcome,
             "error_class": "Transient" if outcome == "Refused" else "",
-            "code": "CircuitOpen" if fate == "held back" else "",
+            "code": {"held back": "CircuitOpen", "in part": "PartlySent"}.get(fate, ""),
         }
         journal = [*self.status.journal[:-1], intent.model_copy(update=answer)]
         self.status = self.status.model_copy(update={"journal": journal})

@@ -16,6 +16,7 @@ from kubernetes.aio import client, config
 
 from leeward.api.common import API_VERSION
 from leeward.engine.clock import elapsed
+from leeward_adapters.observers import isolated
 
 Object = dict[str, Any]
 JSON = "application/json"
@@ -57,7 +58,7 @@ class Kube:
         self.configuration = configuration
         self._client = client.ApiClient(configuration)
         self._timeout = timeout
-        self._told = told
+        self._told = isolated(told)
 
     @classmethod
     async def connect(cls, told: Told = lambda *_: None) -> Kube:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from leeward.engine.clock import elapsed
 from leeward.engine.kube import ApiError, ApiUnavailable, Kube, Object
 from leeward.logs import about
+from leeward_adapters.observers import isolated
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class Supervisor:
         self._interval = resync
         self._selector = selector
         self._news = news
-        self._told = told
+        self._told = isolated(told)
         self._subject = subject
         self._turned = elapsed()
         self._listed: float | None = None

@@ -305,10 +305,10 @@ class TaskRunner:
         adapter, scope, step = turn.adapter, turn.scope, turn.step
 
         def ask() -> tuple[str, list[str]]:
-            with self._c.aws.recording() as requests:
+            with self._c.aws.recording() as record:
                 if intent.action == UNDO:
-                    return adapter.undo(scope, step, intent.id, batch), requests
-                return adapter.act(scope, step, intent.action, intent.id, batch), requests
+                    return adapter.undo(scope, step, intent.id, batch), record.requests
+                return adapter.act(scope, step, intent.action, intent.id, batch), record.requests
 
         reference, requests = await self._c.pool.run(ask)
         return {

@@ -27,6 +27,7 @@ from leeward.engine.supervisor import Supervisor
 from leeward.handlers.storages import NoDiffBase, NoProgress
 from leeward.metrics.sight import Sight
 from leeward.tracing.sight import Sight as Traced
+from leeward_adapters.observers import isolated
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,16 @@ def _on_runs(
     registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight, traced: Traced | None
 ) -> None:
     """What is done when executions and their tasks are seen."""
+    saw_run = isolated(sight.runs.saw)
+    trace_run = isolated(traced.execution) if traced else None
+    trace_task = isolated(traced.task) if traced else None
 
     @kopf.on.event(GROUP, VERSION, DRExecution.PLURAL, registry=registry)
     async def execution_seen(event: Any, **_: Any) -> None:
-        sight.runs.saw(event["object"], kind=event["type"])
         supervisors.runs.notify(event["object"], deleted=event["type"] == "DELETED")
-        if traced is not None:
-            traced.execution(event["object"])
+        saw_run(event["object"], kind=event["type"])
+        if trace_run is not None:
+            trace_run(event["object"])
 
     @kopf.on.event(GROUP, VERSION, DRTask.PLURAL, registry=registry)
     async def task_seen(event: Any, **_: Any) -> None:
@@ -124,27 +128,28 @@ def _on_runs(
         owner = body.get("spec", {}).get("executionRef", {}).get("name", "")
         if event["type"] == "DELETED" or _has_command(body):
             supervisors.runs.wake(body["metadata"].get("namespace", ""), owner)
-        if traced is not None:
-            traced.task(body)
+        if trace_task is not None:
+            trace_task(body)
 
 
 def _on_estate(registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight) -> None:
     """What is done when plans and accounts are seen."""
     plans, accounts = News(asked_of_accounts), News(asked_of_plans)
+    saw_plan, saw_account = isolated(sight.plan), isolated(sight.accounts.saw)
 
     @kopf.on.event(GROUP, VERSION, RecoveryPlan.PLURAL, registry=registry)
     async def plan_seen(event: Any, **_: Any) -> None:
         supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
-        sight.plan(event["object"], deleted=event["type"] == "DELETED")
         if plans.has(event):
             supervisors.accounts.wake_all()  # they look at what their plans need
+        saw_plan(event["object"], deleted=event["type"] == "DELETED")
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
     async def account_seen(event: Any, **_: Any) -> None:
         supervisors.accounts.notify(event["object"], deleted=event["type"] == "DELETED")
-        sight.accounts.saw(event["object"], deleted=event["type"] == "DELETED")
         if accounts.has(event):
             supervisors.plans.wake_all()
+        saw_account(event["object"], deleted=event["type"] == "DELETED")
 
 
 class News:

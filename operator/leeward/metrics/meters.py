@@ -56,6 +56,7 @@ class Meters:
         self._places: set[tuple[str, str, str]] = set()
         self._namespaces: set[str] = set()
         self._lock = threading.Lock()
+        self._rendering = threading.Lock()
         for verb in _VERBS:
             self.count(d.KUBE_REQUESTS, verb, "429", by=0)
         self._begin_histograms()
@@ -158,7 +159,7 @@ class Meters:
 
     def render(self, gauges: Sequence[Sample]) -> bytes:
         """Everything in the text format 0.0.4; `gauges`: what the gauges are now."""
-        with self._lock:
+        with self._rendering:  # which takes a second, for which no call is to wait
             self._gauges.samples = gauges
             return generate_latest(self._registry)
 

@@ -7,7 +7,8 @@ of an engine that decides and records has to say what is counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.metrics.estate import Sample, of_account, of_execution, of_plan
 from leeward.metrics.runs import Happening, happened
 
+log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Resource)
 
 
@@ -43,14 +45,26 @@ class Shelf(Generic[R]):
     async def samples(self, alive: Collection[str]) -> list[Sample]:
         """What they say; those that are not `alive` (uids) went without the watch telling.
 
-        An object is read once for each scrape, however often it was written meanwhile.
+        An object is read once for each scrape, however often it was written meanwhile. A plan
+        takes up to 10 ms: they are read in a thread, all of them, because the Lease is to be kept
+        meanwhile, and a scrape that waited for a turn of a busy loop with each would time out.
         """
-        while self._new:
-            uid, body = self._new.popitem()
-            self._samples[uid] = tuple(self.speak(self.model.model_validate(body)))
-            await asyncio.sleep(0)  # a plan takes 10 ms, and the Lease is to be kept
-        self._samples = {uid: said for uid, said in self._samples.items() if uid in alive}
-        return [sample for said in self._samples.values() for sample in said]
+        new, self._new = self._new, {}
+        said = self._samples | (await asyncio.to_thread(self._read, new) if new else {})
+        self._samples = {uid: samples for uid, samples in said.items() if uid in alive}
+        return [sample for samples in self._samples.values() for sample in samples]
+
+    def _read(self, bodies: Mapping[str, Any]) -> dict[str, tuple[Sample, ...]]:
+        return {uid: self._said(body) for uid, body in bodies.items()}
+
+    def _said(self, body: Any) -> tuple[Sample, ...]:
+        """What one says; nothing where it cannot be read, so that the others are heard."""
+        try:
+            return tuple(self.speak(self.model.model_validate(body)))
+        except ValueError as error:
+            where, name = body["metadata"].get("namespace", ""), body["metadata"].get("name", "")
+            log.warning("%s %s/%s has no metrics: %s", self.model.__name__, where, name, error)
+            return ()
 
 
 class Runs:

@@ -18,8 +18,10 @@ _RETRY_CLASSES: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, Error
 _ALL_ALIKE: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED})
 """Refusals that smaller batches would meet as well."""
 _NOT_SENT: Final = frozenset({"CircuitOpen", "RateLimited"})
-"""Codes of what this process held back by itself: no refusals of AWS, so that they do not count
-as tries, however long a Region is away."""
+"""Codes of batches of which nothing was sent, because this process held it back by itself."""
+_HELD_BY_US: Final = _NOT_SENT | {"PartlySent"}
+"""With those that it held back after a part was sent: no refusals of AWS either, so that they do
+not count as tries, however long a Region is away."""
 _HELD_BACK: Final = 8
 """How many times as long as after AWS's first refusal it is until that is tried again."""
 _MOST_REFUSALS: Final = 64
@@ -50,7 +52,8 @@ def needed(
         if last is not None and last.outcome == "Refused":
             message = f"AWS refused {seen.action} ({last.code}): trying again in {render(wait)}"
             if not _by_aws(last):
-                message = f"{seen.action} not sent yet ({last.code}): again in {render(wait)}"
+                how = "not sent" if _not_sent(last) else "not all sent"
+                message = f"{seen.action} {how} yet ({last.code}): again in {render(wait)}"
         return TaskResourceStatus(id=rid, state="InProgress", message=message)
     if _journal_is_full(given, seen.action):
         return failed(rid, "JournalFull", messages.JOURNAL_FULL)
@@ -69,16 +72,17 @@ def sent(given: StepInput, rid: str, action: str) -> list[Intent]:
 
 
 def with_intent(journal: Sequence[Intent], intent: Intent) -> list[Intent]:
-    """The journal with one more intent, in place of what of it was held back before.
+    """The journal with one more intent, in place of what of it was not sent before.
 
-    Nothing that this process held back need ever be found in AWS again, and the pause after it is
-    over for the resources that are asked for now. Were it kept, an outage would fill the journal.
-    It goes in the same write that brings the new intent, so that an intent precedes each call.
+    Nothing of that need ever be found in AWS again, and the pause after it is over for the
+    resources that are asked for now. Were it kept, an outage would fill the journal. It goes in the
+    same write that brings the new intent, so that an intent precedes each call. A batch of which
+    any part was sent stays.
     """
     now = set(intent.resources)
     kept = []
     for one in journal:
-        if _held_back(one) and one.action == intent.action and now & set(one.resources):
+        if _not_sent(one) and one.action == intent.action and now & set(one.resources):
             rest = [r for r in one.resources if r not in now]
             if rest:
                 kept.append(one.model_copy(update={"resources": rest}))
@@ -124,11 +128,11 @@ def _refused(given: StepInput) -> int:
 
 def _by_aws(intent: Intent) -> bool:
     """Whether AWS refused the batch."""
-    return intent.outcome == "Refused" and intent.code not in _NOT_SENT
+    return intent.outcome == "Refused" and intent.code not in _HELD_BY_US
 
 
-def _held_back(intent: Intent) -> bool:
-    """Whether the batch was not sent."""
+def _not_sent(intent: Intent) -> bool:
+    """Whether nothing of the batch was sent."""
     return intent.outcome == "Refused" and intent.code in _NOT_SENT
 
 

@@ -1,0 +1,55 @@
+"""What the watch shows wakes the engine, whatever becomes of counting it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from leeward.handlers.wakeups import registry_of
+
+
+class Woken:
+    """A supervisor that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def notify(self, body: Any, *, deleted: bool) -> None:
+        self.told.append(f"{body['metadata']['name']} deleted={deleted}")
+
+    def wake_all(self) -> None:
+        self.told.append("all")
+
+
+def _fails(*_: object, **__: object) -> None:
+    raise LookupError("no such label")
+
+
+@pytest.mark.parametrize(
+    ("plural", "kind", "others"),
+    [("drexecutions", "runs", None), ("recoveryplans", "plans", "accounts"),
+     ("targetaccounts", "accounts", "plans")],
+)  # fmt: skip
+def test_an_object_that_cannot_be_counted_is_looked_at_all_the_same(
+    plural: str, kind: str, others: str | None
+) -> None:
+    supervisors = SimpleNamespace(runs=Woken(), plans=Woken(), accounts=Woken())
+    failing = SimpleNamespace(saw=_fails)
+    sight = SimpleNamespace(runs=failing, accounts=failing, plan=_fails)
+    kube = SimpleNamespace(configuration=None)
+    registry = registry_of(supervisors, kube, sight, 1.0, lambda: None)  # type: ignore[arg-type]
+    (handler,) = (h for h in registry._watching.get_all_handlers() if h.selector.any_name == plural)
+    body = {"metadata": {"uid": "u-1", "name": "one", "namespace": "orders", "generation": 1}}
+
+    async def scenario() -> None:
+        made: Any = handler.fn(event={"type": "ADDED", "object": body})
+        await made
+
+    asyncio.run(scenario())
+
+    assert getattr(supervisors, kind).told == ["one deleted=False"]
+    if others is not None:
+        assert getattr(supervisors, others).told == ["all"]
