@@ -54,6 +54,10 @@ def once(gauge: str, selector: str = "") -> str:
     return f"max without (pod, instance, node) ({gauge}{selector})"
 
 
+HUB = "cluster, namespace, job"
+"""What tells the operators of several hubs apart that one Prometheus scrapes."""
+HUB_LEGEND = "{{cluster}} {{namespace}}"
+
 TENANTS = '{namespace=~"$namespace"}'
 ONE_ACCOUNT = '{account_id="$account_id"}'
 
@@ -248,9 +252,9 @@ OPERATOR = Dashboard(
     "Leeward / Operator",
     {
         "Replicas": [
-            Panel("Leader", {"{{instance}}": "leeward_leader"}),
-            Panel("Epoch", {"": "max(leeward_leader_epoch)"}, "stat"),
-            Panel("Ready", {"{{instance}} {{check}}": "leeward_ready"}),
+            Panel("Leader", {f"{HUB_LEGEND} {{{{instance}}}}": "leeward_leader"}),
+            Panel("Epoch", {HUB_LEGEND: f"max by ({HUB}) (leeward_leader_epoch)"}, "stat"),
+            Panel("Ready", {f"{HUB_LEGEND} {{{{instance}}}} {{{{check}}}}": "leeward_ready"}),
             Panel("Versions", {"{{version}}": "count by (version) (leeward_build_info)"}, "stat"),
         ],
         "Passes": [
@@ -263,10 +267,19 @@ OPERATOR = Dashboard(
                 {"{{kind}}": quantile("leeward_pass_duration_seconds", "kind")},
                 unit="s",
             ),
-            Panel("Objects", {"{{kind}}": "max by (kind) (leeward_supervised_objects)"}),
+            Panel(
+                "Objects",
+                {
+                    f"{HUB_LEGEND} {{{{kind}}}}": f"max by ({HUB}, kind) "
+                    "(leeward_supervised_objects)"
+                },
+            ),
             Panel(
                 "Since the last list",
-                {"{{kind}}": "time() - max by (kind) (leeward_last_resync_timestamp_seconds)"},
+                {
+                    f"{HUB_LEGEND} {{{{kind}}}}": f"time() - max by ({HUB}, kind) "
+                    "(leeward_last_resync_timestamp_seconds)"
+                },
                 unit="s",
             ),
         ],

@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final, TypeVar
 
+from leeward_adapters.errors import leaves_doubt
+
 T = TypeVar("T")
 
 HELPERS: Final = 16
@@ -37,7 +39,8 @@ class Crew:
     def each(self, place: Hashable, call: Callable[[T], Any], items: Iterable[T]) -> None:
         """`call` for every item, in the caller's context. After an error no more are begun.
 
-        Raises the first error, in the order of the items, once all that began have ended.
+        Raises the first error, in the order of the items, once all that began have ended; one that
+        leaves doubt goes before others, because it speaks of what may still happen.
         """
         with self._lock:
             room = self._rooms[place]
@@ -60,5 +63,6 @@ class Crew:
                 break
             begun.append(self._executor.submit(contextvars.copy_context().run, one, item))
         wait(begun)
-        for future in begun:
-            future.result()
+        errors = [error for future in begun if (error := future.exception()) is not None]
+        if errors:
+            raise next(filter(leaves_doubt, errors), errors[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from leeward_adapters import drs_jobs, drs_lists, drs_templates, ec2
+from leeward_adapters import drs_drills, drs_jobs, drs_lists, drs_templates, ec2
 from leeward_adapters.base import (
     Observed,
     Scope,
@@ -18,6 +18,7 @@ from leeward_adapters.base import (
     Step,
     Target,
 )
+from leeward_adapters.drs_drills import Network
 from leeward_adapters.drs_jobs import Part
 from leeward_adapters.ec2 import place
 from leeward_adapters.ec2_instances import pace
@@ -227,7 +228,8 @@ def observe_cleanup(scope: Scope, step: Step) -> Observed:
     mine = launched_by_run(scope, step, step.since)
     begin = step.started - drs_jobs.LONGEST_JOB
     jobs = drs_jobs.newest(drs_jobs.shared_since(scope, begin, step.since))
-    drilled = drs_templates.drill_defaults(scope.client("ec2"))
+    servers = [t.id for t in step.targets]
+    drilled = drs_drills.drills(scope, servers, Network.of(step)).current
     return Observed(
         {
             t.id: _cleanup(scope, step, t.id, mine[t.id], jobs.get(t.id), t.id in drilled)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leeward_adapters import (
+    drs_drills,
     drs_instances,
     drs_jobs,
     drs_servers,
@@ -16,9 +17,10 @@ from leeward_adapters import (
     ec2,
 )
 from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
+from leeward_adapters.drs_drills import Network
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_jobs import CALL_TAG, Part
-from leeward_adapters.drs_templates import PREPARE, Network
+from leeward_adapters.drs_templates import PREPARE
 from leeward_adapters.ec2 import place
 from leeward_adapters.views import loosely
 
@@ -200,7 +202,7 @@ def _drilled(scope: Scope, step: Step, view: _View) -> frozenset[str]:
     over = {s for s, p in view.ours.items() if p.failed or p.status == "LAUNCHED"}
     if not (step.drill and over):
         return frozenset()
-    return frozenset(over & drs_templates.drill_defaults(scope.client("ec2")).keys())
+    return frozenset(drs_drills.drills(scope, over, Network.of(step)).current)
 
 
 def _of_job(

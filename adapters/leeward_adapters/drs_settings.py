@@ -167,9 +167,11 @@ def apply(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None:
         wanted = {"launchDisposition": "STOPPED", **configuration(target.settings)}
         if changes := _unlike(wanted, config):
             drs.update_launch_configuration(sourceServerID=target.id, **changes)
-        # DRS may write the template when its configuration changes, so that comes first.
+        # DRS may write the template when its configuration changes, so that comes first, and what
+        # was listed before says nothing any more.
         template = config["ec2LaunchTemplateID"]
-        _apply_template(ec2, step, call, template, current.get(template), target.settings)
+        known = None if changes else current.get(template)
+        _apply_template(ec2, step, call, template, known, target.settings)
 
 
 def _apply_template(

@@ -10,120 +10,18 @@ whatever became of the run that made it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from leeward_adapters import drs_settings, launch_templates
+from leeward_adapters import drs_drills, drs_settings, launch_templates
 from leeward_adapters.base import Scope, Seen, State, Step, Target
+from leeward_adapters.drs_drills import DrillVersion, Network
 
 PREPARE: Final = "prepare"
 RESTORE: Final = "restore"
 _REMEMBERED: Final = 120.0
 """Seconds for which a setting that this task made is not made again, so that a batch that AWS
 refused is soon through when it is asked for again, whole or in halves."""
-
-_DRILL: Final = re.compile(
-    r"leeward-drill server=(?P<server>s-\w+) source=(?P<source>\d+) "
-    r"disposition=(?P<disposition>STARTED|STOPPED) copy-ip=(?P<copy_ip>yes|no) "
-    r"subnet=(?P<subnet>\S+) groups=(?P<groups>\S+)"
-    r"(?: was=(?P<was>[NBI][yn][yn][FO]) settings=(?P<settings>[0-9a-f]{8}))?"
-)
-_SIZING: Final = {"N": "NONE", "B": "BASIC", "I": "IN_AWS"}
-_MODE: Final = {"F": "FAST", "O": "OPTIMAL"}
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """Where a Test launches."""
-
-    subnet: str
-    groups: tuple[str, ...]
-
-    @classmethod
-    def of(cls, step: Step) -> Network | None:
-        """The drill network of the step's settings; None if it has none."""
-        block = step.settings.get("drillNetwork")
-        if not block:
-            return None
-        return cls(block["subnetId"], tuple(block["securityGroupIds"]))
-
-
-@dataclass(frozen=True, slots=True)
-class DrillVersion:
-    """A launch template version that Leeward made for a drill."""
-
-    server: str
-    source: str
-    """Version that was the default before."""
-    disposition: str
-    """launchDisposition before."""
-    copy_ip: bool
-    """copyPrivateIp before."""
-    network: Network
-    was: str = ""
-    """Where the servers have launch settings: four letters for right-sizing, licensing, copyTags
-    and recoveryMode before."""
-    settings: str = ""
-    """Where the servers have launch settings: their digest."""
-    template: str = ""
-    number: str = ""
-
-    @classmethod
-    def parse(cls, version: Mapping[str, Any]) -> DrillVersion | None:
-        """The version as EC2 describes it, if it is a drill's."""
-        match = _DRILL.fullmatch(version.get("VersionDescription", ""))
-        if match is None:
-            return None
-        return cls(
-            server=match["server"],
-            source=match["source"],
-            disposition=match["disposition"],
-            copy_ip=match["copy_ip"] == "yes",
-            network=Network(match["subnet"], tuple(match["groups"].split(","))),
-            was=match["was"] or "",
-            settings=match["settings"] or "",
-            template=version["LaunchTemplateId"],
-            number=str(version["VersionNumber"]),
-        )
-
-    @property
-    def description(self) -> str:
-        """VersionDescription; at most 255 characters with the five groups that the API allows."""
-        more = f" was={self.was} settings={self.settings}" if self.was else ""
-        return (
-            f"leeward-drill server={self.server} source={self.source} "
-            f"disposition={self.disposition} copy-ip={'yes' if self.copy_ip else 'no'} "
-            f"subnet={self.network.subnet} groups={','.join(self.network.groups)}{more}"
-        )
-
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """What the launch configuration was before, but for launchDisposition."""
-        before: dict[str, Any] = {"copyPrivateIp": self.copy_ip}
-        if self.was:
-            sizing, byol, tags, mode = tuple(self.was)
-            before |= {
-                "targetInstanceTypeRightSizingMethod": _SIZING[sizing],
-                "licensing": {"osByol": byol == "y"},
-                "copyTags": tags == "y",
-                "recoveryMode": _MODE[mode],
-            }
-        return before
-
-    def same_as(self, other: DrillVersion | None) -> bool:
-        """Whether both mean the same, wherever they are kept."""
-        return other is not None and self.description == other.description
-
-
-def drill_defaults(ec2: Any) -> dict[str, DrillVersion]:
-    """Servers whose template's default is a drill's version now, in the whole account and Region.
-
-    One call per 200 templates.
-    """
-    drills = (DrillVersion.parse(version) for version in launch_templates.defaults(ec2))
-    return {drill.server: drill for drill in drills if drill is not None}
 
 
 def pre_state(config: Mapping[str, Any]) -> str:
@@ -194,14 +92,14 @@ def ensure(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None
     """Right before a launch: whatever else changed the templates meanwhile is put right.
 
     A drill that puts back what it changed also lets servers launch started again, after they were
-    prepared for a launch that is none. Its version stays the template's newest one, and tells.
+    prepared for a launch that is none. Its version stays in the template's history, and tells.
     """
     if not step.drill:
         _leave_drill(scope, batch)
         drs_settings.apply(scope, step, call, batch)
         return
     network = Network.of(step)
-    found = drill_defaults(scope.client("ec2"))
+    found = drs_drills.drills(scope, [t.id for t in batch], network).current
     if network is not None:
         wrong = [t for t in batch if t.id not in found or found[t.id].network != network]
         scope.each(lambda t: _prepare_drill(scope, step, call, t, network), wrong)
@@ -212,7 +110,8 @@ def restore(scope: Scope, batch: Sequence[Target]) -> str:
     drs, ec2 = scope.client("drs"), scope.client("ec2")
 
     def one(drill: DrillVersion) -> None:
-        # The version is last: while it is the default, this can be done again.
+        # The version is last: while it is the default, this can be done again. DRS may have made
+        # one of its own of it just now.
         drs.update_launch_configuration(
             sourceServerID=drill.server,
             launchDisposition=drill.disposition,
@@ -227,20 +126,13 @@ def restore(scope: Scope, batch: Sequence[Target]) -> str:
 def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
     """Put back what a drill left, but for launchDisposition: a real launch has its own.
 
-    That is set for every server that a drill was made of since its template was changed last.
+    That is set for every server that a drill was ever made of.
     """
     drs, ec2 = scope.client("drs"), scope.client("ec2")
-    current: dict[str, DrillVersion] = {}
-    drilled: set[str] = set()
-    for version in launch_templates.ends(ec2):
-        drill = DrillVersion.parse(version)
-        if drill is not None:
-            drilled.add(drill.server)
-            if version.get("DefaultVersion"):
-                current[drill.server] = drill
+    drills = drs_drills.drills(scope, [t.id for t in batch])
 
     def one(target: Target) -> None:
-        drill = current.get(target.id)
+        drill = drills.current.get(target.id)
         before = drill.configuration if drill is not None else {}
         drs.update_launch_configuration(
             sourceServerID=target.id, launchDisposition="STOPPED", **before
@@ -248,13 +140,12 @@ def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
         if drill is not None:
             launch_templates.set_default(ec2, drill.template, drill.source)
 
-    scope.each(one, [t for t in batch if t.id in drilled])
+    scope.each(one, [t for t in batch if t.id in drills.ever])
 
 
 def _drills_of(scope: Scope, batch: Sequence[Target]) -> list[DrillVersion]:
     """The drill versions that are the default for servers of the batch now."""
-    found = drill_defaults(scope.client("ec2"))
-    return [found[t.id] for t in batch if t.id in found]
+    return list(drs_drills.drills(scope, [t.id for t in batch]).current.values())
 
 
 def _prepare_drill(scope: Scope, step: Step, call: str, target: Target, network: Network) -> None:
@@ -272,7 +163,8 @@ def _prepare_drill(scope: Scope, step: Step, call: str, target: Target, network:
         LaunchTemplateId=template, Versions=["$Default", "$Latest"]
     )["LaunchTemplateVersions"]
     default = next(v for v in versions if v["DefaultVersion"])
-    wanted = _wanted(step, target.id, network, default, settings)
+    left = drs_drills.left_in(scope, versions)
+    wanted = _wanted(step, target.id, network, default, left, settings)
     known = next((v for v in versions if wanted.same_as(DrillVersion.parse(v))), None)
     number = str(known["VersionNumber"]) if known else _make(ec2, call, template, wanted, settings)
     if not default["DefaultVersion"] or str(default["VersionNumber"]) != number:
@@ -284,11 +176,11 @@ def _wanted(
     server: str,
     network: Network,
     default: Mapping[str, Any],
+    left: DrillVersion | None,
     settings: Mapping[str, Any],
 ) -> DrillVersion:
     """The version that the drill needs, remembering what was before the first drill."""
     before = json.loads(step.pre_states.get(server) or "{}")
-    left = DrillVersion.parse(default)
     kept = (left.was if left else "") or (before.get("was", "NnyO") if settings else "")
     return DrillVersion(
         server,

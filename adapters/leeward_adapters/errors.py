@@ -116,6 +116,13 @@ def classify(error: Exception) -> Fault:
     raise error
 
 
+def leaves_doubt(error: BaseException) -> bool:
+    """Whether a call that ended so may have taken effect, or may still."""
+    if not isinstance(error, ClientError | BotoCoreError):
+        return False
+    return classify(error).kind is ErrorClass.IN_DOUBT
+
+
 def begun(error: Exception) -> HTTPClientError:
     """The error of a batch of which AWS has taken a part already: it leaves doubt.
 

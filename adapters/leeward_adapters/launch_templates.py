@@ -50,6 +50,15 @@ def ends(ec2: Any) -> Iterator[Mapping[str, Any]]:
         yield from page["LaunchTemplateVersions"]
 
 
+def history(ec2: Any, template: str) -> Iterator[Mapping[str, Any]]:
+    """All versions of one launch template. One call per 200."""
+    pages = ec2.get_paginator("describe_launch_template_versions").paginate(
+        LaunchTemplateId=template, PaginationConfig={"PageSize": 200}
+    )
+    for page in pages:
+        yield from page["LaunchTemplateVersions"]
+
+
 def of_a_drill(version: Mapping[str, Any]) -> bool:
     """Whether the version is one that a drill made for itself, and says nothing of production."""
     return str(version.get("VersionDescription", "")).startswith("leeward-drill ")

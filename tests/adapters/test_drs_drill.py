@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from leeward_adapters import drs_instances, drs_jobs
 from leeward_adapters.base import Call, Phase, State, Step
-from leeward_adapters.drs_templates import DrillVersion, Network
+from leeward_adapters.drs_drills import DrillVersion, Network
 
 pytestmark = pytest.mark.aws
 
@@ -401,3 +401,106 @@ def test_a_drill_whose_instance_a_recovery_replaced_does_not_wait_for_it(
     assert (seen.state, seen.reason) == (State.FAILED, "Replaced")
     assert server in seen.message
     assert real.reference in seen.message
+
+
+# --- DRS may write template versions of its own -------------------------------------------------
+
+
+@pytest.fixture(params=["Version", "Default"])
+def writing(request: pytest.FixtureRequest, sandbox: Any) -> str:
+    """UpdateLaunchConfiguration writes a version like the default, which it may become."""
+    sandbox.control.backend("drs", {"settings": {"configurationWrites": request.param}})
+    return str(request.param)
+
+
+def _network(sandbox: Any, server: str) -> str:
+    return str(_default(sandbox, server)["LaunchTemplateData"]["NetworkInterfaces"][0]["SubnetId"])
+
+
+@pytest.mark.usefixtures("writing")
+def test_a_drill_and_the_recovery_after_it_launch_where_they_should_whatever_drs_writes(
+    sandbox: Any, make_task: Any
+) -> None:
+    server, _ = sandbox.servers()
+    home = _network(sandbox, server)
+    drill = make_task(sandbox, [server], operation="Test")
+
+    seen = drill.run()[server]
+
+    assert _subnet_of(sandbox, seen.reference) == drill.settings["drillNetwork"]["subnetId"]
+    assert _network(sandbox, server) == home
+    real = make_task(sandbox, [server], execution="orders-2").run()[server]
+    assert _subnet_of(sandbox, real.reference) == home
+
+
+@pytest.mark.usefixtures("writing")
+@pytest.mark.parametrize("settings", [{}, {"instanceType": "c5.large"}])
+def test_a_failover_in_mid_drill_launches_at_home_whatever_drs_writes(
+    sandbox: Any, make_task: Any, settings: dict[str, Any]
+) -> None:
+    server, _ = sandbox.servers()
+    home = _network(sandbox, server)
+    make_task(sandbox, [server], operation="Test").advance_once()
+    failover = make_task(sandbox, [server], execution="orders-2")
+    failover.targets = tuple(replace(t, settings=settings) for t in failover.targets)
+
+    proof = failover.run()
+
+    assert _subnet_of(sandbox, proof[server].reference) == home
+
+
+@pytest.mark.usefixtures("writing")
+def test_a_drill_that_is_prepared_twice_is_put_back_to_what_was_before_both(
+    sandbox: Any, make_task: Any
+) -> None:
+    server, _ = sandbox.servers()
+    home = _network(sandbox, server)
+    task = make_task(sandbox, [server], operation="Test")
+    task.advance_once()
+    sandbox.control.advance(600)
+    task.act("prepare")
+
+    task.run()
+
+    assert _network(sandbox, server) == home
+
+
+@pytest.mark.usefixtures("writing")
+def test_a_template_is_put_back_though_putting_it_back_broke_off_when_drs_had_written_it(
+    sandbox: Any, make_task: Any
+) -> None:
+    server, _ = sandbox.servers()
+    home = _network(sandbox, server)
+    task = make_task(sandbox, [server], operation="Test")
+    task.advance_once()
+    task.act("launch")
+    sandbox.control.add_fault(
+        service="ec2", operation="ModifyLaunchTemplate", action="error",
+        code="RequestLimitExceeded", times=3,
+    )  # fmt: skip
+    with pytest.raises(ClientError):
+        task.act("restore")
+
+    task.run()
+
+    assert _network(sandbox, server) == home
+    after = sandbox.client("drs").get_launch_configuration(sourceServerID=server)
+    assert after["launchDisposition"] == "STARTED"
+
+
+@pytest.mark.usefixtures("writing")
+def test_a_drill_whose_version_is_not_the_newest_any_more_lets_no_recovery_launch_started(
+    sandbox: Any, make_task: Any
+) -> None:
+    server, _ = sandbox.servers()
+    drs, where = sandbox.client("drs"), {"sourceServerID": server}
+    drill = make_task(sandbox, [server], operation="Test")
+    failover = make_task(sandbox, [server], execution="orders-2")
+    drill.advance_once()
+    failover.act("prepare")
+    drill.adapter.act(sandbox.scope(), drill.step, "restore", "call-1", drill.targets)
+    drs.update_launch_configuration(**where, launchDisposition="STARTED")  # as it was before
+
+    failover.run()
+
+    assert drs.get_launch_configuration(**where)["launchDisposition"] == "STOPPED"

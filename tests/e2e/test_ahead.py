@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+
+from leeward.planning.times import parse_time
 
 ACCOUNT = "222222222222"
 """Of the second wave."""
 UNGATED: dict[str, Any] = {"waves": [{"name": "data"}, {"name": "web"}]}
 SCALE = 240.0
+SETTLE = 3
+"""Seconds for which the operator of these tests expects late effects."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +37,13 @@ def launch_task(lab: Any, name: str) -> Any:
     return found
 
 
-def prepared(lab: Any, name: str) -> Any:
-    """The same once its launch settings are made."""
+def prepared(lab: Any, name: str, outcome: str = "Sent") -> Any:
+    """The same once its launch settings are made, or whatever else came of that."""
 
     def look() -> Any:
         task = launch_task(lab, name) if lab.tasks(name) else {}
         journal = task.get("status", {}).get("journal", [])
-        return task if [i["outcome"] for i in journal] == ["Sent"] else None
+        return task if [i["outcome"] for i in journal] == [outcome] else None
 
     return lab.until("the second wave is prepared", look)
 
@@ -78,3 +83,24 @@ def test_a_cancelled_run_leaves_what_was_prepared_and_launches_nothing_of_it(lab
     lab.control.scale(SCALE)
     lab.until_state(name, "Cancelled")
     assert calls(lab, since) == {"UpdateLaunchConfiguration": 2}
+
+
+def test_a_cancelled_run_is_not_over_while_settings_without_an_answer_may_still_arrive(
+    lab: Any,
+) -> None:
+    lab.ready_plan(**UNGATED)
+    lab.control.add_fault(
+        service="drs", operation="UpdateLaunchConfiguration", account=ACCOUNT,
+        action="drop", when="after",
+    )  # fmt: skip
+    name = lab.start()
+    (lost,) = prepared(lab, name, "Refused")["status"]["journal"]
+    assert lost["errorClass"] == "InDoubt"
+    lab.annotate("drx", name, "cancel", "admin", user="admin")
+    lab.control.scale(SCALE)
+    lab.until_state(name, "Cancelled")
+    status = launch_task(lab, name)["status"]
+    assert status["state"] == "Abandoned"
+    waited = parse_time(status["completionTime"]) - parse_time(lost["answerTime"])
+    assert waited >= timedelta(seconds=SETTLE)
+    assert lab.launches().keys().isdisjoint(lab.servers(2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from kubernetes.aio import client, config
@@ -12,6 +13,7 @@ from kubernetes.aio import client, config
 from leeward.engine.kube import Kube
 from leeward_sandbox.cluster import Cluster
 
+CRDS = Path(__file__).parents[2] / "crds"
 Connect = Callable[[], AbstractAsyncContextManager[Kube]]
 _numbers = itertools.count(1)
 
@@ -24,6 +26,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def kinds(cluster: Cluster) -> None:
+    """Leeward's kinds, as the API server of `cluster` knows them."""
+    cluster.apply(CRDS)
+    cluster.kubectl("wait", "--for=condition=Established", "--all", "crd")
 
 
 @pytest.fixture

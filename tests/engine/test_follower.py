@@ -3,69 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from surroundings import NAMESPACE, execution, surroundings
 
 from leeward.api.execution import DRExecution
-from leeward.engine.context import Context
-from leeward.engine.events import Recorder
 from leeward.engine.follower import Follower
-from leeward.engine.kube import ApiError, Kube, path_of
+from leeward.engine.kube import ApiError, Kube
 from leeward.engine.objects import Held, patch_metadata, read
-from leeward_sandbox.cluster import Cluster
 
-pytestmark = pytest.mark.cluster
-CRDS = Path(__file__).parents[2] / "crds"
-NAMESPACE = "default"
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("kinds")]
 Connect = Any  # conftest.Connect
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _kinds(cluster: Cluster) -> None:
-    cluster.apply(CRDS)
-
-
 def follower(kube: Kube) -> Follower:
-    """One with a leader's Lease."""
-    leading = SimpleNamespace(assert_valid=lambda: None)
-    now = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
-    surroundings = SimpleNamespace(
-        kube=kube, lease=leading, recorder=Recorder(kube, "test"), now=lambda: now
-    )
-    return Follower(cast(Context, surroundings))
+    return Follower(surroundings(kube))
 
 
 async def ended(kube: Kube, name: str) -> Held[DRExecution]:
     """A Failover that has succeeded and wants a Reprotect after it."""
-    body: dict[str, Any] = {
-        "apiVersion": "leeward.dev/v1alpha1",
-        "kind": "DRExecution",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "planRef": {"name": "orders"},
-            "operation": "Failover",
-            "then": [{"operation": "Reprotect"}],
-        },
-    }
-    made = await kube.create(path_of("drexecutions", NAMESPACE), body)
+    at = "2026-03-01T02:00:00Z"
     condition = {
-        "type": "Succeeded",
-        "status": "True",
-        "reason": "Succeeded",
-        "lastTransitionTime": "2026-03-01T02:00:00Z",
-    }
-    made["status"] = {
-        "state": "Succeeded",
-        "conditions": [condition],
-        "requestedBy": "ann@example.com",
-        "completionTime": "2026-03-01T02:00:00Z",
-    }
-    await kube.replace(f"{path_of('drexecutions', NAMESPACE, name)}/status", made)
-    return await read(kube, DRExecution, NAMESPACE, name)
+        "type": "Succeeded", "status": "True", "reason": "Succeeded", "lastTransitionTime": at
+    }  # fmt: skip
+    return await execution(
+        kube, name, {"operation": "Failover", "then": [{"operation": "Reprotect"}]},
+        {
+            "state": "Succeeded", "conditions": [condition],
+            "requestedBy": "ann@example.com", "completionTime": at,
+        },
+    )  # fmt: skip
 
 
 def test_what_was_created_before_a_crash_is_found_again(connect: Connect, name: str) -> None:

@@ -146,7 +146,7 @@ CASES = [
     Case(
         "LeewardDiscoveryStale",
         {f"leeward_plan_discovered_timestamp_seconds{{{PLAN}}}": "0x70 4200x20"},
-        59, 65, 80,
+        64, 67, 82,
     ),
     Case(
         "LeewardDrillOverdue",
@@ -301,7 +301,7 @@ HANDED_OVER = {
     "LeewardReadinessLost": (
         f'leeward_plan_condition{{{PLAN},type="Ready",status="False",reason="Invalid"}}', 1
     ),
-    "LeewardDiscoveryStale": (f"leeward_plan_discovered_timestamp_seconds{{{PLAN}}}", -3600),
+    "LeewardDiscoveryStale": (f"leeward_plan_discovered_timestamp_seconds{{{PLAN}}}", -3700),
     "LeewardDrillOverdue": (f"leeward_plan_created_timestamp_seconds{{{PLAN}}}", -90 * DAYS),
     "LeewardSourceNotFenced": (f'leeward_plan_unfenced_resources{{{PLAN},seen="Running"}}', 12),
     "LeewardAccountNotReady": (f'leeward_account_ready{{{ACCOUNT},reason="RoleNotUsable"}}', 0),
@@ -460,6 +460,78 @@ def test_an_alert_that_waits_goes_on_waiting_when_another_replica_takes_over(
         if alert in waits
     ]  # fmt: skip
     _rules_pass(tmp_path, tests)
+
+
+def _hub(cluster: str, name: str, more: str = "") -> str:
+    return f'{name}{{cluster="{cluster}",namespace="leeward-system",job="leeward",{more}}}'
+
+
+@pytest.mark.prometheus
+def test_a_hub_that_stands_still_is_seen_among_others_that_work(tmp_path: Path) -> None:
+    """Two hubs in one Prometheus: in the one nobody leads, then nobody is scraped any more."""
+    version = 'version="0.1.0",hub="leeward"'
+    leads, standby = 'instance="a"', 'instance="b"'
+    series = {
+        _hub("west", "leeward_leader", leads): "1x60",
+        _hub("west", "leeward_leader", standby): "0x60",
+        _hub("west", "leeward_build_info", f"{leads},{version}"): "1x60",
+        _hub("east", "leeward_leader", leads): "1x5 0x15 stale",
+        _hub("east", "leeward_leader", standby): "0x20 stale",
+        _hub("east", "leeward_build_info", f"{leads},{version}"): "1x20 stale _x19 1x20",
+        _hub("east", "leeward_passes_total", f'{leads},kind="DRExecution",outcome="Ok"'): "0+1x20",
+        _hub("east", "leeward_passes_total", f'{leads},kind="DRExecution",outcome="Error"'):
+            "0+1x20",
+        _hub("west", "leeward_passes_total", f'{leads},kind="DRExecution",outcome="Ok"'):
+            "0+1000x20",
+    }  # fmt: skip
+    test = {
+        "name": "two hubs",
+        "interval": "1m",
+        "input_series": [{"series": s, "values": v} for s, v in series.items()],
+        "promql_expr_test": [
+            _count("LeewardNoLeader", 4, 0), _count("LeewardNoLeader", 9, 1),
+            _count("LeewardPassErrors", 15, 1),
+            _count("LeewardOperatorDown", 22, 0), _count("LeewardOperatorDown", 25, 1),
+            _count("LeewardOperatorDown", 55, 0),
+        ],
+        "alert_rule_test": [
+            {
+                "eval_time": "9m",
+                "alertname": "LeewardNoLeader",
+                "exp_alerts": [_told("LeewardNoLeader", "No replica of Leeward leads")],
+            },
+            {
+                "eval_time": "25m",
+                "alertname": "LeewardOperatorDown",
+                "exp_alerts": [_told("LeewardOperatorDown", "No replica of Leeward is scraped")],
+            },
+        ],
+    }  # fmt: skip
+    _rules_pass(tmp_path, [test])
+
+
+def _told(alert: str, summary: str) -> dict[str, Any]:
+    (rule,) = (rule for rule in rules() if rule["alert"] == alert)
+    place = {"cluster": "east", "namespace": "leeward-system", "job": "leeward"}
+    said = {"summary": f"{summary} in east/leeward-system"}
+    return {
+        "exp_labels": place | rule["labels"], "exp_annotations": rule["annotations"] | said
+    }  # fmt: skip
+
+
+@pytest.mark.prometheus
+def test_the_only_hub_that_is_away_is_one_alert_for_days(tmp_path: Path) -> None:
+    series = _hub("east", "leeward_build_info", 'version="0.1.0",hub="leeward"')
+    test = {
+        "name": "one hub",
+        "interval": "1m",
+        "input_series": [{"series": series, "values": "1x5 stale"}],
+        "promql_expr_test": [
+            _count("LeewardOperatorDown", minute, 1)
+            for minute in (10, DAY, *range(DAY + 4, DAY + 8), *range(DAY + 11, DAY + 20), 2 * DAY)
+        ],  # for a moment in between it is said by the old alert and by the new one
+    }
+    _rules_pass(tmp_path, [test])
 
 
 @pytest.mark.prometheus

@@ -228,6 +228,22 @@ def test_a_plan_says_how_it_stands_and_what_came_of_its_last_execution() -> None
     assert values(found, d.UNFENCED)[(*who, "Running")] == 7
 
 
+def test_an_account_that_never_answered_counts_from_when_the_plan_was_made() -> None:
+    silent = {"name": "dark", "accountId": "222222222222"}
+    metadata = PLAN["metadata"] | {"creationTimestamp": "1970-01-01T00:00:07Z"}
+    heard = [{**silent, "name": "prod", "discoveredAt": "1970-01-01T00:01:00Z"}]
+
+    def discovered(accounts: list[Any]) -> list[float]:
+        plan = {**PLAN, "metadata": metadata, "status": {"accounts": accounts}}
+        found = list(of_plan(RecoveryPlan.model_validate(plan)))
+        return list(values(found, d.PLAN_DISCOVERED).values())
+
+    assert discovered(heard) == [60]
+    assert discovered([*heard, silent]) == [7]
+    assert discovered([silent]) == [7]
+    assert discovered([]) == []
+
+
 def test_a_plan_is_seen_as_it_was_written_last_and_goes_with_its_object() -> None:
     sight = Sight(lambda *_: None, lambda _: None)
     sight.plan(PLAN, deleted=False)

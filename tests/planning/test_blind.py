@@ -80,6 +80,27 @@ def test_a_cancelled_task_that_asked_for_nothing_is_abandoned_unseen() -> None:
     assert decide_blind(asked, ErrorClass.TRANSIENT, "C", "w").state == "InProgress"
 
 
+@pytest.mark.parametrize(
+    ("answer", "ago", "state"),
+    [
+        ({"outcome": "Refused", "errorClass": "Transient"}, timedelta(0), "Abandoned"),
+        ({"outcome": "Refused", "errorClass": "InDoubt"}, timedelta(minutes=1), "InProgress"),
+        ({"outcome": "Refused", "errorClass": "InDoubt"}, timedelta(minutes=3), "Abandoned"),
+        ({"outcome": "Absent"}, timedelta(0), "Abandoned"),
+        ({"outcome": "Sent"}, timedelta(minutes=3), "InProgress"),
+        ({"outcome": "InDoubt"}, timedelta(minutes=3), "InProgress"),
+    ],
+)
+def test_a_cancelled_task_in_the_dark_waits_for_what_aws_may_have_taken_and_for_nothing_else(
+    answer: dict[str, str], ago: timedelta, state: str
+) -> None:
+    journal = [INTENT | answer | {"time": render_time(NOW - ago)}]
+    dark = given(stopping=True, journal=journal)
+    decision = decide_blind(dark, ErrorClass.TRANSIENT, "CircuitOpen", "cannot look at us-east-1")
+    assert decision.state == state
+    assert "cannot look at us-east-1" in decision.message
+
+
 def test_pauses_do_not_use_up_the_task_s_time() -> None:
     held = given(lasted=timedelta(minutes=80), held=timedelta(minutes=30))
     assert decide_blind(held, ErrorClass.TRANSIENT, "C", "w").state == "InProgress"

@@ -80,6 +80,30 @@ def test_fencing_is_given_up_when_it_failed_or_its_time_is_over(
     assert (given_up(**fields) is not None) == over
 
 
+@pytest.mark.parametrize(
+    ("fields", "unseen", "state"),
+    [
+        ({"since": timedelta(seconds=121)}, True, "Abandoned"),
+        ({"since": timedelta(seconds=119)}, True, None),
+        ({"since": timedelta(hours=1)}, False, None),
+        ({"since": timedelta(hours=1), "state": "Failed"}, True, None),
+        ({"since": timedelta(hours=1), "phase": "Instantiate"}, True, None),
+    ],
+)
+def test_of_a_cancelled_run_fencing_in_the_dark_is_followed_for_as_long_as_it_was_tried(
+    fields: dict[str, Any], unseen: bool, state: str | None
+) -> None:
+    fencing_task = task(**fields)
+    since = render_time(NOW) if unseen else None
+    status = fencing_task.status.model_copy(update={"unseen_since": since})
+    after = fencing.called_off(fencing_task.model_copy(update={"status": status}), NOW)
+    assert (after.state if after else None) == state
+    if after is not None:
+        assert "cannot look at account 111111111111" in (after.message or "")
+        left = fencing_task.model_copy(update={"status": after})
+        assert fencing.duties([left], NOW) == []
+
+
 def test_a_run_looks_again_when_the_time_for_fencing_is_over() -> None:
     assert fencing.time_left(task(since=timedelta(seconds=100)), NOW) == timedelta(seconds=20)
     assert fencing.time_left(task(since=timedelta(seconds=200)), NOW) == timedelta(0)

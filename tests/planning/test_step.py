@@ -295,6 +295,45 @@ def test_a_refusal_is_final_after_its_tries_and_says_where_and_why(
         assert part in resource.message
 
 
+def lost(ago: timedelta, *ids: str, action: str = "prepare", **fields: Any) -> Intent:
+    why = {"errorClass": "InDoubt", "code": "ReadTimeoutError", "message": "no answer in time"}
+    return sent("Refused", *ids, ago=ago, action=action, **why, **fields)
+
+
+def test_what_may_be_sent_twice_is_sent_again_after_a_pause_when_its_answer_was_lost() -> None:
+    needed = {"a": Seen(State.NEEDED, action="prepare")}
+    early = ask(needed, lost(timedelta(seconds=1)))
+    assert early.delay == timedelta(seconds=4)
+    assert early.resources[0].message == (
+        "no answer to prepare (ReadTimeoutError): asking again in 4s"
+    )
+    assert _batch(ask(needed, lost(timedelta(seconds=5)))) == ("a",)
+    given_up = lost(timedelta(minutes=1), answerTime=render_time(NOW - timedelta(seconds=1)))
+    assert ask(needed, given_up).delay == timedelta(seconds=4)
+
+
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_a_cancelled_task_waits_until_a_call_without_an_answer_cannot_arrive_any_more(
+    overtaken: bool,
+) -> None:
+    """Its answer was given up long after the batch began, and may have been asked for again."""
+    answered = {"answerTime": render_time(NOW - timedelta(seconds=119))}
+    journal = [lost(timedelta(minutes=9), **answered)]
+    if overtaken:
+        journal.append(sent("Sent", action="prepare", reference="1 prepared"))
+    early = ask({"a": LAUNCH}, *journal, stopping=True, began=timedelta(minutes=10))
+    assert (early.state, early.batch, early.delay) == ("InProgress", None, timedelta(seconds=1))
+    answered = {"answerTime": render_time(NOW - timedelta(seconds=120))}
+    journal[0] = lost(timedelta(minutes=9), **answered)
+    assert ask({"a": LAUNCH}, *journal, stopping=True).state == "Abandoned"
+
+
+def test_a_cancelled_task_does_not_wait_longer_than_its_time() -> None:
+    early = lost(timedelta(seconds=1))
+    late = ask({"a": LAUNCH}, early, stopping=True, began=timedelta(hours=3))
+    assert late.state == "Failed"
+
+
 def held_back(code: str, ago: timedelta = timedelta(hours=1), *ids: str) -> Intent:
     why = {"errorClass": "Transient", "code": code, "message": "not sent to drs in us-east-2"}
     return sent("Refused", *ids, ago=ago, action="launch", **why)

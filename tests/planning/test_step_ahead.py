@@ -56,6 +56,16 @@ def asked(outcome: str, ago: timedelta = timedelta(seconds=30), **fields: Any) -
     }
 
 
+def lost(ago: timedelta, answered: timedelta) -> dict[str, Any]:
+    """Asked for `ago`; that no answer came was recorded `answered` before now."""
+    given_up = {"errorClass": "InDoubt", "answerTime": render_time(NOW - answered)}
+    return asked("Refused", ago, code="ReadTimeoutError", **given_up)
+
+
+LONG = timedelta(minutes=3)
+"""Longer than what AWS took can stay unseen."""
+
+
 def status(*journal: dict[str, Any], **fields: Any) -> DRTaskStatus:
     return DRTaskStatus.model_validate({"journal": journal, **fields})
 
@@ -125,6 +135,10 @@ def test_a_paused_run_asks_for_nothing_ahead() -> None:
         ([asked("Pending", timedelta(minutes=3))], {}, "Abandoned"),
         ([asked("Pending", timedelta(minutes=3))], {"epoch": 2, "leader_since": NOW}, "NotStarted"),
         ([asked("Sent")], {}, "Abandoned"),
+        ([lost(LONG, timedelta(seconds=30))], {}, "NotStarted"),
+        ([lost(LONG, LONG)], {}, "Abandoned"),
+        ([lost(LONG, LONG)], {"epoch": 2, "leader_since": NOW}, "NotStarted"),
+        ([asked("Refused", errorClass="Transient")], {}, "Abandoned"),
         ([], {}, "Abandoned"),
     ],
 )
@@ -136,12 +150,15 @@ def test_a_cancelled_run_gives_it_up_when_no_call_can_arrive_any_more(
     assert decision.delay <= RULES.poll
 
 
-@pytest.mark.parametrize(("outcome", "given_up"), [("Pending", False), ("Sent", True)])
+@pytest.mark.parametrize(
+    ("intent", "given_up"),
+    [(asked("Pending"), False), (lost(LONG, LONG), False), (asked("Sent"), True)],
+)
 def test_a_cancelled_run_abandons_what_was_answered_and_no_other(
-    outcome: str, given_up: bool
+    intent: dict[str, Any], given_up: bool
 ) -> None:
     metadata = {"name": "w2"}
-    task = DRTask(metadata=metadata, spec=spec("a"), status=status(asked(outcome)))  # type: ignore[arg-type]
+    task = DRTask(metadata=metadata, spec=spec("a"), status=status(intent))  # type: ignore[arg-type]
     assert (abandoned(task) is not None) == given_up
 
 

@@ -45,6 +45,8 @@ class Cloud:
     shown_at: dict[str, datetime] = field(default_factory=dict)
     done_at: dict[str, datetime] = field(default_factory=dict)
     prepared: set[str] = field(default_factory=set)
+    arrivals: list[datetime] = field(default_factory=list)
+    """When calls whose answer was lost took effect for good."""
 
     def observe(self, now: datetime) -> Observed:
         return Observed({s: self._seen(s, now) for s in SERVERS}, self.dice.choice([None, 0, 2, 5]))
@@ -165,7 +167,9 @@ class Operator:
         if fate == "ok":
             self.cloud.act(action, servers, self.now, self.accepted)
         elif fate == "done":
+            late = timedelta(seconds=self.dice.randint(0, ARRIVAL if action == "prepare" else 0))
             self.cloud.act(action, servers, self.now)
+            self.cloud.arrivals.append(self.now + late)
         elif fate == "in part" and ACTIONS[action].repeatable:
             self.cloud.act(action, servers[:1], self.now)
         elif fate == "stall":
@@ -176,10 +180,12 @@ class Operator:
             raise CrashError
         lost = "InDoubt" if not ACTIONS[action].repeatable else "Refused"
         answers = {"ok": "Sent", "lost": lost, "done": lost}
+        classes = {"lost": "InDoubt", "done": "InDoubt"}
         outcome = answers.get(fate, "Refused")
         answer = {
             "outcome": outcome,
-            "error_class": "Transient" if outcome == "Refused" else "",
+            "error_class": classes.get(fate, "Transient") if outcome == "Refused" else "",
+            "answer_time": render_time(self.now),
             "code": {"held back": "CircuitOpen", "in part": "PartlySent"}.get(fate, ""),
         }
         journal = [*self.status.journal[:-1], intent.model_copy(update=answer)]
@@ -240,3 +246,6 @@ def test_a_cancelled_task_ends_and_launches_nothing_more(seed: int) -> None:
         assert sum(run.cloud.launches.values()) == run.cancelled_launches
     in_flight = [s for s, shown in run.cloud.shown_at.items() if run.now < shown]
     assert not in_flight, "what AWS was still doing was not followed"
+    if run.status.state == "Abandoned":
+        late = [at for at in run.cloud.arrivals if at > run.now]
+        assert not late, "a call without an answer came after the end"

@@ -11,6 +11,7 @@ from leeward.api.plan import Parallelism
 from leeward.api.task import DRTask
 from leeward.planning.runs.parallelism import limited
 from leeward.planning.runs.record import verdict
+from leeward.planning.runs.steering import abandoned
 from leeward.planning.runs.waves import PASSED, Cursor, cursor, stages
 
 INTENT = {
@@ -40,7 +41,8 @@ def task(wave: int, phase: str, state: str = "NotStarted", name: str = "", **fie
         "resources": [{"id": "a", "arn": "arn:a"}],
         **fields,
     }
-    status = {"state": state, "journal": [INTENT] if asked else []}
+    answer = asked if isinstance(asked, dict) else {}
+    status = {"state": state, "journal": [INTENT | answer] if asked else []}
     metadata = {"name": name or f"w{wave}-{phase.lower()}"}
     return DRTask.model_validate({"metadata": metadata, "spec": spec, "status": status})
 
@@ -365,14 +367,23 @@ def test_what_is_prepared_ahead_keeps_to_the_limits_of_the_plan() -> None:
     assert early(tasks, parallelism={"accounts": 2}) == ["w2-instantiate"]
 
 
-def test_a_cancelled_run_waits_for_the_answer_to_what_was_asked_for_ahead() -> None:
-    asked = task(2, "Instantiate", asked=True)
+@pytest.mark.parametrize(
+    ("answer", "finished"),
+    [
+        ({"outcome": "Pending"}, False),
+        ({"outcome": "Refused", "errorClass": "InDoubt"}, False),
+        ({"outcome": "Refused", "errorClass": "Transient"}, True),
+        ({"outcome": "Sent"}, True),
+    ],
+)
+def test_a_cancelled_run_waits_for_what_was_asked_for_ahead_and_not_answered(
+    answer: dict[str, str], finished: bool
+) -> None:
+    asked = task(2, "Instantiate", asked=answer)
     where = run([task(1, "Instantiate", "Complete"), asked], cancelling=True)
-    assert (names(where.work), where.finished) == (["w2-instantiate"], False)
-    journal = [i.model_copy(update={"outcome": "Sent"}) for i in asked.status.journal]
-    status = asked.status.model_copy(update={"journal": journal})
-    answered = asked.model_copy(update={"status": status})
-    assert run([task(1, "Instantiate", "Complete"), answered], cancelling=True).finished
+    assert (names(where.work), where.finished) == (
+        ["w2-instantiate"] * (not finished), finished,
+    )  # fmt: skip
 
 
 # --- a drill's end -----------------------------------------------------------------------------
@@ -457,8 +468,23 @@ def test_a_cancelled_run_follows_what_is_under_way_and_begins_nothing() -> None:
     assert run(tasks[1:], cancelling=True).finished
 
 
-def test_a_task_that_waits_for_its_next_attempt_does_not_hold_a_cancelled_run_for_ever() -> None:
-    assert run([task(1, "Instantiate", "Retry")], cancelling=True).finished
+@pytest.mark.parametrize(
+    ("answer", "followed"),
+    [
+        (None, False),
+        ({"outcome": "Refused", "errorClass": "Transient"}, False),
+        ({"outcome": "Absent"}, False),
+        ({"outcome": "Refused", "errorClass": "InDoubt"}, True),
+        ({"outcome": "Pending"}, True),
+        ({"outcome": "Sent"}, True),
+    ],
+)
+def test_of_a_task_that_waits_for_its_next_attempt_a_cancelled_run_follows_what_aws_may_have_taken(
+    answer: dict[str, str] | None, followed: bool
+) -> None:
+    again = task(1, "Instantiate", "Retry", asked=answer)
+    assert names(run([again], cancelling=True).work) == ["w1-instantiate"] * followed
+    assert (abandoned(again) is None) == followed
 
 
 def test_a_cancelled_run_passes_no_gate_and_asks_none() -> None:
@@ -521,7 +547,9 @@ class Run:
             ]
             passed = {g["name"] for g in self.asked if g["state"] == "Approved"}
             assert {g["name"] for g in gated} <= passed
-        begins = [t for t in where.work if t.status.state in {"NotStarted", "Retry"}]
+        # Of a cancelled run what is to be tried again is only followed.
+        begin = {"NotStarted"} if self.cancelling else {"NotStarted", "Retry"}
+        begins = [t for t in where.work if t.status.state in begin]
         cleaning = any(t.spec.recovery_phase == "Cleanup" and t.status.journal for t in self.tasks)
         for each in begins:
             closing = each.spec.recovery_phase == "Cleanup"

@@ -161,8 +161,11 @@ class Intent(Model):
     attempt: int = 1
     """Attempt of the task."""
     outcome: Literal["Pending", "Sent", "Refused", "InDoubt", "Absent"] = "Pending"
-    """Pending: no answer recorded. Sent: AWS accepted. Refused: AWS refused, nothing happened.
-    InDoubt: the answer was lost. Absent: proved that AWS never did it."""
+    """Pending: no answer recorded. Sent: AWS accepted. Refused: AWS refused, or the answer to what
+    may be sent twice was lost (errorClass InDoubt). InDoubt: the answer was lost. Absent: proved
+    that AWS never did it."""
+    answer_time: Time | None = None
+    """When the answer was recorded, or given up."""
     reference: Line = ""
     """What AWS calls it."""
     message: Text = ""
@@ -170,7 +173,8 @@ class Intent(Model):
     code: Line = ""
     """AWS's error code."""
     error_class: Annotated[str, Field(max_length=32)] = ""
-    """For Refused: what the code means (Transient, Quota, Conflict, Denied, Final)."""
+    """For Refused: what the code means (Transient, Quota, Conflict, Denied, Final, or InDoubt: no
+    refusal, the answer was lost)."""
     request_id: Line = ""
     """AWS's id of the request that it refused, or of the last one of the batch, as in
     CloudTrail."""

@@ -99,6 +99,7 @@ async def write_answer(
     An API server that is away for a moment is asked again: what it is not told stays in doubt in
     the journal, and has to be looked up.
     """
+    update = {**update, "answer_time": render_time(context.now())}
     for pause in _PAUSES:
         try:
             return await _answered(context, task, intent, update)
@@ -136,12 +137,13 @@ async def _answered(
 def answer_of(fault: Fault, repeatable: bool) -> dict[str, str]:
     """What the journal says of a call that did not go through.
 
-    A repeatable call whose answer was lost is simply sent again: that is what makes it so.
+    A repeatable call whose answer was lost is simply sent again: that is what makes it so. That it
+    may have happened, or may still, stays on record.
     """
     lost = fault.kind is ErrorClass.IN_DOUBT
     return {
         "outcome": "InDoubt" if lost and not repeatable else "Refused",
-        "error_class": (ErrorClass.TRANSIENT if lost else fault.kind).value,
+        "error_class": fault.kind.value,
         "code": fault.code[:256],
         "message": fault.message[:1024],
         "request_id": fault.request_id[:256],

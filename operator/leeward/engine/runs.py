@@ -186,10 +186,13 @@ class RunReconciler:
         return await put_status(self._c.kube, task, status.model_copy(update={"epoch": epoch}))
 
     async def _let_go(self, run: Held[DRExecution], task: Held[DRTask]) -> Held[DRTask]:
-        """What is not begun of a cancelled run, and fencing that an Unplanned run gives up."""
+        """What is not begun of a cancelled run, and fencing that an Unplanned run gives up, or no
+        longer follows when it is cancelled."""
         now = self._c.now()
         if self._cancelling(run.model):
             status = abandoned(task.model)
+            if status is None and fencing.unplanned(run.model):
+                status = fencing.called_off(task.model, now)
         elif fencing.unplanned(run.model):
             status = fencing.given_up(task.model, now)
         else:

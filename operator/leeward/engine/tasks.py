@@ -24,7 +24,7 @@ from leeward.engine.steered import steered
 from leeward.engine.turn import Turn, given, input_of, turn_of
 from leeward.planning.runs.record import compose_task
 from leeward.planning.runs.steering import without
-from leeward.planning.runs.waves import unanswered_ahead
+from leeward.planning.runs.waves import to_be_followed, unanswered_ahead
 from leeward.planning.tasks.blind import decide_blind
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.tasks.manual import decide_manual
@@ -88,13 +88,13 @@ class TaskRunner:
 
         `left_out` are resources that people left out earlier, which a task that begins now leaves
         out too. `holding`: ask AWS for nothing new. `stopping`: besides, end when nothing is
-        under way.
+        under way; a task then begins only to follow what it asked for before.
         """
         begins = task.model.status.state in {"NotStarted", "Retry"}
         if begins:
             if stopping and unanswered_ahead(task.model):
                 return await self.ahead(run, task, holding=holding, stopping=stopping)
-            if holding or stopping:
+            if holding or (stopping and not to_be_followed(task.model)):
                 return task, self._c.settings.seconds("poll_interval")
             task = self._begun(task, left_out)
         if task.model.spec.technology == MANUAL:

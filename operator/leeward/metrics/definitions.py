@@ -125,7 +125,8 @@ PLAN_CREATED: Final = Metric(
 )
 PLAN_DISCOVERED: Final = Metric(
     "leeward_plan_discovered_timestamp_seconds", "gauge",
-    "When every account of the plan had answered: the oldest of their last answers.", _PLAN,
+    "When every account of the plan had answered: the oldest of their last answers. One that never "
+    "answered counts from when the plan was made.", _PLAN,
 )  # fmt: skip
 LAG: Final = Metric(
     "leeward_plan_replication_lag_seconds", "gauge",

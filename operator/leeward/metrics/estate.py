@@ -74,9 +74,10 @@ def of_plan(plan: RecoveryPlan) -> Iterator[Sample]:
         found[finding.severity] += finding.count
     for severity, number in found.items():
         yield Sample(d.PLAN_FINDINGS, (*who, severity), number)
-    if plan.metadata.creation_timestamp:
-        yield Sample(d.PLAN_CREATED, who, _at(plan.metadata.creation_timestamp))
-    heard = [account.discovered_at for account in status.accounts]
+    made = plan.metadata.creation_timestamp
+    if made:
+        yield Sample(d.PLAN_CREATED, who, _at(made))
+    heard = [account.discovered_at or made for account in status.accounts]
     if heard and all(heard):
         yield Sample(d.PLAN_DISCOVERED, who, min(_at(at) for at in heard if at))
     yield from _objectives(plan, who)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from harness.bench import NAMESPACE, PRIMARY, RECOVERY, Application, Bench, Object
-from leeward_adapters.drs_templates import DrillVersion
-from leeward_adapters.drs_templates import Network as DrillNetwork
+from leeward_adapters.drs_drills import DrillVersion
+from leeward_adapters.drs_drills import Network as DrillNetwork
 
 APPROVER: Final = "approver-a"
 ON_DUTY: Final = "on-duty"

@@ -55,6 +55,22 @@ def given_up(task: DRTask, now: datetime) -> DRTaskStatus | None:
     return status.model_copy(update=update)
 
 
+def called_off(task: DRTask, now: datetime) -> DRTaskStatus | None:
+    """The status of a fencing task of a cancelled Unplanned run that is followed no more; None: it
+    goes on as it is.
+
+    What was asked for is followed as long as AWS shows it. In the dark that ends with the task's
+    limit, so that the run that corrects this one does not wait for the side that is left. It is
+    no duty: a run that was called off wants nothing stopped.
+    """
+    spec, status = task.spec, task.status
+    unseen = spec.recovery_phase == FENCE and status.unseen_since is not None
+    if not unseen or status.state != "InProgress" or time_left(task, now) > timedelta(0):
+        return None
+    message = clip(f"cancelled; whether all of it stopped is not known: {status.message}", 1024)
+    return status.model_copy(update={"state": "Abandoned", "stopped": True, "message": message})
+
+
 def time_left(task: DRTask, now: datetime) -> timedelta:
     """How long an Unplanned run still tries to fence; endless for what is no such task."""
     started, limit = task.status.start_time, task.spec.fence_limit

@@ -11,7 +11,7 @@ from leeward.api.common import PREFIX
 from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, ResourceRequest, TaskResourceStatus
 from leeward.planning.runs.commands import Command
-from leeward.planning.runs.waves import PHASES, closes, unanswered_ahead
+from leeward.planning.runs.waves import PHASES, closes, to_be_followed, unanswered_ahead
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import counted, some
@@ -343,9 +343,10 @@ def _alike(task: DRTask) -> tuple[str, ...]:
 def abandoned(task: DRTask) -> DRTaskStatus | None:
     """The status of a task that has not begun when its run is cancelled; None: it stays.
 
-    A drill's clean-up is done all the same, and what was asked for ahead is followed to its answer.
+    A drill's clean-up is done all the same. What was asked for ahead is followed until it cannot
+    arrive any more, and what an earlier attempt asked for until AWS is through with it.
     """
-    if unanswered_ahead(task):
+    if unanswered_ahead(task) or to_be_followed(task):
         return None
     if task.status.state not in {"NotStarted", "Retry", "PendingApproval"}:
         return None

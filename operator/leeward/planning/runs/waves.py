@@ -19,6 +19,7 @@ from leeward.api.gate_record import FrozenGate, GateStatus
 from leeward.api.task import DRTask
 from leeward.planning.runs.parallelism import LIVE, limited
 from leeward.planning.runs.tolerance import tolerated
+from leeward.planning.tasks.step_sent import unanswered
 
 PHASES: Final[Mapping[str, tuple[str, ...]]] = {
     "Failover": ("Fence", "Instantiate", "Activate"),
@@ -148,8 +149,10 @@ class _Course:
         return tuple(t for t in self._tasks if self._busy(t))
 
     def _busy(self, task: DRTask) -> bool:
-        """A cancelled run follows also what was asked for before its turn, and not answered."""
-        return task.status.state == "InProgress" or (self._cancelling and unanswered_ahead(task))
+        """A cancelled run also follows what was asked for by tasks that are not begun, or are to
+        be begun again."""
+        asked = unanswered_ahead(task) or to_be_followed(task)
+        return task.status.state == "InProgress" or (self._cancelling and asked)
 
     def front(self) -> Cursor:
         """The first stage that is not through, and what it allows."""
@@ -354,9 +357,17 @@ def asks_nobody(gate: FrozenGate) -> bool:
 
 def unanswered_ahead(task: DRTask) -> bool:
     """Whether something was asked for before the task's turn, and no answer is recorded."""
-    status = task.status
-    pending = bool(status.journal) and status.journal[-1].outcome == "Pending"
-    return status.state == "NotStarted" and pending
+    return task.status.state == "NotStarted" and any(map(unanswered, task.status.journal))
+
+
+def to_be_followed(task: DRTask) -> bool:
+    """Whether AWS may be at work on what an attempt asked for that is to be made again.
+
+    A clean-up is not only followed, it is done.
+    """
+    if task.status.state != "Retry" or closes(task.spec.operation, task.spec.recovery_phase):
+        return False
+    return any(i.outcome == "Sent" or unanswered(i) for i in task.status.journal)
 
 
 def _untouched(task: DRTask) -> bool:

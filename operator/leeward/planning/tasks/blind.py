@@ -9,6 +9,7 @@ from leeward.planning.durations import parse
 from leeward.planning.tasks import step_messages as messages
 from leeward.planning.tasks import step_requests as requests
 from leeward.planning.tasks.step import FINAL_STATES, StepDecision, StepInput, ended
+from leeward.planning.tasks.step_sent import may_arrive
 from leeward.planning.times import parse_time
 from leeward_adapters.base import ErrorClass
 
@@ -19,6 +20,8 @@ def decide_blind(given: StepInput, kind: ErrorClass, code: str, why: str) -> Ste
     What a person marks done is done. Else, what no new try can change ends the task at once, so
     that a person learns of it; a denial once it has lasted for the settle time, because IAM is
     eventually consistent; an outage only at the task's time-out, in which pauses do not count.
+    A cancelled run does not wait for a picture of what AWS never took.
+
     `given.observed` is not read.
     """
     resources = _resources(given, why)
@@ -27,8 +30,8 @@ def decide_blind(given: StepInput, kind: ErrorClass, code: str, why: str) -> Ste
     if _gives_up(given, kind):
         failed = tuple(r if r.state in FINAL_STATES else _failed(r, code, why) for r in resources)
         return StepDecision(failed, "Failed", why[:1024])
-    if given.stopping and not given.status.journal:
-        return StepDecision(resources, "Abandoned", "the run was cancelled")
+    if given.stopping and not _under_way(given):
+        return StepDecision(resources, "Abandoned", f"the run was cancelled; {why}"[:1024])
     message = f"{messages.asked(resources)}{why}; looking again"[:1024]
     return StepDecision(resources, "InProgress", message, delay=given.rules.poll)
 
@@ -42,6 +45,12 @@ def _gives_up(given: StepInput, kind: ErrorClass) -> bool:
         return False
     lasted = _since(given, given.status.start_time) - given.held
     return lasted > parse(given.spec.timeout)
+
+
+def _under_way(given: StepInput) -> bool:
+    """Whether AWS took something, or may still take it."""
+    taken = any(i.outcome not in {"Refused", "Absent"} for i in given.status.journal)
+    return taken or may_arrive(given) > timedelta(0)
 
 
 def _since(given: StepInput, time: str | None) -> timedelta:

@@ -9,7 +9,7 @@ The rules that nothing may break:
 * a resource is Complete only when the adapter proved it, or when a person said so, and then the
   record tells the one from the other (`step_requests`);
 * while a run is paused or being cancelled nothing new is asked for, but to put something back;
-  what AWS is doing already is followed to its end.
+  what AWS is doing already is followed to its end, and what it may still do until it cannot.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def decide(given: StepInput) -> StepDecision:
     if out_of_time(given):
         after = [timed_out(given, r) for r in after]
         tally.wanted.clear()
+    if given.stopping and (rest := step_sent.may_arrive(given)) > timedelta(0):
+        tally.waits.append(rest)
     batch = _batch(given, tally)
     return _decision(given, tuple(after), batch, tally)
 

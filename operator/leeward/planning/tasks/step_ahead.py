@@ -45,9 +45,7 @@ def _harmless(given: StepInput) -> Batch | None:
 def _stopped(given: StepInput) -> StepDecision:
     """The run was cancelled: what was asked for and not answered may still arrive."""
     known, journal = tuple(given.status.resources), given.status.journal
-    rest = timedelta(0)
-    if journal and journal[-1].outcome == "Pending":
-        rest = step_sent.left(given, journal[-1], given.rules.settle)
+    rest = step_sent.may_arrive(given)
     if rest > timedelta(0):
         words = f"cancelled; {journal[-1].action} was asked for, its answer is not known"
         return StepDecision(known, "NotStarted", words, delay=min(rest, given.rules.poll))

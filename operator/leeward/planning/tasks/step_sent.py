@@ -14,8 +14,12 @@ from leeward.planning.tasks.step_types import JOURNAL, StepInput, Tally, failed
 from leeward.planning.times import parse_time
 from leeward_adapters.base import ErrorClass, Seen
 
-_RETRY_CLASSES: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.CONFLICT})
-_ALL_ALIKE: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED})
+_RETRY_CLASSES: Final = frozenset(
+    {ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.CONFLICT, ErrorClass.IN_DOUBT}
+)
+_ALL_ALIKE: Final = frozenset(
+    {ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED, ErrorClass.IN_DOUBT}
+)
 """Refusals that smaller batches would meet as well."""
 _NOT_SENT: Final = frozenset({"CircuitOpen", "RateLimited"})
 """Codes of batches of which nothing was sent, because this process held it back by itself."""
@@ -50,10 +54,7 @@ def needed(
         tally.waits.append(wait)
         message = f"{seen.action} was asked for; waiting for AWS to show it"
         if last is not None and last.outcome == "Refused":
-            message = f"AWS refused {seen.action} ({last.code}): trying again in {render(wait)}"
-            if not _by_aws(last):
-                how = "not sent" if _not_sent(last) else "not all sent"
-                message = f"{seen.action} {how} yet ({last.code}): again in {render(wait)}"
+            message = _tried(seen.action, last, wait)
         return TaskResourceStatus(id=rid, state="InProgress", message=message)
     if _journal_is_full(given, seen.action):
         return failed(rid, "JournalFull", messages.JOURNAL_FULL)
@@ -61,6 +62,16 @@ def needed(
     tally.parts[rid] = refusals.part
     state: Literal["InProgress", "NotStarted"] = "InProgress" if asked or was else "NotStarted"
     return TaskResourceStatus(id=rid, state=state, message=seen.message[:1024])
+
+
+def _tried(action: str, last: Intent, wait: timedelta) -> str:
+    again = f"again in {render(wait)}"
+    if not _by_aws(last):
+        how = "not sent" if _not_sent(last) else "not all sent"
+        return f"{action} {how} yet ({last.code}): {again}"
+    if unanswered(last):
+        return f"no answer to {action} ({last.code}): asking {again}"
+    return f"AWS refused {action} ({last.code}): trying {again}"
 
 
 def sent(given: StepInput, rid: str, action: str) -> list[Intent]:
@@ -181,17 +192,35 @@ def _repeatable(given: StepInput, intent: Intent) -> bool:
     return traits is not None and traits.repeatable
 
 
+def unanswered(intent: Intent) -> bool:
+    """Whether AWS may have done, or may still do, what it was asked for: no answer is known."""
+    return intent.outcome in {"Pending", "InDoubt"} or (
+        intent.outcome == "Refused" and intent.error_class == ErrorClass.IN_DOUBT
+    )
+
+
+def may_arrive(given: StepInput) -> timedelta:
+    """How long calls without an answer may still take effect; zero: none can any more.
+
+    Whatever was asked for afterwards: a call that others have overtaken can still arrive.
+    """
+    spans = [left(given, i, given.rules.settle) for i in given.status.journal if unanswered(i)]
+    return max(spans, default=timedelta(0))
+
+
 def left(given: StepInput, intent: Intent, span: timedelta) -> timedelta:
     """What is left of `span` after a batch was sent, by the clock of the present leader.
+
+    Where the answer was given up it counts from then: the calls of a batch can take minutes.
 
     An answer that another leader did not record may be to a call that it sent last: that can
     arrive until its time-outs have passed, counted from when this leader took over. Times by
     another leader's clock say no more than that they lie before.
     """
-    since = parse_time(intent.time)
+    lost = unanswered(intent)
+    since = parse_time((lost and intent.answer_time) or intent.time)
     if intent.epoch != given.epoch:
-        in_doubt = intent.outcome in {"Pending", "InDoubt"}
-        since = given.leader_since if in_doubt else min(since, given.leader_since)
+        since = given.leader_since if lost else min(since, given.leader_since)
     return max(since + span - given.now, timedelta(0))
 
 

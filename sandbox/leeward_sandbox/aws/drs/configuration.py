@@ -31,6 +31,9 @@ def update_launch_configuration(drs: Drs, region: Region, call: Call) -> dict[st
         # An empty instance id takes the setting back.
         del merged["launchIntoInstanceProperties"]
     server.launch = merged
+    if (writes := drs.settings.configuration_writes) != "Nothing":
+        ec2 = drs.ec2(region.account, region.name)
+        ec2.write_version(merged["ec2LaunchTemplateID"], default=writes == "Default")
     return dict(merged)
 
 

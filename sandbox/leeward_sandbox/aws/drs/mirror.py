@@ -75,6 +75,13 @@ class Ec2Mirror:
             mock_random.setstate(state)
         return str(template.id)
 
+    def write_version(self, template_id: str, *, default: bool) -> None:
+        """Write a version like the template's default one, without its description."""
+        template = self._ec2.launch_templates[template_id]
+        version = template.create_version(template.default_version().data, "")
+        if default:
+            template.default_version_number = version.number
+
     def delete_template(self, template_id: str) -> None:
         """Delete a launch template."""
         name = self._ec2.launch_templates[template_id].name

@@ -113,6 +113,8 @@ class DrsSettings(Setting):
             the real service mostly lacks it.
         unknown_server: the error for a source server that does not exist.
         repeated_reversal: ReverseReplication of an instance that is already reversed.
+        configuration_writes: what UpdateLaunchConfiguration makes of the EC2 launch template:
+            nothing, a version like the default, or the same as the new default.
         jobs_visible_after: seconds until DescribeJobs lists a new job.
         reversible_after: seconds from LAUNCH_END until ReverseReplication is accepted.
         jitter: largest relative deviation of a server's launch time from the profile.
@@ -126,6 +128,7 @@ class DrsSettings(Setting):
         "ResourceNotFoundException"
     )
     repeated_reversal: Literal["Conflict", "SameArn"] = "Conflict"
+    configuration_writes: Literal["Nothing", "Version", "Default"] = "Nothing"
     jobs_visible_after: float = Field(default=0.0, ge=0)
     reversible_after: float = Field(default=120.0, ge=0)
     jitter: float = Field(default=0.15, ge=0, lt=1)
