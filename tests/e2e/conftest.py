@@ -8,15 +8,15 @@ with a generous deadline; nothing depends on how fast the machine is.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -25,7 +25,8 @@ from verdicts.witness import Witness
 
 from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
-from leeward_sandbox.cluster import binaries
+from leeward_sandbox.cluster import Cluster, binaries
+from leeward_sandbox.cluster.client import Client
 from leeward_sandbox.stack import OPERATOR_USER, Stack
 
 Object = dict[str, Any]
@@ -36,6 +37,10 @@ ACCOUNTS = {"east-a": "111111111111", "east-b": "222222222222"}
 ZONE = "e2e.example.com"
 """Public zone of the first account: www.APPLICATION is a CNAME to the primary Region."""
 APPROVER = "approver-a@example.com"
+PLURALS = {
+    "rp": "recoveryplans", "rinv": "recoveryinventories", "drx": "drexecutions", "drt": "drtasks",
+    "ta": "targetaccounts",
+}  # fmt: skip
 PATIENCE = 120.0
 """Seconds after which a test gives up waiting."""
 SCALE = 240.0
@@ -113,17 +118,26 @@ class Lab:
             "apply", "-f", "-", user=user, input_=yaml.dump_all(bodies), check=check
         )
 
+    @cached_property
+    def _reader(self) -> Client:
+        """What is looked at again and again: a start of kubectl costs a hundred such answers."""
+        assert isinstance(self.stack.cluster, Cluster)
+        return self.stack.cluster.reader()
+
+    def _read(self, kind: str, rest: str) -> Object:
+        where = "" if kind == "ta" else f"namespaces/{self.namespace}/"
+        found = self._reader.get(f"/apis/leeward.dev/v1alpha1/{where}{PLURALS[kind]}{rest}")
+        assert found is not None, f"the API server does not have {kind}{rest}"
+        return cast("Object", found)
+
     def get(self, kind: str, name: str) -> Object:
-        """An object."""
-        found: Object = json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)
-        return found
+        """An object of ours, by the short name of its kind."""
+        return self._read(kind, f"/{name}")
 
     def tasks(self, execution: str) -> dict[str, Object]:
         """DRTasks of an execution by name."""
-        out = self.kubectl(
-            "get", "drt", "-l", f"leeward.dev/execution={execution}", "-o", "json"
-        ).stdout
-        return {t["metadata"]["name"]: t for t in json.loads(out)["items"]}
+        found = self._read("drt", f"?labelSelector=leeward.dev/execution={execution}")
+        return {t["metadata"]["name"]: t for t in found["items"]}
 
     def annotate(
         self,
@@ -187,7 +201,7 @@ class Lab:
         while not (answer := look()):
             if time.monotonic() > end:
                 pytest.fail(f"waited {PATIENCE:.0f} s in vain until {what}\n{self._situation()}")
-            time.sleep(0.2)
+            time.sleep(0.05)
         return answer
 
     def until_condition(self, kind: str, name: str, condition: str, status: str = "True") -> Object:

@@ -1,4 +1,4 @@
-"""Plain HTTPS GETs to the API server and etcd, to see whether they are ready."""
+"""Plain HTTPS GETs to the API server and etcd: whether they are ready, and what they hold."""
 
 import http.client
 import json
