@@ -19,9 +19,10 @@ from harness.runs import KINDS, Run
 
 from leeward_sandbox.cluster.proxy import Write
 
-OUTAGE: Final = 60.0 if ALL else 10.0
+OUTAGE: Final = 60.0 if ALL else 15.0
 """Seconds for which the API server is away: longer than the Lease."""
-SHORT_LEASE: Final = {"LEEWARD_LEASE_DURATION": "5"}
+SHORT_LEASE: Final = {"LEEWARD_LEASE_DURATION": "10"}
+"""A busy machine holds a renewal up for seconds; who is held up for longer ends itself."""
 ATTEMPTS: Final = 3
 """How often botocore itself sends a call that may be repeated."""
 

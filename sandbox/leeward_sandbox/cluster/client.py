@@ -8,7 +8,7 @@ from typing import Any
 from leeward_sandbox.cluster.certificates import KeyPair
 from leeward_sandbox.cluster.ports import LOOPBACK
 
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 30.0
 
 
 class Client:
