@@ -215,6 +215,8 @@ class Stack:
             "LEEWARD_HUB": "sandbox",
             "LEEWARD_POD_NAME": name,
             "LEEWARD_POD_UID": f"sandbox-{name}",
+            # So that a busy machine does not end it; a successor of another name waits for as long.
+            "LEEWARD_LEASE_DURATION": "40",
             "LEEWARD_POLL_INTERVAL": f"{poll:g}",
             "LEEWARD_SETTLE": "3",
             "LEEWARD_RETRY_BACKOFF": "0.5",

@@ -49,7 +49,7 @@ def replicas(bench: Bench) -> Iterator[Bench]:
     bench.kill_operator()
     bench.start_operator(**SHORT_LEASE)
     yield bench
-    bench.kill_operator("second")
+    bench.stack.stop_operator(name="second")  # which lets it give its Lease to the next
     bench.kill_operator()
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, cast
@@ -87,7 +87,29 @@ def estate() -> Object:
     ]
     # Of another application, so that no test's plan finds it.
     accounts[0]["zones"] = [{"name": ZONE, "records": records, "tags": {"Application": "dns"}}]
-    return {"name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": tags, "accounts": accounts}
+    # Copies of minutes, not of hours; and the jobs of all tests pile up, on few pages.
+    drs = {
+        "pages": {"jobs": 100, "sourceServers": 200, "recoveryInstances": 200},
+        "syncMbitPerSecond": 20_000,
+        "rescanMbitPerSecond": 20_000,
+    }
+    return {
+        "name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": tags, "drs": drs,
+        "accounts": accounts,
+    }  # fmt: skip
+
+
+@cache
+def _client(endpoint: str, service: str, account: str, region: str) -> Any:
+    """Of all tests: botocore reads its models for each anew."""
+    make: Any = boto3.client
+    return make(
+        service,
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id=f"SANDBOX{account}",
+        aws_secret_access_key="sandbox",
+    )
 
 
 @dataclass
@@ -97,8 +119,8 @@ class Lab:
     stack: Stack
     control: Control
     application: str
-    plans: list[str] = field(default_factory=list)
     namespace: str = NAMESPACE
+    _servers: dict[int, list[str]] = field(default_factory=dict)
 
     # --- Kubernetes
 
@@ -201,7 +223,7 @@ class Lab:
         while not (answer := look()):
             if time.monotonic() > end:
                 pytest.fail(f"waited {PATIENCE:.0f} s in vain until {what}\n{self._situation()}")
-            time.sleep(0.05)
+            time.sleep(0.1)
         return answer
 
     def until_condition(self, kind: str, name: str, condition: str, status: str = "True") -> Object:
@@ -258,18 +280,15 @@ class Lab:
 
     def client(self, service: str, account: str, region: str = "us-east-2") -> Any:
         """A plain boto3 client as that account's administrator."""
-        make: Any = boto3.client
-        return make(
-            service,
-            region_name=region,
-            endpoint_url=self.stack.aws_endpoint,
-            aws_access_key_id=f"SANDBOX{account}",
-            aws_secret_access_key="sandbox",
-        )
+        return _client(self.stack.aws_endpoint, service, account, region)
 
     def servers(self, wave: int) -> list[str]:
-        """Source server ids of this test's application in a wave."""
-        account = list(ACCOUNTS.values())[wave - 1]
+        """Source server ids of this test's application in a wave; they stay the same."""
+        if wave not in self._servers:
+            self._servers[wave] = self._listed(list(ACCOUNTS.values())[wave - 1])
+        return list(self._servers[wave])
+
+    def _listed(self, account: str) -> list[str]:
         pages = self.client("drs", account).get_paginator("describe_source_servers")
         return sorted(
             item["sourceServerID"]
@@ -339,7 +358,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert (witness.said, witness.failures) == ({}, []), "who waits does not agree"
         assert witness.judged > 0
         violations = Control(stack.aws_endpoint).violations()
-        assert violations == [], "requests that AWS's models refuse"
+        assert not violations, yaml.safe_dump(violations)  # requests that AWS's models refuse
         refused = audit.refused(stack.cluster.audit_log, OPERATOR_USER)
         assert refused == set(), "requests that the chart's roles do not allow"
     finally:
