@@ -1,14 +1,16 @@
-"""What the whole suite needs of its process, and the last check: rights used against declared."""
+"""What the whole suite needs of its process and of its workers, and the last check: rights."""
 
 import os
 import signal
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rights
 from leeward_sandbox.aws import used
+from workers import LongestFirst
 
 # Whoever starts the suite in the background may have it ignore SIGINT, and a program inherits what
 # is ignored: the tests that interrupt one would wait in vain.
@@ -27,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(directory.cleanup)
         os.environ[used.VARIABLE] = directory.name
     config.stash[_USED] = Path(os.environ[used.VARIABLE])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
+    """Share the suite out by what it takes, where files stay together."""
+    return LongestFirst(config, log) if config.option.dist == "loadfile" else None
 
 
 def pytest_terminal_summary(

@@ -8,7 +8,7 @@ from typing import Any
 from leeward_sandbox.cluster import Cluster, ExistingCluster
 from leeward_sandbox.cluster.progress import Progress
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
 

@@ -7,10 +7,13 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 
 from leeward_adapters.aws import Account, Aws, AwsScope
 from leeward_adapters.base import (
@@ -254,6 +257,14 @@ class Task:
 
 MakeSandbox = Callable[..., Sandbox]
 MakeTask = Callable[..., Task]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_loader() -> Iterator[None]:
+    """Botocore reads its models once, not for each test's `Aws`; a process of Leeward has one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(create_loader))
+        yield
 
 
 @pytest.fixture

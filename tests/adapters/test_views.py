@@ -11,7 +11,7 @@ import pytest
 
 from leeward_adapters.views import KEPT, Views
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Moment:

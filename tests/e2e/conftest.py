@@ -8,15 +8,15 @@ with a generous deadline; nothing depends on how fast the machine is.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -25,7 +25,8 @@ from verdicts.witness import Witness
 
 from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
-from leeward_sandbox.cluster import binaries
+from leeward_sandbox.cluster import Cluster, binaries
+from leeward_sandbox.cluster.client import Client
 from leeward_sandbox.stack import OPERATOR_USER, Stack
 
 Object = dict[str, Any]
@@ -36,6 +37,10 @@ ACCOUNTS = {"east-a": "111111111111", "east-b": "222222222222"}
 ZONE = "e2e.example.com"
 """Public zone of the first account: www.APPLICATION is a CNAME to the primary Region."""
 APPROVER = "approver-a@example.com"
+PLURALS = {
+    "rp": "recoveryplans", "rinv": "recoveryinventories", "drx": "drexecutions", "drt": "drtasks",
+    "ta": "targetaccounts",
+}  # fmt: skip
 PATIENCE = 120.0
 """Seconds after which a test gives up waiting."""
 SCALE = 240.0
@@ -82,7 +87,29 @@ def estate() -> Object:
     ]
     # Of another application, so that no test's plan finds it.
     accounts[0]["zones"] = [{"name": ZONE, "records": records, "tags": {"Application": "dns"}}]
-    return {"name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": tags, "accounts": accounts}
+    # Copies of minutes, not of hours; and the jobs of all tests pile up, on few pages.
+    drs = {
+        "pages": {"jobs": 100, "sourceServers": 200, "recoveryInstances": 200},
+        "syncMbitPerSecond": 20_000,
+        "rescanMbitPerSecond": 20_000,
+    }
+    return {
+        "name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": tags, "drs": drs,
+        "accounts": accounts,
+    }  # fmt: skip
+
+
+@cache
+def _client(endpoint: str, service: str, account: str, region: str) -> Any:
+    """Of all tests: botocore reads its models for each anew."""
+    make: Any = boto3.client
+    return make(
+        service,
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id=f"SANDBOX{account}",
+        aws_secret_access_key="sandbox",
+    )
 
 
 @dataclass
@@ -92,8 +119,8 @@ class Lab:
     stack: Stack
     control: Control
     application: str
-    plans: list[str] = field(default_factory=list)
     namespace: str = NAMESPACE
+    _servers: dict[int, list[str]] = field(default_factory=dict)
 
     # --- Kubernetes
 
@@ -113,17 +140,26 @@ class Lab:
             "apply", "-f", "-", user=user, input_=yaml.dump_all(bodies), check=check
         )
 
+    @cached_property
+    def _reader(self) -> Client:
+        """What is looked at again and again: a start of kubectl costs a hundred such answers."""
+        assert isinstance(self.stack.cluster, Cluster)
+        return self.stack.cluster.reader()
+
+    def _read(self, kind: str, rest: str) -> Object:
+        where = "" if kind == "ta" else f"namespaces/{self.namespace}/"
+        found = self._reader.get(f"/apis/leeward.dev/v1alpha1/{where}{PLURALS[kind]}{rest}")
+        assert found is not None, f"the API server does not have {kind}{rest}"
+        return cast("Object", found)
+
     def get(self, kind: str, name: str) -> Object:
-        """An object."""
-        found: Object = json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)
-        return found
+        """An object of ours, by the short name of its kind."""
+        return self._read(kind, f"/{name}")
 
     def tasks(self, execution: str) -> dict[str, Object]:
         """DRTasks of an execution by name."""
-        out = self.kubectl(
-            "get", "drt", "-l", f"leeward.dev/execution={execution}", "-o", "json"
-        ).stdout
-        return {t["metadata"]["name"]: t for t in json.loads(out)["items"]}
+        found = self._read("drt", f"?labelSelector=leeward.dev/execution={execution}")
+        return {t["metadata"]["name"]: t for t in found["items"]}
 
     def annotate(
         self,
@@ -187,7 +223,7 @@ class Lab:
         while not (answer := look()):
             if time.monotonic() > end:
                 pytest.fail(f"waited {PATIENCE:.0f} s in vain until {what}\n{self._situation()}")
-            time.sleep(0.2)
+            time.sleep(0.1)
         return answer
 
     def until_condition(self, kind: str, name: str, condition: str, status: str = "True") -> Object:
@@ -244,18 +280,15 @@ class Lab:
 
     def client(self, service: str, account: str, region: str = "us-east-2") -> Any:
         """A plain boto3 client as that account's administrator."""
-        make: Any = boto3.client
-        return make(
-            service,
-            region_name=region,
-            endpoint_url=self.stack.aws_endpoint,
-            aws_access_key_id=f"SANDBOX{account}",
-            aws_secret_access_key="sandbox",
-        )
+        return _client(self.stack.aws_endpoint, service, account, region)
 
     def servers(self, wave: int) -> list[str]:
-        """Source server ids of this test's application in a wave."""
-        account = list(ACCOUNTS.values())[wave - 1]
+        """Source server ids of this test's application in a wave; they stay the same."""
+        if wave not in self._servers:
+            self._servers[wave] = self._listed(list(ACCOUNTS.values())[wave - 1])
+        return list(self._servers[wave])
+
+    def _listed(self, account: str) -> list[str]:
         pages = self.client("drs", account).get_paginator("describe_source_servers")
         return sorted(
             item["sourceServerID"]

@@ -36,7 +36,7 @@ def replica(lab: Any) -> Iterator[Callable[..., None]]:
         lab.stack.start_operator(env, name=name)
 
     yield start
-    lab.stack.kill_operator(name="second")
+    lab.stack.stop_operator(name="second")  # which lets it give its Lease to the next
     lab.stack.kill_operator()
 
 

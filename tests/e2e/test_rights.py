@@ -83,7 +83,7 @@ def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
     lab.ready_plan()
     lab.until(
         "the Secret is read",
-        lambda: lab.get("targetaccount", foreign_id).get("status", {}).get("conditions"),
+        lambda: lab.get("ta", foreign_id).get("status", {}).get("conditions"),
     )
     assert _inventories(lab, "east-b")
     # An account that the plan has no more takes its inventories along.

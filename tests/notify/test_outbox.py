@@ -25,7 +25,7 @@ from leeward.planning.notifications.recipients import Recipients
 from leeward_adapters.aws import Account
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def notice(name: str = "n-1") -> Notice:

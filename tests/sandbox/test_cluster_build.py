@@ -26,7 +26,7 @@ case "$*" in *"${FAKE_GO_FAILS:-nothing}") echo "no such module" >&2; exit 1 ;; 
 printf '#!/bin/sh\\necho built\\n' > "$target"
 chmod +x "$target"
 """
-_DEADLINE_SECONDS = 30.0
+_DEADLINE_SECONDS = 60.0
 
 
 class Machine:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 from moto.backends import get_backend
 
+from leeward_sandbox.aws import moto_images
 from leeward_sandbox.aws.clock import Clock
 
 
@@ -143,6 +144,7 @@ class World:
         self.clock = clock
         self.seed = seed
         self.lock = threading.RLock()
+        moto_images.install()
 
     def moto(self, service: str, account: str, region: str) -> Any:
         """Moto's backend object that holds the state of `service` there.

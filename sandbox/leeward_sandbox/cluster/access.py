@@ -17,7 +17,7 @@ from leeward_sandbox.cluster.kubeconfig import USERS
 NAMESPACES = ("orders", "leeward-system")
 _FIELD_MANAGER = "leeward-sandbox"
 _TOKEN_LIFETIME = "720h"
-_SERVED_SECONDS = 30.0
+_SERVED_SECONDS = 60.0
 
 
 class Access:

@@ -1,4 +1,4 @@
-"""Plain HTTPS GETs to the API server and etcd, to see whether they are ready."""
+"""Plain HTTPS GETs to the API server and etcd: whether they are ready, and what they hold."""
 
 import http.client
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from leeward_sandbox.cluster.certificates import KeyPair
 from leeward_sandbox.cluster.ports import LOOPBACK
 
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 30.0
 
 
 class Client:

@@ -142,7 +142,7 @@ class Cluster(Access):
             self._programs[API_SERVER], self._files, self._ports
         )
         self._processes.start(API_SERVER, command)
-        self._await(API_SERVER, lambda: self._client().ok("/readyz"))
+        self._await(API_SERVER, lambda: self.reader().ok("/readyz"))
 
     def restart_api_server(self, *, kill: bool = False) -> None:
         """Stop and start the API server."""
@@ -154,7 +154,7 @@ class Cluster(Access):
         self._processes.stop(ETCD, kill=kill)
         self._start_etcd()
         if self._processes.pid(API_SERVER) is not None:
-            self._await(API_SERVER, lambda: self._client().ok("/readyz"))
+            self._await(API_SERVER, lambda: self.reader().ok("/readyz"))
 
     def _start_all(self) -> None:
         self._start_etcd()
@@ -178,7 +178,7 @@ class Cluster(Access):
 
     def _controllers_work(self) -> bool:
         """Whether new namespaces have got their accounts and aggregated roles their rules."""
-        client = self._client()
+        client = self.reader()
         for name in NAMESPACES:
             space = f"/api/v1/namespaces/{name}"
             if not client.ok(f"{space}/serviceaccounts/default"):
@@ -201,6 +201,7 @@ class Cluster(Access):
             log = self._processes.log(name)
             raise ClusterError(f"{name} {problem}; {log} ends:\n{self._processes.tail(name)}")
 
-    def _client(self) -> Client:
+    def reader(self) -> Client:
+        """Reads objects as the administrator, for whoever looks at them many times a second."""
         admin = KeyPair(self._files.pki / "admin.crt", self._files.pki / "admin.key")
         return Client(self._ports.api, str(self.ca_file), admin)

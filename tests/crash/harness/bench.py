@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 import yaml
@@ -23,8 +22,6 @@ import yaml
 from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
 from leeward_sandbox.cluster import Cluster
-from leeward_sandbox.cluster.certificates import KeyPair
-from leeward_sandbox.cluster.client import Client
 from leeward_sandbox.cluster.proxy import ApiProxy
 from leeward_sandbox.stack import OPERATOR_USER, Stack
 
@@ -85,12 +82,7 @@ class Bench:
         self.cluster = stack.cluster
         self.proxy = proxy
         self.control = Control(stack.aws_endpoint)
-        pki = stack.cluster.state_dir / "pki"
-        self._api = Client(
-            urlsplit(stack.cluster.server).port or 0,
-            str(stack.cluster.ca_file),
-            KeyPair(pki / "admin.crt", pki / "admin.key"),
-        )
+        self._api = stack.cluster.reader()
         self._numbers = itertools.count(1)
         self._kubeconfig = stack.state_dir / "operator-kubeconfig"
         self.client = cache(self._client)

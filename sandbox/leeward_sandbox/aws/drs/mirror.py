@@ -16,13 +16,13 @@ from moto.moto_api._internal import mock_random
 
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.drs.timing import generator
+from leeward_sandbox.aws.moto_images import DEFAULT_IMAGE
 
 MANAGED_TAG = "AWSElasticDisasterRecoveryManaged"
 SOURCE_SERVER_TAG = "AWSElasticDisasterRecoverySourceServerID"
 LAUNCH_INTO_TAG = ("AWSDRS", "AllowLaunchingIntoThisInstance")
 DEFAULT_PROFILE = "AWSElasticDisasterRecoveryRecoveryInstanceRole"
 """Instance profile of what DRS launches, unless the launch template names one."""
-DEFAULT_IMAGE = "ami-0a1b2c3d4e5f60718"
 
 _STATES = {"pending": 0, "running": 16, "stopped": 80}
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leeward_sandbox.aws.backend import World
-from leeward_sandbox.aws.drs.mirror import DEFAULT_IMAGE
 from leeward_sandbox.aws.estates.identifiers import drawn_from
 from leeward_sandbox.aws.estates.model import Account, Estate, Tags
 
@@ -43,8 +42,6 @@ def seed_network(estate: Estate, account: Account, world: World) -> SeededNetwor
     if wanted is None:
         return None
     regions = estate.regions
-    for region in (regions.primary, regions.recovery):
-        _keep_one_image(world.moto("ec2", account.id, region))
     builder = _Builder(estate, account, world)
     network = SeededNetwork(
         primary=builder.vpc(regions.primary, wanted.primary_cidr, "app", "Production"),
@@ -103,19 +100,6 @@ class _Builder:
 
     def _tags(self, name: str, purpose: str) -> Tags:
         return {"Name": name, "Purpose": purpose}
-
-
-def _keep_one_image(ec2: Any) -> None:
-    """Leave the servers' image as the only one.
-
-    Moto looks through all of its 1,300 images for every instance that it starts, which would be
-    half of the time that a large estate takes.
-    """
-    images = [image for image in ec2.amis.values() if image.platform is None]
-    image = next((i for i in images if i.name.startswith("amzn2")), images[0])
-    image.id = DEFAULT_IMAGE
-    ec2.amis.clear()
-    ec2.amis[DEFAULT_IMAGE] = image
 
 
 def _pairs(tags: Tags) -> list[dict[str, str]]:

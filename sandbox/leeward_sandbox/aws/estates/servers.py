@@ -8,10 +8,10 @@ from typing import Any
 
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.drs import DrsBackend, SourceServerSpec
-from leeward_sandbox.aws.drs.mirror import DEFAULT_IMAGE
 from leeward_sandbox.aws.estates.identifiers import drawn_from
 from leeward_sandbox.aws.estates.model import Account, Estate, Server
 from leeward_sandbox.aws.estates.network import SeededNetwork, SeededVpc
+from leeward_sandbox.aws.moto_images import DEFAULT_IMAGE
 
 GIB = 1024**3
 INSTANCE_AGE = timedelta(days=400)

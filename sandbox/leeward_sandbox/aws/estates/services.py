@@ -15,7 +15,6 @@ from moto.utilities.id_generator import moto_id_manager
 
 from leeward_sandbox.aws.automation import AutomationDocument, content
 from leeward_sandbox.aws.backend import World
-from leeward_sandbox.aws.drs.mirror import DEFAULT_IMAGE
 from leeward_sandbox.aws.drs.timing import hex_id
 from leeward_sandbox.aws.estates.identifiers import drawn_from
 from leeward_sandbox.aws.estates.model import (
@@ -29,6 +28,7 @@ from leeward_sandbox.aws.estates.model import (
     Zone,
 )
 from leeward_sandbox.aws.estates.network import SeededNetwork, SeededVpc
+from leeward_sandbox.aws.moto_images import DEFAULT_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
