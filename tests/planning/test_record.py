@@ -343,7 +343,7 @@ def test_a_run_that_was_cancelled_or_deleted_is_cancelled_whatever_its_tasks_did
 ) -> None:
     outcome = verdict(execution(**fields), [task(state="Complete"), task("Activate", state)])
     assert outcome.state == "Cancelled"
-    assert "1 resources were launched" in outcome.message
+    assert "1 resource was launched" in outcome.message
 
 
 @pytest.mark.parametrize(

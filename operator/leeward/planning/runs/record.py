@@ -33,7 +33,7 @@ from leeward.planning.runs.tolerance import TOLERANT, failed_ids, tolerated, wit
 from leeward.planning.runs.waves import ENDED, PASSED, PHASES, ends_run, serves_before, unfinished
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import render_time
-from leeward.planning.wording import clip, some
+from leeward.planning.wording import clip, counted, some
 
 _NOT_BY_PEOPLE = frozenset({"NotInATest", Reason.FENCE_DEFERRED, "Tolerated"})
 """Reasons of what was left out without anybody's word."""
@@ -372,7 +372,8 @@ def _stays(tasks: Sequence[DRTask]) -> str:
     )
     cleanups = [t for t in tasks if t.spec.recovery_phase == "Cleanup"]
     if not cleanups:
-        words = f"{done} resources were launched and {started} activated, and stay as they are"
+        launched = f"{counted(done, 'resource')} {'was' if done == 1 else 'were'} launched"
+        words = f"{launched} and {started} activated, and stay as they are"
         words += f"; {fenced} were fenced, and stay so" if fenced else ""
         return f"{words}; another execution of the plan goes on from there" if done else words
     words = f"{done} resources had been launched, {cleaned} were cleaned up"
