@@ -115,8 +115,9 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
             Finding(
                 "Blocking",
                 "DrsUninitialized",
-                f"DRS was never initialised in {place(scope)}: run `aws drs initialize-service "
-                f"--region {scope.region}` in that account, then let its servers replicate",
+                f"DRS was never initialised in {place(scope)}: run `leeward drs init "
+                f"--account {scope.account_id} --region {scope.region}`, then let its servers "
+                "replicate",
             )
         ]
     jobs = drs_jobs.newest(part for part in recent if part.active)

@@ -111,7 +111,7 @@ def _silent(primary: Scope, error: ClientError | BotoCoreError) -> Finding:
     if _code(error) == "UninitializedAccountException":
         message = (
             f"DRS was never initialised in {place(primary)}, so that nothing can be failed back: "
-            f"run `aws drs initialize-service --region {primary.region}` in that account"
+            f"run `leeward drs init --account {primary.account_id} --region {primary.region}`"
         )
         return Finding(_WARNING, "PrimaryUninitialized", message)
     message = f"DRS in {place(primary)} does not say whether a failback is possible: {error}"

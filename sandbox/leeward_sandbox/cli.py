@@ -48,7 +48,12 @@ def main() -> None:
 
 @main.command()
 @_name
-@click.option("--estate", default="small", show_default=True, help="Estate name or YAML file.")
+@click.option(
+    "--estate",
+    default="small",
+    show_default=True,
+    help="`small`, `reference`, `broken`, or a YAML file of your own.",
+)
 @click.option(
     "--scale",
     default=60.0,
@@ -94,7 +99,7 @@ def down(name: str) -> None:
 @main.command()
 @_name
 def status(name: str) -> None:
-    """Show a sandbox's processes and addresses; exit code 1 if a part is missing."""
+    """Show a sandbox's processes and addresses. Exit code 1: a part is missing."""
     stack = Stack.attach(name)
     running = stack.pids
     for part in stack.expected:
@@ -119,7 +124,7 @@ def env(name: str) -> None:
 @main.command()
 @click.option("--keep", is_flag=True, help="Leave the sandbox running afterwards.")
 def demo(keep: bool) -> None:
-    """One failover of 44 servers in four accounts, live, with an approval on the way."""
+    """One failover of 44 servers in four accounts, live. It is approved on the way."""
     signal.signal(signal.SIGTERM, _terminated)
     name, directory = "demo", state_directory("demo")
     remove(directory)
@@ -140,7 +145,7 @@ def demo(keep: bool) -> None:
     "extra",
     multiple=True,
     type=click.Choice(["kubeconform", "kstatus", "prometheus", "promtool"]),
-    help="Also this tool.",
+    help="Also this tool; may be given again.",
 )
 def binaries_command(extra: tuple[str, ...]) -> None:
     """Find or build the cluster's programs and print their paths."""
@@ -156,7 +161,7 @@ def binaries_command(extra: tuple[str, ...]) -> None:
 @click.argument("part", required=False)
 @click.option("--lines", "-n", default=40, show_default=True, help="How many lines.")
 def logs(name: str, part: str | None, lines: int) -> None:
-    """Show the last lines of a part's log; without PART, where the logs are."""
+    """Show the last lines of a part's log. Without PART: where the logs are."""
     files = Stack.attach(name).logs
     if part is None:
         for key, file in files.items():

@@ -120,8 +120,9 @@ class Stack:
         try:
             settings = Settings(**json.loads((directory / _RECORD).read_text()))
         except FileNotFoundError:
+            option = "" if name == "default" else f" --name {name}"
             raise ClusterError(
-                f"there is no sandbox in {directory}; start one with: leeward-sandbox up"
+                f"there is no sandbox in {directory}; start one with: leeward-sandbox up{option}"
             ) from None
         return cls(directory, _attach_cluster(directory / "cluster"), settings)
 

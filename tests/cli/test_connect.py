@@ -102,6 +102,22 @@ def test_other_failures_are_said_at_once(
     api.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [("/apis/leeward.dev/v1alpha1/namespaces/shop/drexecutions/x", " in namespace shop; another"),
+     ("/apis/leeward.dev/v1alpha1/targetaccounts/x", "not found$")],
+)  # fmt: skip
+def test_what_is_not_there_is_said_with_the_namespace_that_was_looked_in(
+    server: Server, tmp_path: Path, path: str, where: str
+) -> None:
+    api = connect(Connection(kubeconfig=str(_kubeconfig(tmp_path, "one", _url(server), {}))))
+    server.answers = [(404, {}, {"kind": "Status", "message": "x not found"})]
+    with pytest.raises(Refused, match=where) as refusal:
+        api.get(path)
+    assert refusal.value.status == 404
+    api.close()
+
+
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         url = f"http://127.0.0.1:{closed.server_address[1]}"

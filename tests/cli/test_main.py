@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from leeward import policies
 from leeward.api import crd
 from leeward.cli import main, plugin
+from leeward_sandbox import cli as sandbox
 
 _MANIFEST: dict[str, Any] = {
     "manifestVersion": "2.0",
@@ -133,7 +135,21 @@ def test_every_command_has_help_and_wait_documents_its_exit_codes() -> None:
         words = (command.help or "").split()[:5]
         assert " ".join(words) in " ".join(done.stdout.split())
     done = CliRunner().invoke(plugin.cli, ["wait", "--help"])
-    assert "3  succeeded, with failures within the plan's tolerance" in done.stdout
+    assert "3  succeeded within tolerance: people or the plan left something out" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "group"),
+    [(plugin.cli, ""), (plugin.cli, "plan"), (plugin.cli, "drs"),
+     (main.cli, ""), (main.cli, "iam"), (main.cli, "manifest"), (main.cli, "verify"),
+     (sandbox.main, "")],
+)  # fmt: skip
+def test_a_list_of_commands_has_their_first_sentences_whole(
+    program: click.Command, group: str
+) -> None:
+    done = CliRunner().invoke(program, [*group.split(), "--help"])
+    assert done.exit_code == 0
+    assert "..." not in done.stdout.partition("Commands:")[2]
 
 
 def test_help_does_not_pay_for_the_kubernetes_client_or_the_models() -> None:

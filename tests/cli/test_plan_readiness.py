@@ -17,9 +17,11 @@ def condition(kind: str, status: str, reason: str = "", message: str = "") -> Ob
     return {"type": kind, "status": status, "reason": reason, "message": message}
 
 
+READY = condition("Ready", "True", "Ready", "3 resources in 1 wave ready")
+
+
 def plan(**status: Any) -> Object:
-    ready = condition("Ready", "True", "Ready", "3 resources in 1 wave ready")
-    known = {"observedGeneration": 2, "conditions": [ready], **status}
+    known = {"observedGeneration": 2, "conditions": [READY], **status}
     return {"metadata": {"name": "orders", "generation": 2}, "status": known}
 
 
@@ -53,6 +55,10 @@ DEPENDENCY = {"name": "directory", "type": "ActiveDirectory", "message": "Impair
         ({"accounts": [{"name": "east", "accountId": "1", "problem": "denied"}]}, "problem",
          "account east (1)", "did not answer, last did never: denied"),
         ({"unsupported": ["spec.x: later"]}, "problem", "field", "spec.x: later"),
+        ({"conditions": [READY, condition("LaunchSettingsValid", "False", "", "no such subnet")]},
+         "problem", "LaunchSettingsValid", "no such subnet"),
+        ({"conditions": [READY, condition("LaunchSettingsValid", "True", "", "3 servers")]},
+         "ok", "LaunchSettingsValid", "3 servers"),
     ],
 )  # fmt: skip
 def test_each_kind_of_trouble_has_its_line(

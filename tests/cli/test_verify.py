@@ -168,4 +168,4 @@ def test_sections_are_headed_and_counted_together() -> None:
     shown = findings.sections(
         {"A": [Finding("ok", "fine")], "B": [Finding("problem", "broken")]}, color=False
     )
-    assert shown == "A\n  ✔ fine\nB\n  ✖ broken\n1 ok, 0 unknown, 1 problems"
+    assert shown == "A\n  ✔ fine\nB\n  ✖ broken\n1 ok, 0 unknown, 1 problem"

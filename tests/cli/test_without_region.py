@@ -107,7 +107,7 @@ def test_control_planes_of_a_partition_are_where_aws_runs_them(region: str, numb
 
 def test_findings_are_counted_and_steer_no_terminal() -> None:
     text = shown([Finding("ok", "a"), Finding("problem", "\x1b[2Jb")], color=False)
-    assert text.splitlines()[-1] == "1 ok, 0 unknown, 1 problems"
+    assert text.splitlines()[-1] == "1 ok, 0 unknown, 1 problem"
     assert "\x1b" not in text
     assert failed([Finding("problem", "b")])
     assert not failed([Finding("unknown", "b")])

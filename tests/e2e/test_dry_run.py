@@ -148,7 +148,7 @@ def test_the_command_shows_what_the_dry_run_shows(
     assert test.exit_code == 2
     assert "NoDrillNetwork" in test.stdout
     assert none.exit_code == 1
-    assert "has no operation Teleport" in none.stderr
+    assert "'Teleport' is not one of" in none.stderr
     assert tenant.exit_code == 1
     assert "with dryRun: Plan" in tenant.stderr
     assert lab.kubectl("get", "drx,drt", "-o", "name").stdout == before

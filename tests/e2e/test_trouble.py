@@ -117,7 +117,7 @@ def test_a_run_with_a_failed_server_can_be_cancelled(lab: Any, stuck: tuple[str,
     since = lab.control.last_seq()
     lab.annotate("drx", name, "cancel", "admin", user="admin")
     run = lab.until_state(name, "Cancelled")
-    assert "1 resources were launched and 0 activated" in run["status"]["message"]
+    assert "1 resource was launched and 0 activated" in run["status"]["message"]
     assert lab.mutations(since) == []
 
 

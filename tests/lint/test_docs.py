@@ -146,6 +146,62 @@ def test_no_command_is_documented_that_does_not_exist() -> None:
     assert set(listed) <= set(COMMANDS)
 
 
+PROGRAMS = {"leeward": leeward.cli, "kubectl leeward": plugin.cli, "leeward-sandbox": sandbox.main}
+WITH_COMMANDS = [*PAGES, *ROOT.glob("examples/**/*.yaml"), *ROOT.glob("charts/leeward/templates/*")]
+
+
+def _invocations(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Program and arguments of each command line in backticks or in a block of code."""
+    text = text.replace("\\\n", " ")
+    blocks = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    quoted = [" ".join(piece.split()) for piece in re.findall(r"`([^`]+)`", text)]
+    line = re.compile(rf"(?:^|\$ |\()({'|'.join(PROGRAMS)}) ([^|;&>#`)]*)")
+    for match in (match for part in [*blocks, *quoted] for match in line.finditer(part)):
+        yield match[1], match[2].replace('"', " ").split()
+
+
+def _options(command: click.Command) -> dict[str, bool]:
+    """Names of the options, and whether a value follows."""
+    flags = {"-h": False, "--help": False}
+    found = [option for option in command.params if isinstance(option, click.Option)]
+    return flags | {name: not option.is_flag for option in found for name in option.opts}
+
+
+def _unknown(command: click.Command, arguments: list[str]) -> str:
+    """The first word that is neither a command nor an option of the commands before it."""
+    options, words = _options(command), iter(arguments)
+    for word in words:
+        name, _, value = word.partition("=")
+        if name.startswith("-") and name != "-":
+            name = name.rstrip("…,")
+            if name not in options:
+                return name
+            if options[name] and not value:
+                next(words, None)
+        elif isinstance(command, click.Group) and re.fullmatch(r"[a-z-]+", word):
+            if word not in command.commands:
+                return word
+            command = command.commands[word]
+            options |= _options(command)
+    return ""
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_that_a_page_shows_exist_with_their_options(page: Path) -> None:
+    for program, arguments in _invocations(page.read_text("utf-8")):
+        wrong = _unknown(PROGRAMS[program], arguments)
+        assert not wrong, f"{program} {' '.join(arguments)}: {wrong}"
+
+
+def test_a_command_that_does_not_exist_is_seen() -> None:
+    shown = list(_invocations("    $ kubectl leeward tree orders --deep  # `leeward verify all`"))
+    assert shown == [
+        ("kubectl leeward", ["tree", "orders", "--deep"]), ("leeward", ["verify", "all"])
+    ]  # fmt: skip
+    assert [_unknown(PROGRAMS[program], words) for program, words in shown] == ["tree", "all"]
+    assert _unknown(plugin.cli, ["get", "drx", "x", "--deep"]) == "--deep"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):

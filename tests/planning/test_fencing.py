@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leeward.api.execution import DRExecution
+from leeward.api.gate_record import FrozenGate
 from leeward.api.task import DRTask
 from leeward.planning.outlook.preflight import preflight
-from leeward.planning.runs import fencing
+from leeward.planning.runs import fencing, gates
 from leeward.planning.runs.freeze import freeze
-from leeward.planning.runs.waves import cursor
+from leeward.planning.runs.waves import Stage, cursor
 from leeward.planning.times import render_time
 
 if TYPE_CHECKING:
@@ -151,6 +152,21 @@ def test_approvers_read_how_much_is_fenced() -> None:
     assert fencing.findings("w1", [task("Instantiate")]) == []
     done = task(state="Complete", resources={"i-1": "Complete"})
     assert fencing.findings("w1", [done]) == ["Fence: 1 of 1 fenced"]
+
+
+@pytest.mark.parametrize(
+    ("before", "told"), [("Fence", []), ("Activate", ["Fence: 1 of 1 fenced"])]
+)
+def test_a_gate_before_the_fencing_does_not_count_what_is_fenced(
+    before: str, told: list[str]
+) -> None:
+    done = task(state="Complete", resources={"i-1": "Complete"})
+    frozen = FrozenGate.model_validate({"name": "wave-w1", "wave": "w1", "before": before})
+    run = DRExecution.model_validate(
+        {"metadata": {"name": "x"}, "spec": {"planRef": {"name": "x"}, "operation": "Failover"}}
+    )
+    asked = gates.ask(run, frozen, Stage("w1", 1, before, (done,)), [done], "", NOW)
+    assert asked.findings == told
 
 
 def test_a_run_leaves_its_duties_to_the_plan_and_takes_over_those_of_the_same_place() -> None:

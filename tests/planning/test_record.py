@@ -343,7 +343,22 @@ def test_a_run_that_was_cancelled_or_deleted_is_cancelled_whatever_its_tasks_did
 ) -> None:
     outcome = verdict(execution(**fields), [task(state="Complete"), task("Activate", state)])
     assert outcome.state == "Cancelled"
-    assert "1 resources were launched" in outcome.message
+    assert "1 resource was launched" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("comment", "said"),
+    [("wrong subnet", "cancelled by duty (wrong subnet); "), ("", "cancelled by duty; ")],
+)
+def test_a_cancelled_run_says_who_did_and_how_to_go_on(comment: str, said: str) -> None:
+    command = {
+        "key": "leeward.dev/cancel", "user": "duty", "comment": comment,
+        "time": "2026-03-01T01:00:00Z", "result": "done",
+    }  # fmt: skip
+    run = execution(cancelling=True, commands=[command])
+    message = verdict(run, [task(state="Complete"), task("Activate")]).message
+    assert message.startswith(said)
+    assert message.endswith("another execution of the plan goes on from there")
 
 
 def test_a_cancelled_drill_names_the_clean_up_that_failed() -> None:

@@ -186,8 +186,10 @@ def test_a_clean_up_is_not_left_out_ahead_of_its_time() -> None:
     assert "would stay" in said
 
 
-def test_what_is_under_way_is_not_left_out_and_the_answer_says_so() -> None:
-    assert "under way" in given(status("InProgress", a="InProgress"), command("skip"))[1]
+def test_what_is_under_way_is_neither_left_out_nor_tried_again_and_the_answer_says_when() -> None:
+    for verb, done in (("skip", "left out"), ("retry", "tried again")):
+        said = given(status("InProgress", a="InProgress", b="Failed"), command(verb))[1]
+        assert said.endswith(f"what fails of it can be {done} when all of it has ended")
 
 
 def test_a_task_that_waits_for_a_person_can_be_left_out() -> None:

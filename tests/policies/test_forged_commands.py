@@ -89,6 +89,13 @@ def before_it_is_asked(w: World) -> Answer:
     return w.alice.annotate(w.waiting(), approve_wave_3=ALICE)
 
 
+def to_a_gate_that_the_run_does_not_have(w: World) -> Answer:
+    run = w.waiting()
+    frozen = [{"name": name, "wave": "two", "before": "Activate"} for name in ("wave-2", "wave-3")]
+    w.status(run, frozenGates=frozen)
+    return w.alice.annotate(run, approve_wave_4=ALICE)
+
+
 def before_any_gate_is_asked(w: World) -> Answer:
     return w.alice.annotate(w.execution(), approve_wave_2=ALICE)
 
@@ -271,6 +278,7 @@ FORGERIES: list[tuple[Callable[[World], Answer], str]] = [
     (too_long_in_bytes, "at most 512 bytes"),
     (of_two_lines, "one line"),
     (before_it_is_asked, 'has not been asked, and no gate is answered before it is; waiting now: '),
+    (to_a_gate_that_the_run_does_not_have, "the gates of the run are wave-2, wave-3; waiting"),
     (before_any_gate_is_asked, "no gate waits for an answer now"),
     (after_it_was_approved, "cannot be answered any more, it is Approved"),
     (after_it_timed_out, "cannot be answered any more, it is TimedOut"),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _INTERRUPTED = 130
+_SENTENCE = 1000
+"""Longer than the first sentence of any command."""
 
 
 @dataclass(slots=True)
@@ -32,8 +34,19 @@ class Globals:
     no_color: bool = False
 
 
-class Commands(click.Group):
-    """A group whose usage errors end with exit code 1: 2 says that a run failed."""
+class Subcommands(click.Group):
+    """A group whose help has the whole first sentence of each command; click cuts it off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, each sentence folded into as many lines as it takes."""
+        rows = [(name, self.commands[name].get_short_help_str(_SENTENCE))
+                for name in self.list_commands(ctx)]  # fmt: skip
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class Commands(Subcommands):
+    """A program, whose usage errors end with exit code 1: 2 says that a run failed."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run the command line and end the process."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ Object = dict[str, Any]
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 FIELD_MANAGER: Final = "kubectl-leeward"
+_OBJECT: Final = re.compile(r"/namespaces/([^/]+)/[^/]+/[^/]+$")
 _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 30.0
 _PATIENCE_SECONDS: Final = 15.0
@@ -68,7 +70,14 @@ class Api:
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Object:
         """The object at `path`."""
-        return _answer(self._send("GET", path, query=query))
+        try:
+            return _answer(self._send("GET", path, query=query))
+        except Refused as refused:
+            where = _OBJECT.search(path)
+            if refused.status != 404 or where is None:
+                raise
+            said = f"{refused.message} in namespace {where[1]}; another one is named with -n"
+            raise Refused(404, said) from refused
 
     def list(self, path: str, query: Mapping[str, str] | None = None) -> tuple[list[Object], str]:
         """All objects under `path`, and the resource version at which they were so."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from leeward.cli.app import colored, connected, global_options
+from leeward.cli.app import Subcommands, colored, connected, global_options
 from leeward.cli.failures import Failure
 from leeward.cli.outcome import Exit
 
@@ -21,7 +21,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Subcommands)
 def drs() -> None:
     """Set up AWS Elastic Disaster Recovery in an account.
 

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import click
 
 from leeward.cli.render import clean
+from leeward.planning.wording import counted
 
 Verdict = Literal["ok", "problem", "unknown"]
 
@@ -49,7 +50,8 @@ def _line(finding: Finding, color: bool) -> str:
 
 def _total(findings: Sequence[Finding]) -> str:
     counts = {v: sum(1 for f in findings if f.verdict == v) for v in _MARKS}
-    return f"{counts['ok']} ok, {counts['unknown']} unknown, {counts['problem']} problems"
+    problems = counted(counts["problem"], "problem")
+    return f"{counts['ok']} ok, {counts['unknown']} unknown, {problems}"
 
 
 def failed(findings: Sequence[Finding]) -> bool:

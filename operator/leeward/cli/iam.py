@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
+from leeward.cli.app import Subcommands
 from leeward.cli.failures import Failure
 from leeward.cli.files import DIRECTORY, deliver
 
 
-@click.group()
+@click.group(cls=Subcommands)
 def iam() -> None:
     """Roles and policies for the accounts that Leeward works in."""
 

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import click
 
-from leeward.cli.app import Commands
+from leeward.cli.app import Commands, Subcommands
 from leeward.cli.drs import drs
 from leeward.cli.failures import Failure
 from leeward.cli.files import DIRECTORY, deliver
@@ -90,9 +90,9 @@ def argocd(account: str, namespace: str, write: Path | None, check: Path | None)
     deliver(render(account, namespace), write, check)
 
 
-@cli.group()
+@cli.group(cls=Subcommands)
 def manifest() -> None:
-    """Work with manifests of version 2.0."""
+    """Work with manifests (JSON, version 2.0) that earlier orchestrators keep in S3."""
 
 
 @manifest.command("import")

@@ -25,7 +25,7 @@ Exit codes:
   0  succeeded (wait --for approval: a gate or a decision waits for people)
   1  the command was wrong, or could not be carried out
   2  the run failed, was cancelled, or expired
-  3  succeeded, with failures within the plan's tolerance
+  3  succeeded within tolerance: people or the plan left something out
   4  --timeout passed first
   5  the run waits for people's approval or decision (wait --for succeeded)
 """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import uuid
+from typing import get_args
 
 import click
 
-from leeward.api.common import PREFIX
+from leeward.api.common import PREFIX, Operation
 from leeward.cli import plan_readiness, plan_view
-from leeward.cli.app import colored, connected, global_options
+from leeward.cli.app import Subcommands, colored, connected, global_options
 from leeward.cli.get import show_once
 from leeward.cli.kinds import INVENTORY, PLAN
 from leeward.cli.outcome import Exit
@@ -19,7 +20,7 @@ _REFRESH = f"{PREFIX}refresh"
 """The operator looks at a plan when its value changes."""
 
 
-@click.group()
+@click.group(cls=Subcommands)
 @global_options
 def plan() -> None:
     """Look at a plan."""
@@ -104,7 +105,11 @@ def readiness(ctx: click.Context, name: str, output: str) -> None:
 @plan.command()
 @click.argument("name")
 @click.option(
-    "--operation", default="Failover", show_default=True, metavar="NAME", help="What the run does."
+    "--operation",
+    type=click.Choice(get_args(Operation)),
+    default="Failover",
+    show_default=True,
+    help="What the run does.",
 )
 @click.option(
     "--mode",

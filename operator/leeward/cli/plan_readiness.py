@@ -11,6 +11,7 @@ import click
 
 from leeward.cli import outcome
 from leeward.cli.render import clean
+from leeward.planning.wording import counted
 
 Object = Mapping[str, Any]
 Verdict = Literal["ok", "flaw", "problem"]
@@ -65,8 +66,8 @@ def text(lines: Sequence[Line], *, color: bool) -> str:
         if refused(lines)
         else "a run could start"
     )
-    counted = f"{counts['ok']} ok, {counts['flaw']} flaws, {counts['problem']} problems"
-    return "\n".join([*shown, "", f"{counted}: {verdict}"])
+    flaws, problems = counted(counts["flaw"], "flaw"), counted(counts["problem"], "problem")
+    return "\n".join([*shown, "", f"{counts['ok']} ok, {flaws}, {problems}: {verdict}"])
 
 
 def written(lines: Sequence[Line]) -> str:
@@ -107,6 +108,10 @@ def _conditions(plan: Object) -> Iterator[Line]:
             verdict: Verdict = "ok" if found["status"] == "True" else "flaw"
             said = found.get("message") or found.get("reason") or ""
             yield Line(verdict, kind, said)
+    settings = outcome.condition(plan, "LaunchSettingsValid")
+    if settings:
+        verdict = "problem" if settings["status"] == "False" else "ok"
+        yield Line(verdict, "LaunchSettingsValid", settings.get("message") or "")
 
 
 def _findings(plan: Object) -> Iterator[Line]:

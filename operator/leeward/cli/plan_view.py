@@ -59,10 +59,10 @@ def _pairs(plan: Object, now: datetime) -> Iterator[Pair]:
     yield Pair("Message", clean(said or "the operator has not looked at it yet"))
     yield Pair("Location", found.get("location") or "Unknown")
     yield Pair("Resources", f"{found.get('resources') or 0:,}")
-    for kind in ("Discovered", "Compliant", "Protected", "DrillCurrent"):
+    for kind in ("Discovered", "Compliant", "Protected", "DrillCurrent", "LaunchSettingsValid"):
         condition = outcome.condition(plan, kind)
-        if kind == "DrillCurrent" and not condition:
-            continue  # an older operator wrote the status
+        if kind in {"DrillCurrent", "LaunchSettingsValid"} and not condition:
+            continue  # an older operator wrote the status; the plan has no launch settings
         held = condition.get("status") or "Unknown"
         why = f", {condition['message']}" if condition.get("message") else ""
         yield Pair(kind, clean(held + why), "waiting" if held == "False" else "")

@@ -218,7 +218,7 @@ def _on_tasks(verb: str, text: str, which: str, *, named: bool = False) -> click
     return on_tasks
 
 
-_SOME = "Only this {} of the task; may be given again. Default: all of them."
+_SOME = "Only this resource of the task; may be given again. Default: {}."
 COMMANDS = (
     _answer(
         "approve",
@@ -251,23 +251,23 @@ COMMANDS = (
     ),
     _on_tasks(
         "retry",
-        "Try failed resources of a task (drt) again: look first, repeat the step.",
-        _SOME.format("failed resource"),
+        "Try failed resources of a task (drt) again: look first, repeat only what is missing.",
+        _SOME.format("all that failed, else all that were undone"),
     ),
     _on_tasks(
         "skip",
         "Leave failed resources of a task (drt) out, and let the run go on.",
-        _SOME.format("failed resource"),
+        _SOME.format("all that failed; of a task that has not begun: all"),
     ),
     _on_tasks(
         "mark-done",
         "Say that a person did by hand what a task (drt) did not achieve.",
-        _SOME.format("resource that is not complete"),
+        _SOME.format("all that are not complete"),
     ),
     _on_tasks(
         "undo",
         "Take back what a task (drt) did, as far as it can be taken back.",
-        _SOME.format("resource"),
+        _SOME.format("all"),
     ),
     _on_tasks(
         "relaunch",

@@ -258,8 +258,12 @@ class _Run:
         end = answered[-1] if answered and gate["state"] != "Waiting" else None
         end = end or (gate["askedAt"] if gate["state"] == "Automatic" else None)
         end = end or (gate["deadline"] if gate["state"] == "TimedOut" else None)
+        open_at_the_end = gate["state"] == "Waiting" and bool(self._status.get("completionTime"))
+        if open_at_the_end:
+            end = self._status["completionTime"]
+        state = "Unanswered" if open_at_the_end else gate["state"]
         waited = span(gate["askedAt"], end, self._now)
-        return Row(gate["name"], "Gate", status(gate["state"]), waited, _answers(gate))
+        return Row(gate["name"], "Gate", status(state), waited, _answers(gate))
 
 
 def _answers(gate: Object) -> str:

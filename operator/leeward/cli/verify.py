@@ -11,7 +11,7 @@ import click
 
 from leeward.api.common import OPERATOR_USER
 from leeward.cli import findings
-from leeward.cli.app import colored, connected, global_options
+from leeward.cli.app import Subcommands, colored, connected, global_options
 from leeward.cli.findings import Finding
 from leeward.cli.outcome import Exit
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NAMESPACE, _ACCOUNT = OPERATOR_USER.split(":")[2:]
 
 
-@click.group()
+@click.group(cls=Subcommands)
 def verify() -> None:
     """Look at an installation that runs."""
 

@@ -36,6 +36,9 @@ _VERDICTS: Final[dict[str, Literal["Approve", "Reject", "AcceptDataLoss"]]] = {
     "reject": "Reject",
     "accept-data-loss": "AcceptDataLoss",
 }
+_EARLY = (
+    "given before the guard was proved, which takes a moment after a gate is asked; give it again"
+)
 _CHANGED = (
     "the admission policies were edited or replaced after the gate was asked; earlier answers are "
     "void too and must be given again"
@@ -149,6 +152,8 @@ class CommandTaker:
         proof = await self._c.guard.prove(run, gate.name)
         if not proof.ok:
             return proof.message
+        if not gate.guard:
+            return _EARLY
         return "" if proof.snapshot == gate.guard else _CHANGED
 
     async def _glass_broken(self, run: DRExecution, command: Command) -> DRExecutionStatus:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from leeward.api.common import Condition
 from leeward.api.conditions import Type, find, set_condition
-from leeward.api.execution import DRExecution
+from leeward.api.execution import DRExecution, DRExecutionStatus
 from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
 from leeward.engine.answers import CommandTaker
@@ -49,19 +49,25 @@ class Gatekeeper:
         status = run.model.status.model_copy(update={"gates": [*run.model.status.gates, gate]})
         execution = run.model.model_copy(update={"status": status})
         composed = compose(execution, [t.model for t in tasks], outcome, now)
-        run = await put_status(self._c.kube, run, composed)
+        if gate.state == "Waiting":
+            # Told together with the proof: who waits for the condition may answer at once.
+            run = await put_status(self._c.kube, run, status)
+            run = await self.prove(run, gate, composed)
+        else:
+            run = await put_status(self._c.kube, run, composed)
         last = composed.events[-1]
         await self._c.recorder.emit(run.raw, last.reason, last.message, "Normal", last.time)
-        if gate.state == "Waiting":
-            run = await self.prove(run, gate)
         return run
 
-    async def prove(self, run: Held[DRExecution], gate: GateStatus) -> Held[DRExecution]:
+    async def prove(
+        self, run: Held[DRExecution], gate: GateStatus, status: DRExecutionStatus | None = None
+    ) -> Held[DRExecution]:
         """The run with the proof of the guard on its gate, or with why it could not be had.
 
-        Answers that were on the object before the proof are void: they may be from a time when
-        the policies were away.
+        `status` is written with it; without one, that of the run. Answers that were on the object
+        before the proof are void: they may be from a time when the policies were away.
         """
+        status = status or run.model.status
         proof = await self._c.guard.prove(run.model, gate.name)
         was = find(run.model.status.conditions, Type.GUARD_ACTIVE)
         active = proof.ok and proof.snapshot != OFF
@@ -75,13 +81,13 @@ class Gatekeeper:
         )
         snapshot = proof.snapshot if proof.ok else ""
         update = {
-            "conditions": set_condition(run.model.status.conditions, condition),
+            "conditions": set_condition(status.conditions, condition),
             "gates": [
                 g.model_copy(update={"guard": snapshot}) if g.name == gate.name else g
-                for g in run.model.status.gates
+                for g in status.gates
             ],
         }
-        run = await put_status(self._c.kube, run, run.model.status.model_copy(update=update))
+        run = await put_status(self._c.kube, run, status.model_copy(update=update))
         if not active and (was is None or was.reason != proof.reason):
             await self._c.recorder.emit(
                 run.raw, proof.reason, proof.message, "Warning", condition.last_transition_time

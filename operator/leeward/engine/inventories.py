@@ -22,9 +22,13 @@ from leeward.engine.objects import PLAN_LABEL, Held, hold, label_value, new_obje
 from leeward.engine.readiness import Rehearsal
 from leeward.planning.estate.inventory import PART, chunks
 from leeward.planning.estate.machines import Found
+from leeward.planning.plans.readiness import gravest
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 from leeward_adapters.discovery import Discovery
+
+_FINDINGS = 500
+"""As many as an object takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,5 +145,5 @@ def _status(
         provider_reason=reason or None,
         count=len(resources),
         resources=list(resources),
-        findings=list(findings[:500]),
+        findings=gravest(findings, _FINDINGS),
     )

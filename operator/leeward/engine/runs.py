@@ -41,7 +41,7 @@ from leeward.logs import about
 from leeward.planning.runs import fencing, gates, outcomes
 from leeward.planning.runs.parallelism import LIVE
 from leeward.planning.runs.progress import only_progress
-from leeward.planning.runs.record import Outcome, compose, verdict
+from leeward.planning.runs.record import Outcome, cancelled_by, compose, verdict
 from leeward.planning.runs.steering import abandoned, left_out
 from leeward.planning.runs.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
 from leeward.planning.tasks.step_ahead import attempt
@@ -125,7 +125,8 @@ class RunReconciler:
         return run
 
     async def _never_begun(self, run: Held[DRExecution]) -> float:
-        how = "deleted" if run.model.metadata.deletion_timestamp else "cancelled by a person"
+        deleted = run.model.metadata.deletion_timestamp is not None
+        how = "deleted" if deleted else cancelled_by(run.model.status.commands)
         message = f"{how} before it began; nothing was touched"
         outcome = Outcome("Cancelled", Reason.CANCELLED, message)
         await self._write(run, [], outcome)
@@ -221,7 +222,7 @@ class RunReconciler:
         working = {t.metadata.name for t in where.work}
         busy = [m for m in models if m.metadata.name in working and m.status.state not in ENDED]
         rest = WAITING_POLL if busy else timedelta(0)
-        return outcomes.at_work(where.stage, busy, holding=holding), rest, tasks
+        return outcomes.at_work(run.model, where.stage, busy, holding=holding), rest, tasks
 
     async def _wait(
         self, run: Held[DRExecution], gate: GateStatus, tasks: list[Held[DRTask]]

@@ -15,6 +15,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def listed(noun: str, items: Sequence[str]) -> str:
+    """`wave data`, `waves data, app`: what is named, in the number that fits."""
+    return f"{noun if len(items) == 1 else noun + 's'} {some(items)}"
+
+
 def some(items: Sequence[str], show: int = 5) -> str:
     """The first `show` items, then how many more there are: `a, b and 3 more`."""
     if len(items) <= show:

@@ -10,7 +10,7 @@ from leeward.api.inventory import Finding, InventoryResource, RecoveryInventory
 from leeward.api.launch import LaunchStatus, ServerLaunch
 from leeward.planning.launch.launch_settings import Server
 from leeward.planning.problem import Problem
-from leeward.planning.wording import counted, some
+from leeward.planning.wording import counted
 
 DIFFER: Final = "LaunchSettingsDiffer"
 """Reason of the finding that AWS has other settings than the plan wants."""
@@ -57,11 +57,21 @@ def report(
     )
 
 
+def told(launch: LaunchStatus, show: int = 3) -> str:
+    """What is wrong with the settings; a fault that servers of an account share is said once."""
+    faults: dict[str, str] = {}
+    for problem in launch.problems:
+        faults.setdefault(problem.partition("(account ")[2] or problem, problem)
+    shown = list(faults.values())[:show]
+    more = launch.problem_count - len(shown)
+    return "; ".join(shown) + (f"; and {more} more (see status.launch.problems)" if more else "")
+
+
 def verdict(launch: LaunchStatus) -> tuple[Literal["True", "False"], str, str]:
     """Status, reason and message of the condition `LaunchSettingsValid`."""
     if launch.problem_count:
         kept = "; servers keep the settings that they had"
-        return "False", launch.reason, some(launch.problems) + kept
+        return "False", launch.reason, told(launch) + kept
     message = f"{counted(launch.servers, 'server')} with settings of the plan"
     if launch.differing:
         message += f", of which AWS has {launch.differing} otherwise until their next launch"

@@ -19,7 +19,7 @@ from leeward.planning.plans.request import Request
 from leeward.planning.problem import Problem
 from leeward.planning.runs import explicit, fencing
 from leeward.planning.times import parse_time
-from leeward.planning.wording import counted, some
+from leeward.planning.wording import counted, listed, some
 
 _BACK: Final = frozenset({"Reprotect", "Failback"})
 _NOTHING_YET: Final = frozenset({"", "INITIATING", "INITIAL_SYNC", "STOPPED", "DISCONNECTED"})
@@ -49,10 +49,10 @@ def _stops_what_was_left(request: Request, gone: list[str]) -> Iterator[Problem]
         home = plan.spec.regions.primary
         yield Problem(
             "WrongLocation",
-            f"a Reprotect stops what writes in {home}, and wave {some(serving)} of plan "
-            f"{plan.metadata.name} may still serve from {home} (its location in status.waves is "
-            "not Recovery): end its Failover first (in an execution with continueFrom, or a new "
-            "one), or name other waves in spec.waves",
+            f"a Reprotect stops what writes in {home}, and {listed('wave', serving)} of plan "
+            f"{plan.metadata.name} may still serve from {home} (by its location in status.waves, "
+            "which is not Recovery): end its Failover first (in an execution with continueFrom, "
+            "or a new one), or name other waves in spec.waves",
         )
 
 
@@ -74,7 +74,7 @@ def location_fits(request: Request) -> Iterator[Problem]:
     if operation == "Cleanup" and gone and place != "Primary":
         yield Problem(
             "WrongLocation",
-            f"Cleanup retires what a Failback left in {remote}, and wave {some(gone)} of plan "
+            f"Cleanup retires what a Failback left in {remote}, and {listed('wave', gone)} of plan "
             f"{plan.metadata.name} may still serve from there (location {place}): fail back first, "
             "or name other waves in spec.waves. Nothing of the primary side is ever cleaned up: "
             "it is the way back",

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from leeward.api.conditions import Reason
 from leeward.planning.estate import protection
 from leeward.planning.estate.inventory import Located
+from leeward.planning.estate.scope import unknown_waves
 from leeward.planning.plans.readiness import readiness
 from leeward.planning.plans.request import Request
 from leeward.planning.problem import Problem
 from leeward.planning.runs.explicit import known, runs_in
 from leeward.planning.runs.freeze import origin
-from leeward.planning.wording import counted, some
+from leeward.planning.wording import counted, listed, some
+
+_LIVE: Final = "LiveRecoveryInstance"
+"""What `RecoveryInstanceExists` says of the run's servers already."""
 
 
 def something_to_recover(request: Request) -> Iterator[Problem]:
-    """There is anything that the run would work on."""
-    if request.selected:
+    """There is anything that the run would work on, of what it names rightly."""
+    if request.selected or unknown_waves(request.execution.spec, request.plan.spec):
         return
     if silent := request.undiscovered:
         yield Problem(
             "NotDiscovered",
-            f"discovery has not heard of account {some(silent)} yet, and nothing to recover is "
-            "known; look at the plan's status.accounts for the cause",
+            f"discovery has not heard of {listed('account', silent)} yet, and nothing to recover "
+            "is known; look at the plan's status.accounts for the cause",
         )
     elif request.test or not any(runs_in(t, "Failover") for t in request.tasks):
         name, namespace = request.plan.metadata.name, request.plan.metadata.namespace
@@ -166,11 +171,12 @@ def waves_still_exist(request: Request) -> Iterator[Problem]:
 
 
 def _readiness(request: Request, *severities: str) -> Iterator[Problem]:
+    said = {_LIVE} if any(map(protection.recovered, request.selected)) else set()
     for problem in readiness(request.plan.spec, request.inventories, request.selected):
-        if problem.severity in severities:
+        if problem.severity in severities and problem.reason not in said:
             yield Problem(
                 problem.reason,
-                f"{counted(problem.count, 'finding')}, such as {some(problem.examples, 3)}: "
+                f"{counted(problem.count, 'finding')}, such as {', '.join(problem.examples[:3])}: "
                 f"{problem.message}",
             )
 

@@ -12,6 +12,7 @@ from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
 from leeward.planning.durations import parse
 from leeward.planning.estate.scope import unknown_resources, unknown_waves
+from leeward.planning.launch.launch_estate import told
 from leeward.planning.plans.request import Request
 from leeward.planning.plans.rules import GATE_NAME, problems_of
 from leeward.planning.problem import Problem
@@ -266,7 +267,7 @@ def launch_settings_valid(request: Request) -> Iterator[Problem]:
         return
     yield Problem(
         launch.reason,
-        f"launch settings of plan {request.plan.metadata.name}: {some(launch.problems, 3)}; the "
+        f"launch settings of plan {request.plan.metadata.name}: {told(launch)}; the "
         "servers concerned keep the settings that they had, new ones what AWS has",
     )
 

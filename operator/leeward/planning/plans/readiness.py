@@ -55,6 +55,14 @@ def readiness(
     return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]
 
 
+def gravest(findings: Iterable[Finding], most: int) -> list[Finding]:
+    """As many as a RecoveryInventory holds, in their order but the gravest first.
+
+    What refuses a run must not be lost behind hundreds of warnings.
+    """
+    return sorted(findings, key=lambda f: _SEVERITIES.index(f.severity))[:most]
+
+
 def _half_home(resources: Sequence[Located]) -> Iterator[ReadinessProblem]:
     """Servers whose failback ended on its way."""
     half = [str(found) for found in resources if unfinished(found)]

@@ -43,7 +43,8 @@ def ask(
         execution.spec.approval_mode == "Automatic" and asks_nobody(gate) and not destructive
     )
     broken = execution.status.break_glass is not None and not destructive
-    findings = [*fencing.findings(gate.wave, tasks), *execution.status.findings]
+    fenced = [] if gate.before == fencing.FENCE else fencing.findings(gate.wave, tasks)
+    findings = [*fenced, *execution.status.findings]
     earlier = sum(1 for g in execution.status.gates if g.name == gate.name)
     return GateStatus(
         name=gate.name,

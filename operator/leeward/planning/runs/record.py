@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from leeward.api.common import Condition
+from leeward.api.common import PREFIX, Condition
 from leeward.api.conditions import Reason, Type, drop_condition, find, set_condition
 from leeward.api.execution import (
     TERMINAL,
+    CommandRecord,
     Counts,
     DRExecution,
     DRExecutionStatus,
@@ -32,7 +33,7 @@ from leeward.planning.runs.tolerance import TOLERANT, failed_ids, tolerated, wit
 from leeward.planning.runs.waves import ENDED, PASSED, PHASES, ends_run, serves_before, unfinished
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import render_time
-from leeward.planning.wording import clip, some
+from leeward.planning.wording import clip, counted, some
 
 _NOT_BY_PEOPLE = frozenset({"NotInATest", Reason.FENCE_DEFERRED, "Tolerated"})
 """Reasons of what was left out without anybody's word."""
@@ -289,7 +290,9 @@ def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
     """
     operation, status = execution.spec.operation, execution.status
     if status.cancelling:
-        return Outcome("Cancelled", Reason.CANCELLED, f"cancelled by a person; {_stays(tasks)}")
+        return Outcome(
+            "Cancelled", Reason.CANCELLED, f"{cancelled_by(status.commands)}; {_stays(tasks)}"
+        )
     if execution.metadata.deletion_timestamp is not None:
         return Outcome("Cancelled", Reason.CANCELLED, f"deleted while it ran; {_stays(tasks)}")
     fine = tolerated(status.waves, tasks)
@@ -350,6 +353,17 @@ def _given_up(operation: str, tasks: Sequence[DRTask]) -> list[str]:
     return list(found)
 
 
+def said_by(command: CommandRecord) -> str:
+    """Who gave a command, with the comment if there is one."""
+    return f"{command.user} ({command.comment})" if command.comment else command.user
+
+
+def cancelled_by(commands: Sequence[CommandRecord]) -> str:
+    """`cancelled by` whoever did: a person, or the operator for an execution that it names."""
+    given = [c for c in commands if c.key == f"{PREFIX}cancel"]
+    return f"cancelled by {said_by(given[-1])}" if given else "cancelled"
+
+
 def _stays(tasks: Sequence[DRTask]) -> str:
     """What a run that did not succeed leaves in AWS."""
     fenced, done, started, cleaned = (
@@ -358,8 +372,10 @@ def _stays(tasks: Sequence[DRTask]) -> str:
     )
     cleanups = [t for t in tasks if t.spec.recovery_phase == "Cleanup"]
     if not cleanups:
-        words = f"{done} resources were launched and {started} activated, and stay as they are"
-        return f"{words}; {fenced} were fenced, and stay so" if fenced else words
+        launched = f"{counted(done, 'resource')} {'was' if done == 1 else 'were'} launched"
+        words = f"{launched} and {started} activated, and stay as they are"
+        words += f"; {fenced} were fenced, and stay so" if fenced else ""
+        return f"{words}; another execution of the plan goes on from there" if done else words
     words = f"{done} resources had been launched, {cleaned} were cleaned up"
     if failed := [t.metadata.name for t in cleanups if t.status.state == "Failed"]:
         words += (

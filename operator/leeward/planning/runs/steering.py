@@ -42,6 +42,14 @@ def steer(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus,
     return _VERBS[command.verb](task, command, ground)
 
 
+def _nothing(verb: str, state: str, done: str) -> str:
+    """That a task in this state has nothing for the command, and when it may have."""
+    said = f"nothing to {verb}: the task is {state}"
+    if state not in {"InProgress", "Retry"}:
+        return said
+    return f"{said}; what fails of it can be {done} when all of it has ended"
+
+
 # -- retry -------------------------------------------------------------------------------------
 
 
@@ -49,7 +57,7 @@ def _retry(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus
     """Failed resources; those that were undone when they are named, or when none has failed."""
     status = task.status
     if status.state not in {"Failed", "Complete", "Skipped"}:
-        return status, f"nothing to retry: the task is {status.state}"
+        return status, _nothing("retry", status.state, "tried again")
     failed = {r.id for r in status.resources if r.state == "Failed"}
     undone = {r.id for r in status.resources if r.state == "Skipped" and r.reason == "Undone"}
     chosen = failed | undone if command.resources else failed or undone
@@ -86,10 +94,7 @@ def _skip(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus,
         return _skip_ahead(task, command)
     open_to = {"Failed": {"Failed"}, "PendingApproval": {"InProgress"}}.get(status.state)
     if open_to is None:
-        under_way = status.state in {"InProgress", "Retry"}
-        why = "it is under way; what fails of it can be left out then" if under_way else ""
-        said = f"nothing to skip: the task is {status.state}"
-        return status, f"{said}; {why}" if why else said
+        return status, _nothing("skip", status.state, "left out")
     chosen = _named(command, {r.id for r in status.resources if r.state in open_to})
     if not chosen:
         return status, _none(command, task, "can be left out")
