@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -70,11 +71,24 @@ def argo(stack: Stack, program: Path, tmp_path_factory: pytest.TempPathFactory) 
         argo.start()
         argo.cluster.apply(*argo.example("project.yaml"), *argo.example("root.yaml"))
         argo.until(OPERATOR, "Leeward's installation", synced)
+        _observe_deployment(stack)
         await_policies(stack.cluster, _show)
         stack.start_operator()
         yield argo
     finally:
         argo.stop()
+
+
+def _observe_deployment(stack: Stack) -> None:
+    """What the Deployment controller, which there is none of, would say of no replicas.
+
+    Until then Argo CD takes the Deployment for progressing, and the next wave waits.
+    """
+    what = ("deployment", chart.RELEASE, "-n", chart.NAMESPACE)
+    found = json.loads(stack.cluster.kubectl("get", *what, "-o", "json").stdout)
+    status = {"status": {"observedGeneration": found["metadata"]["generation"]}}
+    patch = ("--subresource=status", "--type=merge", "-p", json.dumps(status))
+    stack.cluster.kubectl("patch", *what, *patch)
 
 
 @pytest.fixture(scope="session")
