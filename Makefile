@@ -50,7 +50,7 @@ CHECKOV := $(or $(LEEWARD_CACHE),$(HOME)/.cache/leeward)/checkov-$(CHECKOV_VERSI
 
 checkov: $(CHECKOV)/bin/checkov ## Security rules over CloudFormation, image and workflows
 	@$< --directory . --framework cloudformation dockerfile github_actions \
-	    --skip-path .venv --skip-download --compact --quiet
+	    --skip-path .venv --skip-path dist --skip-download --compact --quiet
 
 $(CHECKOV)/bin/checkov:
 	@echo "installing checkov $(CHECKOV_VERSION) in $(CHECKOV) (a minute, once)"
@@ -79,6 +79,8 @@ IMAGE ?= leeward
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 image: ## The operator's image, where there is a builder (IMAGE=…, BUILDER="podman build")
+	@command -v $(firstword $(BUILDER)) >/dev/null || { \
+	    echo 'make image needs a builder: there is no $(firstword $(BUILDER)) on the PATH. BUILDER="podman build" takes another' >&2; exit 1; }
 	@$(BUILDER) --target operator --tag $(IMAGE):$(VERSION) --build-arg VERSION=$(VERSION) \
 	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git show -s --format=%cI HEAD) \
 	    --build-arg SOURCE_DATE_EPOCH=$$(git show -s --format=%ct HEAD) .
@@ -88,7 +90,7 @@ sbom: ## The image's bill of materials (CycloneDX), from its lock file: dist/lee
 	@$(PYTHON) deploy/image/sbom.py > dist/leeward.cdx.json
 	@echo "dist/leeward.cdx.json"
 
-kind: cluster ## A cluster of kind with image and chart, and a failover in it (needs Docker and kind)
+kind: $(STAMP) ## A cluster of kind with image and chart, and a failover in it (needs Docker and kind)
 	@deploy/kind/run.sh
 
 docs: generate ## Documentation that is generated

@@ -33,6 +33,9 @@ ELSEWHERE = ENVIRONMENT_ONLY | {"namespace", "service_account", "health_port", "
 """Settings that have a value of the chart of their own, or come from the pod."""
 LIMITS = ("pattern", "enum", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength")
 _SHOWN = 60
+_OF_HELM = re.compile(
+    r"^(# Source:| *(helm\.sh/chart|app\.kubernetes\.io/managed-by):).*\n", re.MULTILINE
+)
 
 
 def schema() -> str:
@@ -96,11 +99,17 @@ def _default(values: Any, path: list[str]) -> str:
 
 def install() -> str:
     """What the chart installs by default, without the CRDs and the hooks."""
-    text = chart.template(CHART, "--set=crds.enabled=false")
     return (
         "# Generated from charts/leeward by `make generate`: change the chart, not this file.\n"
-        + re.sub(r"^# Source: .*\n", "", text, flags=re.MULTILINE)
+        + _without_helm(
+            chart.template(CHART, "--set=crds.enabled=false", "--set=policies.keep=false")
+        )
     )
+
+
+def _without_helm(text: str) -> str:
+    """What Helm rendered, without the labels by which Helm would take it for its own."""
+    return _OF_HELM.sub("", text)
 
 
 def release(directory: Path) -> list[Path]:
@@ -108,7 +117,8 @@ def release(directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     namespace = INSTALL.with_name("namespace.yaml").read_text("utf-8")
     crds, whole = directory / "crds.yaml", directory / "install.yaml"
-    crds.write_text(chart.template(CHART, "--show-only=templates/crds.yaml"), "utf-8")
+    definitions = chart.template(CHART, "--show-only=templates/crds.yaml", "--set=crds.keep=false")
+    crds.write_text(_without_helm(definitions), "utf-8")
     whole.write_text(f"{namespace}{install()}", "utf-8")
     return [crds, whole, chart.package(CHART, directory)]
 

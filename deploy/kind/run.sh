@@ -11,6 +11,10 @@ for tool in docker kind kubectl helm; do
     exit 1
   fi
 done
+docker info >/dev/null || {
+  echo "make kind needs a running Docker, which does not answer (see above)" >&2
+  exit 1
+}
 
 KUBECONFIG=$(mktemp)
 export KUBECONFIG

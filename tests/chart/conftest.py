@@ -7,9 +7,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +122,8 @@ class Installation:
 
     def clear(self) -> None:
         """Take everything away that a release leaves."""
-        self.helm("uninstall", RELEASE, "--namespace", self._namespace, "--ignore-not-found")
+        where = ("--namespace", self._namespace)
+        self.helm("uninstall", RELEASE, *where, "--ignore-not-found", "--no-hooks")
         kinds = (
             "validatingadmissionpolicybinding,validatingadmissionpolicy,"
             "mutatingadmissionpolicybinding,mutatingadmissionpolicy,customresourcedefinition"
@@ -169,6 +173,83 @@ def previous(tmp_path: Path, helm: Helm) -> Path:
     definition.write_text(yaml.safe_dump(found, sort_keys=False))
     helm("package", folder / "leeward", "--destination", folder)
     return folder / "leeward-0.0.9.tgz"
+
+
+class HookRunner:
+    """Runs Jobs of a namespace as their ServiceAccounts, and says on them how they ended.
+
+    The cluster has no Job controller and no kubelet. Used as a context manager; what a Job printed
+    is in `logs`, by the Job's name.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.logs: dict[str, str] = {}
+        self._cluster = cluster
+        self._namespace = namespace
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def __enter__(self) -> HookRunner:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=60)
+
+    def _loop(self) -> None:
+        while not self._ended.is_set():
+            found = self._cluster.kubectl("get", "jobs", "-n", self._namespace, "-o", "json")
+            for job in json.loads(found.stdout)["items"]:
+                if not job.get("status", {}).get("conditions"):
+                    self._run(job)
+            self._ended.wait(0.2)
+
+    def _run(self, job: Object) -> None:
+        pod = job["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        began = datetime.now(UTC)
+        token = self._cluster.token(self._namespace, pod["serviceAccountName"])
+        command = [*container["command"], *container["args"]]
+        assert command[0] == "leeward"
+        done = subprocess.run(
+            [sys.executable, "-m", "leeward.cli.main", *command[1:]],
+            env={**os.environ, "KUBECONFIG": str(token)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.logs[job["metadata"]["name"]] = done.stdout + done.stderr
+        self._tell(job["metadata"]["name"], began, succeeded=done.returncode == 0)
+
+    def _tell(self, name: str, began: datetime, *, succeeded: bool) -> None:
+        """Write the status that the Job controller would write (KEP-3998: criteria first)."""
+        now = datetime.now(UTC)
+        kinds = ("SuccessCriteriaMet", "Complete") if succeeded else ("FailureTarget", "Failed")
+        conditions = [
+            {
+                **{"type": kind, "status": "True", "reason": "Ran", "message": ""},
+                **{"lastProbeTime": _text(now), "lastTransitionTime": _text(now)},
+            }
+            for kind in kinds
+        ]
+        status: Object = {"startTime": _text(began), "conditions": conditions}
+        status |= {"succeeded": 1, "completionTime": _text(now)} if succeeded else {"failed": 1}
+        self._cluster.kubectl(
+            *("patch", "job", name, "-n", self._namespace, "--subresource=status"),
+            *("--type=merge", "-p", json.dumps({"status": status})),
+        )
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture
+def hooks(cluster: Cluster) -> Iterator[HookRunner]:
+    """The hooks of releases in the operator's namespace are run."""
+    with HookRunner(cluster, NAMESPACE) as runner:
+        yield runner
 
 
 Conform = Callable[[list[Object]], str]

@@ -67,6 +67,12 @@ def under_way(
         lambda: cluster.kubectl(*create, input=body, check=False).returncode == 0,
         "the execution was created",
     )
+    told(release, name, succeeded, operator)
+
+
+def told(release: Release, name: str, succeeded: str, operator: str = OPERATOR) -> None:
+    """Have the operator's status say so of an execution."""
+    cluster = release.cluster
     written = release.get("drx", name, "-n=orders")
     conditions = [condition("Succeeded", succeeded)]
     written["status"] = {"state": "Running", "epoch": 1, "conditions": conditions}
@@ -251,6 +257,56 @@ class Hooks:
     def close(self) -> None:
         for kind, name in self._made:
             self._cluster.kubectl("delete", kind, name, f"-n={NAMESPACE}", "--ignore-not-found")
+
+
+def test_helm_runs_the_hooks_from_the_installation_to_its_end(
+    release: Release, hooks: Any, previous: Path
+) -> None:
+    def helm(verb: str, *options: str | Path, check: bool = True) -> Any:
+        return release.helm(verb, RELEASE, *options, "--namespace", NAMESPACE, check=check)
+
+    def revisions() -> list[Object]:
+        found: list[Object] = json.loads(helm("history", "--output=json").stdout)
+        return found
+
+    helm("install", previous, "--set=aws.region=us-east-2")
+    assert "0 unknown, 0 problems" in hooks.logs[f"{RELEASE}-preflight-install"]
+    helm("upgrade", CHART, "--reset-then-reuse-values")
+    assert "CRD drtasks.leeward.dev: stores v1alpha1" in hooks.logs.pop(
+        f"{RELEASE}-preflight-upgrade"
+    )
+    columns = _columns(release)
+    # The way back with live runs: the older chart beside the newer CRDs.
+    under_way(release, "lives-on")
+    helm("upgrade", previous, "--reset-then-reuse-values", "--set=crds.enabled=false")
+    assert "go on with the new version: orders/lives-on" in hooks.logs.pop(
+        f"{RELEASE}-preflight-upgrade"
+    )
+    assert _columns(release) == columns
+    # helm rollback takes the CRDs along.
+    helm("rollback", "1")
+    assert f"{RELEASE}-preflight-upgrade" in hooks.logs
+    assert _columns(release) == columns - 1
+
+    refused = helm("uninstall", check=False)
+    assert refused.returncode != 0
+    assert (
+        "orders/lives-on; nobody would finish them" in hooks.logs[f"{RELEASE}-preflight-uninstall"]
+    )
+    assert release.get("deployment", RELEASE, f"-n={NAMESPACE}") is not None
+    last = revisions()[-1]
+    assert last["status"] == "uninstalling"
+    assert "no deployed releases" in helm("upgrade", CHART, check=False).stderr
+    helm("rollback", str(last["revision"]))
+    helm("upgrade", CHART, "--reset-then-reuse-values")
+    told(release, "lives-on", succeeded="True")
+    helm("uninstall")
+    assert release.get("deployment", RELEASE, f"-n={NAMESPACE}") is None
+
+
+def _columns(release: Release) -> int:
+    crd = release.get("crd", "drexecutions.leeward.dev")
+    return len(crd["spec"]["versions"][0]["additionalPrinterColumns"])
 
 
 def test_the_hook_before_an_installation_finds_a_fit_cluster(

@@ -339,6 +339,17 @@ def test_the_argo_cd_server_operates_and_does_not_approve(helm: Helm) -> None:
     assert (subject["namespace"], subject["name"]) == ("argocd", "argocd-server")
 
 
+def test_alerts_link_to_the_runbooks_where_they_are_kept(helm: Helm) -> None:
+    rules = {"enabled": True, "runbookUrl": "https://wiki.example.com/dr/runbooks"}
+    found = named(helm.template(values={"metrics": {"prometheusRule": rules}}))
+    groups = found["PrometheusRule", "leeward"]["spec"]["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    assert len(alerts) > 10
+    for rule in alerts:
+        link = f"{rules['runbookUrl']}#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == link
+
+
 def test_the_kustomize_base_is_what_the_chart_renders(helm: Helm) -> None:
     from leeward_sandbox.cluster import binaries
 
@@ -351,8 +362,20 @@ def test_the_kustomize_base_is_what_the_chart_renders(helm: Helm) -> None:
     del made["Namespace", "leeward-system"]
     assert set(made) == set(expected)
     for key, found in made.items():
-        assert found.get("spec") == expected[key].get("spec"), key
+        assert found.get("spec") == _without_helm(expected[key]).get("spec"), key
         assert found.get("rules") == expected[key].get("rules"), key
+    # Whoever lists what Helm manages must not find it.
+    assert "helm" not in built.stdout.lower()
+
+
+def _without_helm(part: Any) -> Any:
+    """The part of an object, without the labels by which Helm knows its own."""
+    if isinstance(part, list):
+        return [_without_helm(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    own = ("helm.sh/chart", "app.kubernetes.io/managed-by")
+    return {key: _without_helm(value) for key, value in part.items() if key not in own}
 
 
 def _examples() -> list[Object]:
@@ -395,8 +418,11 @@ PLAN_WRITERS = {"RecoveryPlan", "DRExecution", "ConfigMap"}
 def test_a_tenant_reaches_nothing_but_its_plans_through_argo_cd() -> None:
     applications = [o["spec"] for o in _examples() if o["kind"] == "Application"]
     tenants = [a for a in applications if a["destination"]["namespace"] == "orders"]
-    assert [tenant["project"] for tenant in tenants] == ["leeward-tenants"]
-    spec = _project("leeward-tenants")["spec"]
+    assert [tenant["project"] for tenant in tenants] == ["leeward-orders"]
+    spec = _project("leeward-orders")["spec"]
+    # Whoever merges to the platform's repository installs operators and accounts.
+    assert spec["sourceRepos"] == [tenant["source"]["repoURL"] for tenant in tenants]
+    assert not {*spec["sourceRepos"]} & {*_project("leeward")["spec"]["sourceRepos"]}
     assert [d["namespace"] for d in spec["destinations"]] == ["orders"]
     assert spec["clusterResourceWhitelist"] == []
     # DRTasks are nobody's to create, but shown only if the project admits them.
@@ -406,9 +432,28 @@ def test_a_tenant_reaches_nothing_but_its_plans_through_argo_cd() -> None:
     assert platform == {"leeward-system", "argocd"}
 
 
+def test_what_people_press_in_argo_cd_is_an_action_that_leeward_has() -> None:
+    from leeward import argocd
+
+    given = argocd.config_map()["data"]
+    for role in _project("leeward-orders")["spec"]["roles"]:
+        for policy in role["policies"]:
+            _p, subject, resource, verb, scope, effect = policy.split(", ")
+            assert subject == f"proj:leeward-orders:{role['name']}"
+            assert (resource, scope, effect) == ("applications", "leeward-orders/*", "allow")
+            if verb != "get":
+                _action, _group, kind, action = verb.split("/")
+                defined = given[f"resource.customizations.actions.leeward.dev_{kind}"]
+                assert action == "*" or f"- name: {action}\n" in defined
+
+
 def test_a_tenant_reaches_nothing_but_its_plans_through_flux() -> None:
     found = named(_examples())
     spec = found["Kustomization", "leeward-orders"]["spec"]
+    platform = found["Kustomization", "leeward"]["spec"]["sourceRef"]["name"]
+    own = spec["sourceRef"]["name"]
+    urls = [found["GitRepository", name]["spec"]["url"] for name in (own, platform)]
+    assert urls[0] != urls[1]
     assert spec["targetNamespace"] == "orders"
     account = found["ServiceAccount", spec["serviceAccountName"]]["metadata"]
     assert account["namespace"] == "flux-system", "it is looked for beside the Kustomization"

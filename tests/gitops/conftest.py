@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from argo import ArgoCd, synced
+from argo import ACCOUNTS, EXAMPLES, OPERATOR, ORDERS, ArgoCd, health, synced
 
 from leeward_sandbox import chart
 from leeward_sandbox.cluster import ClusterError, binaries
 from leeward_sandbox.policies import await_policies
-from leeward_sandbox.stack import Stack
+from leeward_sandbox.stack import Stack, examples
 
 ROOT = Path(__file__).parents[2]
 SCALE = 240.0
@@ -59,15 +60,18 @@ def stack(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture(scope="session")
 def argo(stack: Stack, program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgoCd]:
-    """Argo CD has installed Leeward from Git, and the operator runs."""
+    """Argo CD has installed Leeward by the app of apps of the examples, and the operator runs."""
     argo = ArgoCd(stack.cluster, tmp_path_factory.mktemp("argocd"), program)
-    argo.git.commit(_chart(), "Leeward's chart")
+    accounts = (examples() / "targetaccounts.yaml").read_text()
+    argo.platform.commit(
+        {**_chart(), **_apps(argo), "accounts/accounts.yaml": accounts}, "Leeward, and accounts"
+    )
+    argo.tenant.commit({"plan.yaml": (examples() / "recoveryplan.yaml").read_text()}, "The plan")
     try:
         argo.start()
-        values = yaml.safe_load(chart.VALUES.read_text()) | {"rbac": {"argocd": {"enabled": True}}}
-        helm = {"releaseName": chart.RELEASE, "valuesObject": values}
-        argo.application("leeward", "leeward", namespace=chart.NAMESPACE, helm=helm)
-        argo.until("leeward", "Leeward's installation", synced)
+        argo.cluster.apply(*argo.example("project.yaml"), *argo.example("root.yaml"))
+        argo.until(OPERATOR, "Leeward's installation", synced)
+        _observe_deployment(stack)
         await_policies(stack.cluster, _show)
         stack.start_operator()
         yield argo
@@ -75,8 +79,53 @@ def argo(stack: Stack, program: Path, tmp_path_factory: pytest.TempPathFactory) 
         argo.stop()
 
 
+def _observe_deployment(stack: Stack) -> None:
+    """What the Deployment controller, which there is none of, would say of no replicas.
+
+    Until then Argo CD takes the Deployment for progressing, and the next wave waits.
+    """
+    what = ("deployment", chart.RELEASE, "-n", chart.NAMESPACE)
+    found = json.loads(stack.cluster.kubectl("get", *what, "-o", "json").stdout)
+    status = {"status": {"observedGeneration": found["metadata"]["generation"]}}
+    patch = ("--subresource=status", "--type=merge", "-p", json.dumps(status))
+    stack.cluster.kubectl("patch", *what, *patch)
+
+
+@pytest.fixture(scope="session")
+def estate(argo: ArgoCd) -> ArgoCd:
+    """Argo CD has synced accounts and plan, and there is room for executions beside them."""
+    for app in (ACCOUNTS, ORDERS):
+        argo.until(app, "accounts and plan", lambda a: synced(a) and health(a) == "Healthy")
+    return argo
+
+
+@pytest.fixture(scope="session")
+def on_duty(argo: ArgoCd) -> str:
+    """The ID token of somebody who is on duty for the tenant."""
+    return argo.people.token("olga@example.com", "orders-on-duty")
+
+
+@pytest.fixture(scope="session")
+def developer(argo: ArgoCd) -> str:
+    """The ID token of somebody who may look at the tenant's Applications."""
+    return argo.people.token("dan@example.com", "orders-developers")
+
+
 def _chart() -> dict[str, str | None]:
     """The chart's files as a platform team's repository has them."""
     folder = ROOT / "charts" / "leeward"
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {f"leeward/{path.relative_to(folder)}": path.read_text() for path in files}
+    return {f"charts/leeward/{path.relative_to(folder)}": path.read_text() for path in files}
+
+
+def _apps(argo: ArgoCd) -> dict[str, str | None]:
+    """The Applications of the examples; the operator's has values of a cluster without nodes."""
+    found: dict[str, str | None] = {}
+    for file in sorted((EXAMPLES / "apps").iterdir()):
+        (app,) = argo.example(f"apps/{file.name}")
+        if app["metadata"]["name"] == OPERATOR:
+            app["spec"]["source"]["helm"]["valuesObject"] |= yaml.safe_load(
+                chart.VALUES.read_text()
+            )
+        found[f"argocd/apps/{file.name}"] = yaml.safe_dump(app)
+    return found

@@ -67,7 +67,7 @@ app.kubernetes.io/part-of: leeward
 {{- end }}
 
 {{- define "leeward.preflightRights" -}}
-helm.sh/hook: pre-install,pre-upgrade,pre-delete
+helm.sh/hook: pre-install,pre-upgrade,pre-rollback,pre-delete
 helm.sh/hook-weight: "-10"
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}

@@ -1,12 +1,14 @@
 """A real Argo CD beside the sandbox: controller, repository server, API server, redis and a Git.
 
 It is started as its manual's manifests start it, with the service accounts that these give it, but
-as processes on this machine: the sandbox's cluster has no nodes.
+as processes on this machine: the sandbox's cluster has no nodes. People sign in by an identity
+provider; there is no admin.
 """
 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import shutil
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from identity import CLIENT, IdentityProvider
+from repository import Repository
 
 from leeward import argocd
 from leeward_sandbox.cluster import Cluster, ExistingCluster, binaries, go_build
@@ -30,7 +34,11 @@ NAMESPACE = "argocd"
 CONTROLLER = "argocd-application-controller"
 REPO_SERVER = "argocd-repo-server"
 SERVER = "argocd-server"
-IN_CLUSTER = "https://kubernetes.default.svc"
+OPERATOR, ACCOUNTS, ORDERS = "leeward-operator", "leeward-accounts", "leeward-orders"
+"""The Applications of the examples."""
+EXAMPLES = Path(__file__).parents[3] / "examples" / "argocd"
+GIT_HOST = "https://git.example.com"
+"""Where the repositories of the examples are."""
 PATIENCE = 120.0
 _REFRESH = "argocd.argoproj.io/refresh"
 
@@ -49,52 +57,6 @@ def sources() -> Path:
     return Path(json.loads(asked.stdout)["Dir"])
 
 
-class Git:
-    """A repository whose main branch Argo CD follows."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tree = folder / "work"
-        self._bare = folder / "served" / "estate.git"
-        self._bare.parent.mkdir(parents=True)
-        self._run("init", "--quiet", "--bare", "--initial-branch=main", str(self._bare), at=folder)
-        self._run("clone", "--quiet", str(self._bare), str(self.tree), at=folder)
-        self._run("checkout", "--quiet", "-B", "main")
-
-    @property
-    def served(self) -> Path:
-        """The directory that the Git daemon serves."""
-        return self._bare.parent
-
-    def commit(self, files: Mapping[str, str | None], message: str) -> str:
-        """Write files (None: remove) and push them; the commit's id."""
-        for name, text in files.items():
-            path = self.tree / name
-            if text is None:
-                path.unlink()
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text)
-        self._run("add", "--all")
-        self._run("commit", "--quiet", "--message", message)
-        self._run("push", "--quiet", "origin", "main")
-        return self._run("rev-parse", "HEAD").strip()
-
-    def _run(self, *arguments: str, at: Path | None = None) -> str:
-        identity = {
-            f"GIT_{who}_{what}": value
-            for who in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", "Platform team"), ("EMAIL", "platform@example.com"))
-        }
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=at or self.tree,
-            env={**os.environ, **identity, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": ""},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-
 @dataclass(frozen=True)
 class _Ports:
     redis: int
@@ -109,17 +71,20 @@ class ArgoCd:
 
     def __init__(self, cluster: Cluster | ExistingCluster, folder: Path, program: Path) -> None:
         self.cluster = cluster
-        self.git = Git(folder)
+        self.platform = Repository(folder, "platform/dr")
+        self.tenant = Repository(folder, "orders/dr")
+        self.people = IdentityProvider()
         self.processes = Processes(folder)
         self._folder = folder
         self._program = program
         redis, git, repo_server, server, *metrics = free_ports(7)
         self._ports = _Ports(redis, git, repo_server, server, (*metrics,))  # type: ignore[arg-type]
 
-    @property
-    def url(self) -> str:
-        """The repository's URL."""
-        return f"git://{LOOPBACK}:{self._ports.git}/estate.git"
+    def example(self, file: str) -> list[Object]:
+        """Objects of `examples/argocd`, as they stand but for the Git host."""
+        text = (EXAMPLES / file).read_text()
+        host = f"git://{LOOPBACK}:{self._ports.git}"
+        return list(yaml.safe_load_all(text.replace(GIT_HOST, host)))
 
     def start(self) -> None:
         """Install Argo CD's objects and start its processes."""
@@ -138,8 +103,9 @@ class ArgoCd:
         self._spawn(
             "redis", "redis-server", "--bind", LOOPBACK, "--port", ports.redis, "--save", ""
         )
+        served = self._folder / "served"
         daemon = ("git", "daemon", f"--listen={LOOPBACK}", f"--port={ports.git}", "--export-all")
-        self._spawn("git", *daemon, f"--base-path={self.git.served}", str(self.git.served))
+        self._spawn("git", *daemon, f"--base-path={served}", str(served))
         self._spawn(
             REPO_SERVER, bin_ / REPO_SERVER, "--redis", redis, "--disable-tls",
             "--client-ca-path", "", "--address", LOOPBACK, "--port", ports.repo_server,
@@ -154,7 +120,7 @@ class ArgoCd:
         )  # fmt: skip
         self._spawn(
             SERVER, bin_ / SERVER, "--redis", redis, "--repo-server", repo,
-            "--repo-server-plaintext", "--insecure", "--disable-auth", "--address", LOOPBACK,
+            "--repo-server-plaintext", "--insecure", "--address", LOOPBACK,
             "--port", ports.server, "--metrics-address", LOOPBACK,
             "--metrics-port", ports.metrics[2], "--namespace", NAMESPACE,
             account=SERVER,
@@ -164,6 +130,7 @@ class ArgoCd:
         """End the processes."""
         for name in (CONTROLLER, SERVER, REPO_SERVER, "git", "redis"):
             self.processes.stop(name)
+        self.people.stop()
 
     def _install(self, source: Path) -> None:
         """What `manifests/install.yaml` installs, but for workloads."""
@@ -179,7 +146,7 @@ class ArgoCd:
             *sorted(crds.glob("app*-crd.yaml")),
             *({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta | {"name": name}}
               for name in maps),
-            argocd.config_map(),
+            self._settings(),
             {"apiVersion": "v1", "kind": "Secret", "metadata": meta | {"name": "argocd-secret"},
              "data": {"server.secretkey": key}},
             *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta | {"name": name}}
@@ -190,7 +157,20 @@ class ArgoCd:
                 for file in sorted(source.glob(f"manifests/*/*/{part}-*role*.yaml"))
             ),
         )  # fmt: skip
-        self.cluster.apply(_project())
+
+    def _settings(self) -> Object:
+        """`argocd-cm`: what Leeward adds to it, what the examples do, and who signs in."""
+        settings = argocd.config_map()
+        for part in self.example("argocd-cm.yaml"):
+            settings["data"] |= part["data"]
+        settings["data"] |= {
+            "admin.enabled": "false",
+            "url": f"http://{LOOPBACK}:{self._ports.server}",
+            "oidc.config": yaml.safe_dump(
+                {"name": "SSO", "issuer": self.people.issuer, "clientID": CLIENT}
+            ),
+        }
+        return settings
 
     def _spawn(self, name: str, *command: object, account: str | None = None) -> None:
         state = self._folder / "state" / name
@@ -219,32 +199,10 @@ class ArgoCd:
 
     # --- as people use it
 
-    def application(self, name: str, path: str, *, namespace: str, **source: Any) -> None:
-        """Have Argo CD follow a directory of the repository, with self-heal and prune."""
-        given = {"repoURL": self.url, "path": path, "targetRevision": "main", **source}
-        self.cluster.apply(
-            {
-                "apiVersion": "argoproj.io/v1alpha1",
-                "kind": "Application",
-                "metadata": {"name": name, "namespace": NAMESPACE},
-                "spec": {
-                    "project": "default",
-                    "source": given,
-                    "destination": {"server": IN_CLUSTER, "namespace": namespace},
-                    "syncPolicy": {
-                        "automated": {"prune": True, "selfHeal": True},
-                        "syncOptions": ["ServerSideApply=true"],
-                        # Else a sync that was refused goes on for minutes, with its old commit.
-                        "retry": {"limit": 1, "backoff": {"duration": "1s"}},
-                    },
-                },
-            }
-        )
-
     def get(self, name: str) -> Object:
-        """An Application."""
-        done = self.cluster.kubectl("get", "applications", name, "-n", NAMESPACE, "-o", "json")
-        found: Object = json.loads(done.stdout)
+        """An Application; empty if there is none."""
+        what = ("get", "applications", name, "-n", NAMESPACE, "-o", "json", "--ignore-not-found")
+        found: Object = json.loads(self.cluster.kubectl(*what).stdout or "{}")
         return found
 
     def refresh(self, name: str) -> None:
@@ -268,20 +226,64 @@ class ArgoCd:
             self.until(name, "a comparison", lambda app: _REFRESH not in _annotations(app))
         return self.get(name)
 
-    def act(self, app: str, action: str, kind: str, resource: str) -> None:
-        """`argocd app actions run`, through the API server, as whoever presses the button."""
-        done = subprocess.run(
+    def commit_synced(self, files: Mapping[str, str | None], message: str) -> Object:
+        """Commit to the tenant's repository; its Application once the cluster is as it says."""
+        commit = self.tenant.commit(files, message)
+
+        def followed(app: Object) -> bool:
+            sync = app["status"]["sync"]
+            return bool(sync["revision"] == commit and sync["status"] == "Synced")
+
+        return self.until(ORDERS, message, followed)
+
+    def act(self, token: str, action: str, kind: str, resource: str) -> None:
+        """Press a button of Argo CD's page; whoever bears the token must be let."""
+        status, said = self.press(token, action, kind, resource)
+        assert status == http.HTTPStatus.OK, said
+
+    def press(self, token: str, action: str, kind: str, resource: str) -> tuple[int, str]:
+        """Press a button; status and text of the answer.
+
+        As the page does, since `argocd app actions run` knows of what a manifest holds alone, and
+        tasks are in none.
+        """
+        body = {
+            **{"name": ORDERS, "namespace": "orders", "group": "leeward.dev", "kind": kind},
+            **{"version": "v1alpha1", "resourceName": resource, "action": action},
+        }
+        connection = http.client.HTTPConnection(LOOPBACK, self._ports.server, timeout=60)
+        try:
+            connection.request(
+                *("POST", f"/api/v1/applications/{ORDERS}/resource/actions/v2", json.dumps(body)),
+                {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            )
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def refusal(self, token: str, verb: str, kind: str, resource: str, *rest: str) -> str:
+        """What Argo CD's API server says to `argocd app VERB …`, which it must refuse."""
+        chosen = ("--kind", kind, "--group", "leeward.dev", "--resource-name", resource)
+        done = self._cli(token, verb, ORDERS, *chosen, *rest)
+        assert done.returncode != 0, f"{verb} was let: {done.stdout}"
+        return done.stderr
+
+    def _cli(self, token: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """`argocd app`, signed in by an ID token."""
+        return subprocess.run(
             [
-                self._folder / "bin" / "argocd", "app", "actions", "run", app, action,
-                "--kind", kind, "--group", "leeward.dev", "--resource-name", resource,
-                "--server", f"{LOOPBACK}:{self._ports.server}", "--plaintext",
+                *(self._folder / "bin" / "argocd", "app", *command),
+                *("--server", f"{LOOPBACK}:{self._ports.server}", "--plaintext"),
             ],
-            env={**os.environ, "HOME": str(self._folder), "ARGOCD_OPTS": "", "NO_PROXY": LOOPBACK},
+            env={
+                **{"PATH": os.environ["PATH"], "HOME": str(self._folder), "NO_PROXY": LOOPBACK},
+                "ARGOCD_AUTH_TOKEN": token,
+            },
             capture_output=True,
             text=True,
             check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        )
 
     def _told(self, app: Object) -> str:
         status = app.get("status", {})
@@ -298,19 +300,6 @@ def _namespaced(body: Object) -> Object:
     if not body["kind"].startswith("Cluster"):
         body["metadata"]["namespace"] = NAMESPACE
     return body
-
-
-def _project() -> Object:
-    return {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "AppProject",
-        "metadata": {"name": "default", "namespace": NAMESPACE},
-        "spec": {
-            "sourceRepos": ["*"],
-            "destinations": [{"server": "*", "namespace": "*"}],
-            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
-        },
-    }
 
 
 def _annotations(app: Object) -> Object:
@@ -332,3 +321,12 @@ def health(app: Object, kind: str | None = None, name: str | None = None) -> str
         return str(status.get("health", {}).get("status", ""))
     found = [r for r in status.get("resources", []) if (r["kind"], r["name"]) == (kind, name)]
     return str(found[0].get("health", {}).get("status", "")) if found else ""
+
+
+def outcome(app: Object) -> str:
+    """What the last sync came to, in words."""
+    status = app.get("status", {})
+    operation = status.get("operationState", {})
+    results = operation.get("syncResult", {}).get("resources", [])
+    told = [operation.get("message", ""), *(r.get("message", "") for r in results)]
+    return "\n".join([*told, *(c["message"] for c in status.get("conditions", []))])
