@@ -9,6 +9,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ class Crew:
         )
 
     def each(self, place: Hashable, call: Callable[[T], Any], items: Iterable[T]) -> None:
-        """`call` for every item. After an error no more are begun.
+        """`call` for every item, each in the caller's context. After an error no more are begun.
 
         Raises the first error, in the order of the items, once all that began have ended.
         """
@@ -57,7 +58,7 @@ class Crew:
             if failed.is_set():
                 room.release()
                 break
-            begun.append(self._executor.submit(one, item))
+            begun.append(self._executor.submit(copy_context().run, one, item))
         wait(begun)
         for future in begun:
             future.result()

@@ -45,6 +45,7 @@ from leeward.planning.runs.record import Outcome, compose, verdict
 from leeward.planning.runs.steering import abandoned, left_out
 from leeward.planning.runs.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
 from leeward.planning.times import render_time
+from leeward_adapters.attribution import on_behalf_of
 
 WAITING_POLL = timedelta(seconds=30)
 """How often a waiting run looks at the clock; annotations wake it at once."""
@@ -79,6 +80,10 @@ class RunReconciler:
 
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next, or None when the execution needs no more."""
+        with on_behalf_of(key.namespace, key.name):
+            return await self._run(key)
+
+    async def _run(self, key: Key) -> float | None:
         try:
             run = await read(self._c.kube, DRExecution, key.namespace, key.name)
         except ApiError as error:
