@@ -12,6 +12,8 @@ from typing import Any
 import boto3
 import pytest
 
+import rights
+from leeward_adapters.attribution import asking
 from leeward_adapters.aws import Account, Aws, AwsScope
 from leeward_adapters.base import (
     UNDO,
@@ -285,7 +287,9 @@ def make_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSandbox]:
         running.append((server, sandbox))
         return sandbox
 
-    yield make
+    # What a test asks beside the parts of Leeward, to see how clients behave, is no part's use.
+    with asking(rights.TESTS):
+        yield make
     for server, sandbox in running:
         violations = sandbox.control.violations()
         server.close()

@@ -47,6 +47,8 @@ FREE: Final = frozenset({"sts:GetCallerIdentity"})
 
 PEOPLE: Final = "cli"
 """The part that works with the rights of whoever calls it, which Leeward does not declare."""
+TESTS: Final = "tests"
+"""What tests of clients themselves are called as a part: held against the roles as a whole."""
 
 ON_BEHALF: Final[Mapping[str, Mapping[str, str]]] = {
     "accounts": {"ec2:DescribeInstances": "DescribeSourceServers of DRS depends on it"},
@@ -155,6 +157,14 @@ def _of_adapter(kind: str) -> Declared:
     return Declared(roles, f"permissions of the adapter {kind}")
 
 
+def _of_all(parts: Iterable[Declared]) -> Declared:
+    roles: dict[str, frozenset[str]] = {}
+    for part in parts:
+        for role, actions in part.by_role.items():
+            roles[role] = roles.get(role, frozenset()) | actions
+    return Declared(roles, "any part's declaration")
+
+
 def action(service: str, operation: str) -> str:
     """The IAM action of an operation, both as botocore names them."""
     name = f"{PREFIXES.get(service, service)}:{operation}"
@@ -167,7 +177,7 @@ def problems(uses: Iterable[Use], *, whole: bool) -> Iterator[str]:
     Callers with a key of an account that is not the operator's are its administrators, who need
     no declaration.
     """
-    known = declared()
+    known = {**declared(), TESTS: _of_all(declared().values())}
     used: dict[str, set[str]] = {part: set() for part in known}
     for use in sorted(uses):
         wanted = action(use.service, use.operation)
@@ -182,7 +192,7 @@ def problems(uses: Iterable[Use], *, whole: bool) -> Iterator[str]:
         if wanted not in known[use.part].allowed(use.role) | FREE:
             yield f"{use.part} {asked}, which is not in {known[use.part].where}"
     if whole:
-        for part, one in known.items():
+        for part, one in declared().items():
             yield from _idle(part, one, used[part])
 
 

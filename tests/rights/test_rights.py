@@ -81,6 +81,8 @@ def test_an_exception_that_is_used_is_none() -> None:
         (Use("accounts", RECOVERY_ROLE, "", "autoscaling", "DescribeAutoScalingGroups"), False),
         (Use("", OWN, "111111111111", "iam", "GetRole"), False),  # an administrator
         (Use("cli", READ_ROLE, "", "drs", "InitializeService"), False),  # a person
+        (Use("tests", READ_ROLE, "", "drs", "DescribeJobs"), False),
+        (Use("tests", READ_ROLE, "", "drs", "StartRecovery"), True),
         (Use(DRS, "made-by-a-test", "", "drs", "StartRecovery"), False),
         (Use(DRS, "made-by-a-test", "", "iam", "DeleteRole"), True),
     ],
