@@ -19,7 +19,6 @@ from leeward.engine.supervisor import Key
 from leeward.planning.accounts.account_status import Seen, status_of, unverified
 from leeward.planning.accounts.account_use import Use, use_of
 from leeward_adapters import registry
-from leeward_adapters.attribution import asking
 
 INTERVAL: Final = timedelta(minutes=5)
 SOON: Final = timedelta(minutes=1)
@@ -53,8 +52,7 @@ class AccountReconciler:
         signature = (target.metadata.generation, entry, use)
         if wait := self._not_due(key, signature):
             return wait
-        with asking("accounts"):
-            seen = await self._look(target, use, entry)
+        seen = await self._look(target, use, entry)
         await put_status(self._c.kube, held, status_of(target, seen, self._c.now()))
         pause = SOON if unverified(seen.roles) else INTERVAL
         self._looked[key.uid] = (signature, self._c.now() + pause)
