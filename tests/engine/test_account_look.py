@@ -51,7 +51,7 @@ def looker(control: Control, account: str) -> Looker:
             "metadata": {"name": "prod", "uid": "u"},
             "spec": {
                 "accountId": account, "readRoleArn": roles[0], "recoveryRoleArn": roles[1],
-                "allow": {"namespaces": ["orders"]},
+                "allow": {"namespaces": ["tiny"]},
             },
         }
     )  # fmt: skip
