@@ -208,13 +208,15 @@ class Stack:
         """Settings that fit a clock that runs faster: what AWS takes minutes for takes seconds.
 
         A restarted operator of the same name takes its Lease up at once, as a restarted
-        container of the same pod does.
+        container of the same pod does. Nobody restarts one that ended itself, as a kubelet would:
+        the Lease is one that no busy machine keeps it from renewing.
         """
         poll = min(max(15.0 / self.settings.scale, 0.25), 15.0)
         return {
             "LEEWARD_HUB": "sandbox",
             "LEEWARD_POD_NAME": name,
             "LEEWARD_POD_UID": f"sandbox-{name}",
+            "LEEWARD_LEASE_DURATION": "60",
             "LEEWARD_POLL_INTERVAL": f"{poll:g}",
             "LEEWARD_SETTLE": "3",
             "LEEWARD_RETRY_BACKOFF": "0.5",

@@ -325,7 +325,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         assert (witness.said, witness.failures) == ({}, []), "who waits does not agree"
         assert witness.judged > 0
         violations = Control(stack.aws_endpoint).violations()
-        assert violations == [], "requests that AWS's models refuse"
+        assert [(v["operation"], v["problem"]) for v in violations] == [], (
+            "AWS's models refuse them"
+        )
         refused = audit.refused(stack.cluster.audit_log, OPERATOR_USER)
         assert refused == set(), "requests that the chart's roles do not allow"
     finally:

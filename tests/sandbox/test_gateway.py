@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
@@ -239,6 +241,22 @@ def test_the_record_tells_who_called_what_and_hides_secrets(aws: Any) -> None:
     assert aws.control.calls(since=got["seq"], service="ssm") == [absent]
     assert aws.control.calls(service="ssm", mutating=True) == [put]
     assert "hunter2" not in json.dumps(aws.control.calls())
+
+
+def test_a_request_whose_caller_dies_in_it_is_none(aws: Any) -> None:
+    place = urlsplit(aws.endpoint)
+    since = aws.control.last_seq()
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+        connection.sendall(
+            b"POST /StartRecovery HTTP/1.1\r\nHost: drs\r\nContent-Length: 100\r\n"
+            b"Authorization: AWS4-HMAC-SHA256 Credential=SANDBOX111111111111/20260301/us-east-2/"
+            b"drs/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
+            b'{"sourceServers": [{"sour'
+        )
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert aws.control.last_seq() == since
+    assert aws.control.violations() == []
 
 
 def test_a_dry_run_is_not_recorded_as_mutating(aws: Any) -> None:

@@ -145,7 +145,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
+            whole = self.rfile.read(length)
+            if len(whole) < length:
+                # Its caller died while it sent this: AWS would not act on a part of a request.
+                raise ConnectionResetError(f"{len(whole)} of {length} bytes of a request came")
+            return whole
         body = bytearray()
         while size := int(self.rfile.readline().split(b";")[0], 16):
             body += self.rfile.read(size)
