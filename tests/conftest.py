@@ -61,5 +61,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def _is_whole(config: pytest.Config) -> bool:
     """Whether nothing was left out of the suite."""
     option = config.option
-    chosen = (option.keyword, option.markexpr, option.deselect, option.ignore, option.lf)
+    failed_last = getattr(option, "lf", False)  # without pytest's cache there is no such option
+    chosen = (option.keyword, option.markexpr, option.deselect, option.ignore, failed_last)
     return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(chosen)

@@ -28,7 +28,7 @@ from botocore.credentials import (
 )
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from leeward_adapters import credentials
+from leeward_adapters import attribution, credentials
 from leeward_adapters.calls import Circuit, Observe, ignore
 from leeward_adapters.crew import Crew
 from leeward_adapters.errors import EXPIRED
@@ -165,6 +165,7 @@ class Aws:
             events.register("response-received", _naming(_place(account, role, region)))
             events.register("after-call", self._renewing(identity, session))
             self.guards.watch(client, account.id, region)
+            attribution.mark(client)
             self._clients[key] = client
             self._evict()
             return client
@@ -264,6 +265,7 @@ class Aws:
                 {"Key": key, "Value": value} for key, value in sorted(account.session_tags.items())
             ]
 
+        @attribution.asking("sessions")
         def fetch() -> Any:
             source = self.own_credentials()
             # Made anew each time: the fetcher keeps its answer, and would hand it out again.
@@ -285,6 +287,7 @@ class Aws:
                 **keys,
             )
         self.guards.watch(client, "", self._base_region)
+        attribution.mark(client)
         return client
 
     def _config(self, once: bool) -> Config:
@@ -294,7 +297,6 @@ class Aws:
             read_timeout=self._read_timeout or (ONCE_SECONDS if once else READ_SECONDS),
             max_pool_connections=32,
             retries={"mode": "standard", "total_max_attempts": 1 if once else 3},
-            user_agent_extra="leeward",
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from leeward_adapters.attribution import asking
 from leeward_adapters.base import Scope
 
 PERMISSIONS: Final = frozenset({"cloudwatch:PutMetricData"})
@@ -46,6 +47,7 @@ class Datum:
     """At most 30; ASCII, no empty values."""
 
 
+@asking("metrics")
 def put(scope: Scope, namespace: str, data: Sequence[Datum]) -> None:
     """Put at most `MOST` values once.
 

@@ -5,11 +5,11 @@ The helpers only ever run single calls, so that they never wait for each other.
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 from leeward_adapters.errors import leaves_doubt
@@ -61,7 +61,7 @@ class Crew:
             if failed.is_set():
                 room.release()
                 break
-            begun.append(self._executor.submit(contextvars.copy_context().run, one, item))
+            begun.append(self._executor.submit(copy_context().run, one, item))
         wait(begun)
         errors = [error for future in begun if (error := future.exception()) is not None]
         if errors:

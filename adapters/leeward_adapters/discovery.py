@@ -21,6 +21,7 @@ from leeward_adapters import (
     drs_snapshot,
     resource_explorer,
 )
+from leeward_adapters.attribution import asking
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_reverse import REPLACED_TAG
@@ -96,6 +97,7 @@ class Discovery:
     """Whether the primary Region did not say who protects what was recovered."""
 
 
+@asking("discovery")
 def discover(
     aws_scope: Callable[[str], Scope],
     *,
@@ -152,6 +154,7 @@ def _by_server(launched: Sequence[RecoveryInstance]) -> dict[str, list[RecoveryI
     return found
 
 
+@asking("discovery")
 def gone(scope: Scope, servers: Sequence[str]) -> frozenset[str]:
     """Which of these source servers DRS says do not exist, asked by their ids.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from leeward_adapters.attribution import asking
 from leeward_adapters.base import Scope
 
 PERMISSIONS = frozenset({"events:PutEvents"})
@@ -33,6 +34,7 @@ class Event:
     """ARNs of what it is about."""
 
 
+@asking("notifications")
 def put(scope: Scope, bus_arn: str, event: Event) -> str:
     """Put one event once; AWS's id of it.
 

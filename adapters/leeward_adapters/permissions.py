@@ -105,7 +105,7 @@ def _allowed(
 
 # --- without the simulation --------------------------------------------------------------------
 
-_PROBES: Final[Mapping[str, Callable[[Scope], Any]]] = {
+PROBES: Final[Mapping[str, Callable[[Scope], Any]]] = {
     "autoscaling:DescribeAutoScalingGroups": lambda scope: scope.client(
         "autoscaling"
     ).describe_auto_scaling_groups(MaxRecords=1),
@@ -133,7 +133,7 @@ _PROBES: Final[Mapping[str, Callable[[Scope], Any]]] = {
 def _probed(scope: Scope, actions: Sequence[str], why: str) -> Rights:
     missing, unchecked = [], []
     for action in actions:
-        probe = _PROBES.get(action)
+        probe = PROBES.get(action)
         verdict = _verdict(scope, probe) if probe else None
         if verdict is None:
             unchecked.append(action)

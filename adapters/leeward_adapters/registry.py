@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, cast
+from typing import Final
 
+from leeward_adapters.attribution import attributed
 from leeward_adapters.base import Adapter
 
 GROUP: Final = "leeward.adapters"
@@ -70,12 +71,12 @@ def _installed() -> dict[str, EntryPoint]:
 def _make(kind: str) -> Adapter:
     if kind in BUILT_IN:
         module, _, name = BUILT_IN[kind].partition(":")
-        return cast(Adapter, getattr(import_module(module), name)())
+        return attributed(getattr(import_module(module), name))()
     entry = _installed().get(kind)
     if entry is None:
         raise AdapterError(f"there is no adapter '{kind}'; known: {', '.join(sorted(kinds()))}")
     try:
-        made = cast(Adapter, entry.load()())
+        made = attributed(entry.load())()
     except Exception as error:
         # Whatever a foreign package raises: the operator must say whose fault it is.
         raise AdapterError(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from leeward_adapters.attribution import asking
 from leeward_adapters.base import Scope
 
 PERMISSIONS = frozenset({"sns:Publish"})
 
 
+@asking("notifications")
 def publish(
     scope: Scope,
     topic_arn: str,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from leeward_adapters.attribution import asking
 from leeward_adapters.base import Scope
 
 PERMISSIONS: Final = frozenset({"ssm:GetParametersByPath"})
 """IAM actions of `below`."""
 
 
+@asking("settings")
 def below(scope: Scope, path: str) -> Mapping[str, str]:
     """Values of the parameters of type String right below `path`, by full name.
 

@@ -15,6 +15,8 @@ import botocore.session
 import pytest
 from botocore.loaders import create_loader
 
+import rights
+from leeward_adapters.attribution import asking
 from leeward_adapters.aws import Account, Aws, AwsScope
 from leeward_adapters.base import (
     UNDO,
@@ -296,7 +298,9 @@ def make_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSandbox]:
         running.append((server, sandbox))
         return sandbox
 
-    yield make
+    # What a test asks beside the parts of Leeward, to see how clients behave, is no part's use.
+    with asking(rights.TESTS):
+        yield make
     for server, sandbox in running:
         violations = sandbox.control.violations()
         server.close()

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import rights
 from leeward_adapters import aws as access
+from leeward_adapters.attribution import asking
 from leeward_adapters.aws import Aws
 from leeward_adapters.base import ErrorClass
 from leeward_adapters.errors import classify
@@ -147,7 +149,8 @@ def test_threads_share_clients_and_one_session_per_role(sandbox: Any) -> None:
         ready.wait(timeout=30)
         client = sandbox.scope().client(services[n % 4])
         if n % 4 == 0:
-            client.describe_jobs(filters={})
+            with asking(rights.TESTS):
+                client.describe_jobs(filters={})
         return client
 
     with ThreadPoolExecutor(16) as pool:

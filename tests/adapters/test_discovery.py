@@ -261,7 +261,8 @@ def test_a_server_is_gone_when_drs_says_so_of_it(sandbox: Any) -> None:
     first, second = sandbox.servers()
     unknown = "s-00000000000000000"
 
-    assert gone(sandbox.scope(), [first, unknown, second]) == {unknown}
+    scope = sandbox.aws.scope(sandbox.reached(), "us-east-2")
+    assert gone(scope, [first, unknown, second]) == {unknown}
 
 
 def test_without_an_index_the_tagging_api_is_asked_in_each_region_and_it_is_said_why(

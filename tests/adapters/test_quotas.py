@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from leeward_adapters import quotas
+from leeward_adapters.base import Rehearsable
+from leeward_adapters.registry import adapter
 
 pytestmark = pytest.mark.aws
 
@@ -28,6 +30,22 @@ def test_a_quota_that_the_account_never_had_changed_is_awss_default(make_sandbox
     found = quotas.read(sandbox.scope(), quotas.DRS_JOBS)
 
     assert (found.value, found.source) == (20, "Default")
+
+
+def test_a_drill_s_record_has_awss_default_where_the_account_has_no_value_of_its_own(
+    make_sandbox: Any,
+) -> None:
+    sandbox = make_sandbox(1)
+    sandbox.control.add_fault(
+        operation="GetServiceQuota", action="error", code="NoSuchResourceException"
+    )
+    drs = adapter("drs")
+    assert isinstance(drs, Rehearsable)
+
+    limits = drs.limits(sandbox.scope())
+
+    assert limits[quotas.DRS_JOBS.code] == 20
+    assert {c["part"] for c in sandbox.calls("GetAWSDefaultServiceQuota")} == {"adapter.drs"}
 
 
 def test_a_service_that_does_not_answer_leaves_the_documented_value_and_says_why(

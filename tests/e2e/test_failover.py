@@ -10,6 +10,7 @@ APPROVER = "approver-a@example.com"
 
 def test_jobs_carry_our_tags_and_servers_run_after_activation(lab: Any) -> None:
     lab.ready_plan(waves=[{"name": "data"}])
+    since = lab.control.last_seq()
     name = lab.start()
     lab.until_condition("drx", name, "Succeeded")
     drs = lab.client("drs", ACCOUNT_A)
@@ -29,6 +30,11 @@ def test_jobs_carry_our_tags_and_servers_run_after_activation(lab: Any) -> None:
     assert [i["isDrill"] for i in found["items"]] == [False, False]
     states = lab.client("ec2", ACCOUNT_A).describe_instance_status(InstanceIds=ids)
     assert {s["InstanceStatus"]["Status"] for s in states["InstanceStatuses"]} == {"ok"}
+    asked = [
+        c for c in lab.mutations(since) if c["operation"] in {"StartRecovery", "StartInstances"}
+    ]
+    assert {c["operation"] for c in asked} == {"StartRecovery", "StartInstances"}
+    assert {(c["part"], c["run"]) for c in asked} == {("adapter.drs", f"orders.{name}")}
 
 
 def test_nothing_of_a_gated_wave_is_called_before_its_approval(lab: Any) -> None:

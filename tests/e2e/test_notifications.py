@@ -161,12 +161,13 @@ def test_a_failure_is_told_to_its_people_and_settled_by_the_command_in_the_messa
         "ExecutionStarted": 1,
         "ExecutionComplete": 1,
     }
-    entries = [
-        entry
+    calls = [
+        call
         for call in lab.control.calls(service="events", operation="PutEvents")
-        for entry in call["params"]["Entries"]
-        if entry["EventBusName"] == bus and call["account"] == HUB
+        if call["account"] == HUB and call["params"]["Entries"][0]["EventBusName"] == bus
     ]
+    assert {(c["part"], c["run"]) for c in calls} == {("notifications", f"orders.{name}")}
+    entries = [entry for call in calls for entry in call["params"]["Entries"]]
     assert Counter(e["DetailType"] for e in entries) == {
         "ExecutionStarted": 1,
         "TaskFailed": 1,

@@ -1,23 +1,29 @@
-"""Whether the roles' declared rights are those that the whole suite used: no more and no fewer.
+"""Whether declared rights are those that the whole suite used: no more and no fewer, by part.
 
-Every sandbox of a test session notes what Leeward asked AWS for (`leeward_sandbox.aws.used`); this
-compares it with what adapters, discovery and checks declare, which `leeward iam policy` prints.
+Every sandbox of a test session notes what each part of Leeward asked AWS for, an adapter, discovery
+or a check (`leeward_sandbox.aws.used`); this compares it with what that part declares, from which
+`leeward iam policy` prints the policies of the roles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from leeward_adapters import (
     cloudwatch,
     dependencies,
+    discovery,
+    drs_capacity,
     iam_policy,
     permissions,
+    quotas,
     registry,
     ssm_parameters,
 )
+from leeward_adapters.attribution import of_adapter
+from leeward_adapters.iam_policy import READ_ROLE, RECOVERY_ROLE
 from leeward_sandbox.aws.used import OWN, Use
 
 HUB: Final = "999999999999"
@@ -39,12 +45,19 @@ ACTIONS: Final[Mapping[str, str]] = {
 FREE: Final = frozenset({"sts:GetCallerIdentity"})
 """Operations that need no right (API reference)."""
 
+PEOPLE: Final = "cli"
+"""The part that works with the rights of whoever calls it, which Leeward does not declare."""
+TESTS: Final = "tests"
+"""What tests of clients themselves are called as a part: held against the roles as a whole."""
+
 ON_BEHALF: Final[Mapping[str, Mapping[str, str]]] = {
-    "automation": {
+    "accounts": {"ec2:DescribeInstances": "DescribeSourceServers of DRS depends on it"},
+    "sessions": {"sts:TagSession": "tags go along with AssumeRole"},
+    of_adapter("automation"): {
         "iam:PassRole": "the role of a document is passed to SSM by StartAutomationExecution",
         "ssm:AddTagsToResource": "tags go along with StartAutomationExecution",
     },
-    "drs": {
+    of_adapter("drs"): {
         "drs:CreateRecoveryInstanceForDrs": "DRS registers what StartRecovery launches",
         "drs:DescribeReplicationConfigurationTemplates": "ReverseReplication depends on it",
         "drs:ListTagsForResource": "StartRecovery depends on it",
@@ -86,34 +99,70 @@ ON_BEHALF: Final[Mapping[str, Mapping[str, str]]] = {
         ),
     },
 }
-"""By technology: rights that no call of Leeward's shows, and why they are needed all the same."""
+"""By part: rights that no call of its shows, and why they are needed all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """IAM actions of one caller."""
+    """IAM actions of one part."""
 
-    allowed: frozenset[str]
-    who: str
-    """For people: who declares them."""
+    by_role: Mapping[str, frozenset[str]]
+    where: str
+    """For people: what declares them."""
+    tried: frozenset[str] = field(default=frozenset())
+    """What it may ask to see whether a role has a right that another part needs."""
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Those that it needs itself, through whatever role."""
+        return frozenset().union(*self.by_role.values())
+
+    def allowed(self, role: str) -> frozenset[str]:
+        """What it may ask through the role; one of another name is a test's, for every use."""
+        known = role in {READ_ROLE, RECOVERY_ROLE, OWN}
+        return (self.by_role.get(role, frozenset()) if known else self.all) | self.tried
 
 
 def declared() -> Mapping[str, Declared]:
-    """By role: all that any adapter, check or part of the engine declares for it."""
-    needed = iam_policy.needed(registry.BUILT_IN, dependencies.CHECKS)
-    operator = {"sts:AssumeRole", "sts:TagSession", *iam_policy.NOTICES}
+    """By part: what it declares for each role."""
     return {
-        iam_policy.READ_ROLE: Declared(
-            needed.read | {permissions.SIMULATE}, "the read role's policy (iam_policy.needed)"
+        **{of_adapter(kind): _of_adapter(kind) for kind in registry.BUILT_IN},
+        **{
+            dependencies.of_check(kind): Declared(
+                {READ_ROLE: dependencies.permissions(kind)}, "PERMISSIONS of the check"
+            )
+            for kind in dependencies.CHECKS
+        },
+        "discovery": Declared({READ_ROLE: discovery.PERMISSIONS}, "discovery.PERMISSIONS"),
+        "accounts": Declared(
+            {READ_ROLE: drs_capacity.PERMISSIONS | quotas.PERMISSIONS | {permissions.SIMULATE}},
+            "PERMISSIONS of drs_capacity and quotas, and permissions.SIMULATE",
+            tried=frozenset(permissions.PROBES),
         ),
-        iam_policy.RECOVERY_ROLE: Declared(
-            needed.recovery | iam_policy.NOTICES, "the recovery role's policy (iam_policy.needed)"
+        "notifications": Declared(
+            dict.fromkeys((RECOVERY_ROLE, OWN), iam_policy.NOTICES), "iam_policy.NOTICES"
         ),
-        OWN: Declared(
-            frozenset(operator | ssm_parameters.PERMISSIONS | cloudwatch.PERMISSIONS),
+        "settings": Declared({OWN: ssm_parameters.PERMISSIONS}, "ssm_parameters.PERMISSIONS"),
+        "metrics": Declared({OWN: cloudwatch.PERMISSIONS}, "cloudwatch.PERMISSIONS"),
+        "sessions": Declared(
+            {OWN: frozenset({"sts:AssumeRole", "sts:TagSession"})},
             "the operator's own role (docs/accounts.md)",
         ),
     }
+
+
+def _of_adapter(kind: str) -> Declared:
+    uses = registry.adapter(kind).permissions
+    roles = {READ_ROLE: uses["Read"], RECOVERY_ROLE: frozenset().union(*uses.values())}
+    return Declared(roles, f"permissions of the adapter {kind}")
+
+
+def _of_all(parts: Iterable[Declared]) -> Declared:
+    roles: dict[str, frozenset[str]] = {}
+    for part in parts:
+        for role, actions in part.by_role.items():
+            roles[role] = roles.get(role, frozenset()) | actions
+    return Declared(roles, "any part's declaration")
 
 
 def action(service: str, operation: str) -> str:
@@ -128,33 +177,28 @@ def problems(uses: Iterable[Use], *, whole: bool) -> Iterator[str]:
     Callers with a key of an account that is not the operator's are its administrators, who need
     no declaration.
     """
-    known = declared()
-    used: set[str] = set()
+    known = {**declared(), TESTS: _of_all(declared().values())}
+    used: dict[str, set[str]] = {part: set() for part in known}
     for use in sorted(uses):
-        if use.role == OWN and use.account != HUB:
-            continue
         wanted = action(use.service, use.operation)
-        used.add(wanted)
-        if wanted in FREE:
+        if use.part == PEOPLE or (use.role == OWN and use.account != HUB):
             continue
-        caller = use.role or "the operator itself"
-        if wanted not in allowed(use.role, known):
-            who = known[use.role].who if use.role in known else "anything that is declared"
-            yield f"{caller} asked for {wanted}, which is not in {who}"
+        asked = f"asked for {wanted} through {use.role or 'the operator itself'}"
+        if use.part not in known:
+            who = f"part '{use.part}', which declares nothing," if use.part else "some part"
+            yield f"{who} {asked}: have it say who it is (leeward_adapters.attribution)"
+            continue
+        used[use.part].add(wanted)
+        if wanted not in known[use.part].allowed(use.role) | FREE:
+            yield f"{use.part} {asked}, which is not in {known[use.part].where}"
     if whole:
-        yield from _idle(used, known)
+        for part, one in declared().items():
+            yield from _idle(part, one, used[part])
 
 
-def allowed(role: str, known: Mapping[str, Declared]) -> frozenset[str]:
-    """What the role may do; a role of another name is one that a test made for every use."""
-    if role in known:
-        return known[role].allowed
-    return frozenset().union(*(one.allowed for one in known.values()))
-
-
-def _idle(used: set[str], known: Mapping[str, Declared]) -> Iterator[str]:
-    excused = {action for reasons in ON_BEHALF.values() for action in reasons} | {"sts:TagSession"}
-    for idle in sorted(allowed("any", known) - used - excused):
-        yield f"{idle} is declared, and nothing in the whole suite uses it"
-    for stale in sorted(excused & used):
-        yield f"{stale} is used, so that it is no exception: take it off rights.ON_BEHALF"
+def _idle(part: str, one: Declared, used: set[str]) -> Iterator[str]:
+    excused = ON_BEHALF.get(part, {}).keys()
+    for idle in sorted(one.all - used - excused):
+        yield f"{part} declares {idle}, which it uses nowhere in the whole suite"
+    for stale in sorted((excused & used) - one.tried):
+        yield f"{part} uses {stale}, so that it is no exception: take it off rights.ON_BEHALF"

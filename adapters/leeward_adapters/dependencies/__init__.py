@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final, Protocol, cast
 
+from leeward_adapters.attribution import asking
 from leeward_adapters.base import Scope
 from leeward_adapters.dependencies.contract import Dependency, Verdict
 
@@ -44,7 +45,13 @@ def check(scope: Scope, dependency: Dependency) -> Verdict:
         ClientError, BotoCoreError: AWS did not say.
         ValueError: target or parameters are not what the type takes.
     """
-    return _module(dependency.type).check(scope, dependency)
+    with asking(of_check(dependency.type)):
+        return _module(dependency.type).check(scope, dependency)
+
+
+def of_check(kind: str) -> str:
+    """What the check of that type is called as a part (`leeward_adapters.attribution`)."""
+    return f"dependency.{kind}"
 
 
 def permissions(kind: str) -> frozenset[str]:

@@ -151,10 +151,12 @@ def _errors(account: str, region: str) -> Iterator[None]:
     """Says AWS's errors as a command does, with account and Region."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from leeward_adapters.attribution import asking
     from leeward_adapters.errors import classify
 
     try:
-        yield
+        with asking("cli"):
+            yield
     except (ClientError, BotoCoreError) as error:
         fault = classify(error)
         raise Failure(f"account {account}, {region}: {fault.code}: {fault.message}") from error

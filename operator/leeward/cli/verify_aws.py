@@ -107,12 +107,14 @@ def looked_at(arns: Sequence[str]) -> Iterator[Finding]:
     """As whom AWS is asked, and what it says of each topic and bus."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from leeward_adapters.attribution import asking
     from leeward_adapters.aws import Account, Aws
     from leeward_adapters.errors import classify
 
     aws = Aws(arns[0].split(":")[3])
     try:
-        caller = aws.whoami(aws.scope(Account("own"), arns[0].split(":")[3]))
+        with asking("cli"):
+            caller = aws.whoami(aws.scope(Account("own"), arns[0].split(":")[3]))
     except (ClientError, BotoCoreError) as error:
         yield Finding("unknown", f"your AWS credentials: {classify(error).message}")
         return
@@ -125,6 +127,7 @@ def receiver(aws: Aws, arn: str) -> Finding:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from leeward_adapters import eventbridge, sns
+    from leeward_adapters.attribution import asking
     from leeward_adapters.aws import Account
     from leeward_adapters.base import ErrorClass
     from leeward_adapters.errors import classify
@@ -132,7 +135,8 @@ def receiver(aws: Aws, arn: str) -> Finding:
     service, region = arn.split(":")[2:4]
     scope = aws.scope(Account("own"), region)
     try:
-        (sns if service == "sns" else eventbridge).exists(scope, arn)
+        with asking("cli"):
+            (sns if service == "sns" else eventbridge).exists(scope, arn)
     except (ClientError, BotoCoreError) as error:
         fault = classify(error)
         text = f"{arn}: {fault.code}: {fault.message}"

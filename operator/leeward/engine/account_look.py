@@ -14,6 +14,7 @@ from leeward.planning.accounts.account_status import free_servers
 from leeward.planning.accounts.account_use import Use
 from leeward.planning.wording import clip
 from leeward_adapters import drs_capacity, iam_policy, permissions, quotas
+from leeward_adapters.attribution import asking
 from leeward_adapters.aws import Account
 from leeward_adapters.base import ErrorClass
 from leeward_adapters.errors import Fault, classify
@@ -38,6 +39,7 @@ class Looker:
         base = self.context.settings.base_region
         return base if not regions or base in regions else regions[0]
 
+    @asking("accounts")
     def role(self, use: RoleUse) -> RoleStatus:
         """Everything about one of the roles."""
         for namespace in self.target.spec.allow.namespaces:
@@ -95,6 +97,7 @@ class Looker:
             }
         )
 
+    @asking("accounts")
     def drs(self, region: str) -> RegionStatus:
         """DRS of the account in one Region, through the read role."""
         account = self.context.account(self.target, self.target.spec.allow.namespaces[0])

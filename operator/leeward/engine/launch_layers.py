@@ -31,6 +31,7 @@ from leeward.planning.launch.launch_placement import (
 from leeward.planning.launch.launch_settings import Document, Files
 from leeward.planning.problem import Problem
 from leeward_adapters import ec2_capacity
+from leeward_adapters.attribution import asking, of_adapter
 from leeward_adapters.errors import classify
 
 POLL: Final = timedelta(seconds=20)
@@ -205,7 +206,8 @@ async def _subnets(context: Context, plan: RecoveryPlan, account: TargetAccount)
     known = context.account(account, plan.metadata.namespace)
     scope = context.aws.scope(known, plan.spec.regions.recovery)
     try:
-        found = await context.pool.run(ec2_capacity.subnets, scope)
+        with asking(of_adapter("drs")):  # for whose launches they are
+            found = await context.pool.run(ec2_capacity.subnets, scope)
     except (ClientError, BotoCoreError) as error:
         fault = classify(error)
         return f"{fault.code}: {fault.message}"

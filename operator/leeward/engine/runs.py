@@ -47,6 +47,7 @@ from leeward.planning.runs.waves import ENDED, Cursor, closes, cursor, unanswere
 from leeward.planning.tasks.step_ahead import attempt
 from leeward.planning.times import render_time
 from leeward.work import Work, at_work
+from leeward_adapters.attribution import on_behalf_of
 
 WAITING_POLL = timedelta(seconds=30)
 """How often a waiting run looks at the clock; annotations wake it at once."""
@@ -81,7 +82,7 @@ class RunReconciler:
 
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next, or None when the execution needs no more."""
-        with at_work(Work(key.namespace, key.uid)):
+        with at_work(Work(key.namespace, key.uid)), on_behalf_of(key.namespace, key.name):
             return await self._run(key)
 
     async def _run(self, key: Key) -> float | None:

@@ -11,6 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -130,7 +131,10 @@ class Outbox:
             try:
                 async with self._lanes[receiver.lane]:
                     self._permit()
-                    await loop.run_in_executor(self._threads, self._send, receiver, notice, run, at)
+                    context = copy_context()  # for which run it is goes with it
+                    await loop.run_in_executor(
+                        self._threads, context.run, self._send, receiver, notice, run, at
+                    )
             except (ClientError, BotoCoreError) as error:
                 fault = classify(error)
                 final = fault.kind in {ErrorClass.FINAL, ErrorClass.DENIED}

@@ -17,6 +17,7 @@ from typing import Any
 from moto.core.model import ServiceModel
 
 from leeward_sandbox.aws import parsing, protocol, validation
+from leeward_sandbox.aws.asker import asker
 from leeward_sandbox.aws.backend import AwsError, Backend, Call, Overlay, Settling, World
 from leeward_sandbox.aws.denials import Denials
 from leeward_sandbox.aws.faults import AnswerDropped, Faults
@@ -63,6 +64,7 @@ class Gateway:
             at=datetime.now(UTC).isoformat(),
             virtual_at=self.world.clock.now().isoformat(),
         )
+        entry.part, entry.run = asker(request)
         request_id = str(uuid.uuid4())
         scope = scope_of(request)
         response: HttpResponse | None
@@ -73,7 +75,7 @@ class Gateway:
         if response is not None:
             entry.status = response.status
         self.recorder.add(entry)
-        self._uses.add(entry, request)
+        self._uses.add(entry)
         return response
 
     def _authenticated(

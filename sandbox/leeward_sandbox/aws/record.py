@@ -60,6 +60,8 @@ class Entry:
         virtual_at: RFC 3339, the virtual time at which it came.
         service, operation: botocore's names; None where the request names none.
         account, region, principal: who called, where.
+        part, run: which part of Leeward asked, and for which run (NAMESPACE.EXECUTION), as the
+            User-Agent header says; an empty part: Leeward did not say; None: it was not Leeward.
         params: the parsed members.
         status: the HTTP status of the answer; None if the connection was dropped.
         error: the error code, or None.
@@ -77,6 +79,8 @@ class Entry:
     account: str | None = None
     region: str | None = None
     principal: str | None = None
+    part: str | None = None
+    run: str | None = None
     params: dict[str, Any] | None = None
     status: int | None = None
     error: str | None = None

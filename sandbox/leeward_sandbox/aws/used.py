@@ -1,6 +1,6 @@
-"""Which operations Leeward itself used, and through which role, over many sandboxes.
+"""Which operations each part of Leeward used, and through which role, over many sandboxes.
 
-What a role is allowed can so be compared with what a whole test suite asked of it. A process that
+What a part declares can so be compared with what a whole test suite saw it ask. A process that
 has `LEEWARD_SANDBOX_USED` in its environment adds lines of JSON to a file of its own in that
 directory, one for each new combination at once, so that nothing is lost when it is killed.
 """
@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from leeward_sandbox.aws.record import Entry
-from leeward_sandbox.aws.wire import HttpRequest
 
 VARIABLE: Final = "LEEWARD_SANDBOX_USED"
 """Name of the environment variable with the directory; absent: nothing is written."""
 OWN: Final = ""
 """The role of callers that came with an access key of an account."""
 
-_AGENT: Final = " leeward"
-"""How Leeward's clients end their user agent; those of tests and of people don't."""
 _numbers = itertools.count(1)
 
 
@@ -33,6 +30,8 @@ _numbers = itertools.count(1)
 class Use:
     """An operation that Leeward asked for, whatever the answer was."""
 
+    part: str
+    """What of Leeward asked, as `leeward_adapters.attribution` names it; empty: it did not say."""
     role: str
     """Name of the assumed role, or `OWN`."""
     account: str
@@ -59,13 +58,10 @@ class Uses:
         """As the environment says."""
         return cls(os.environ.get(VARIABLE))
 
-    def add(self, entry: Entry, request: HttpRequest) -> None:
+    def add(self, entry: Entry) -> None:
         """Note who made the request, if that was Leeward."""
-        if self._file is None or not _by_leeward(request):
+        if self._file is None or (use := _use(entry)) is None:
             return
-        if entry.principal is None or entry.service is None or entry.operation is None:
-            return
-        use = _use(entry.principal, entry.account or "", entry.service, entry.operation)
         with self._lock:
             if use in self._known:
                 return
@@ -84,12 +80,9 @@ def _lines(directory: Path) -> Iterable[str]:
         yield from file.read_text("utf-8").splitlines()
 
 
-def _by_leeward(request: HttpRequest) -> bool:
-    return (request.header("user-agent") or "").endswith(_AGENT)
-
-
-def _use(principal: str, account: str, service: str, operation: str) -> Use:
-    _, _, session = principal.partition(":assumed-role/")
-    if session:
-        return Use(session.split("/")[0], "", service, operation)
-    return Use(OWN, account, service, operation)
+def _use(entry: Entry) -> Use | None:
+    if entry.part is None or not entry.principal or not entry.service or not entry.operation:
+        return None
+    _, _, session = entry.principal.partition(":assumed-role/")
+    role, account = (session.split("/")[0], "") if session else (OWN, entry.account or "")
+    return Use(entry.part, role, account, entry.service, entry.operation)
