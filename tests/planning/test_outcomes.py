@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask
-from leeward.planning.runs.outcomes import at_work
+from leeward.planning.runs.outcomes import at_work, stuck
 from leeward.planning.runs.waves import Stage
 
 STAGE = Stage("data", 1, "Activate", ())
@@ -34,3 +35,56 @@ def test_what_many_tasks_say_is_said_once() -> None:
     assert at_work(STAGE, busy, holding=False).message == (
         "wave data, Fence: cannot look at account 111111111111; 0 of 2 started"
     )
+
+
+RUN = DRExecution.model_validate(
+    {
+        "metadata": {"name": "shop-1", "namespace": "acme"},
+        "spec": {"planRef": {"name": "shop"}, "operation": "Failback", "mode": "Unplanned"},
+    }
+)
+
+
+def held(name: str, phase: str, **reasons: str) -> DRTask:
+    """A task whose resources failed with these reasons."""
+    body = task(phase, "").model_dump(by_alias=True, mode="json")
+    body["metadata"] = {"name": name}
+    body["spec"] |= {"technology": "drs", "resources": [{"id": r, "arn": r} for r in reasons]}
+    resources = [
+        {"id": r, "state": "Failed", "reason": why, "message": f"{r} is older. {'x' * 600}"}
+        for r, why in reasons.items()
+    ]
+    body["status"] = {"state": "Failed", "message": "it failed", "resources": resources}
+    return DRTask.model_validate(body)
+
+
+def test_a_run_that_would_start_older_data_says_so_with_the_commands_that_decide() -> None:
+    launched = held("shop-1-launch", "Instantiate", a="", b="", c="")
+    starts = held("shop-1-start", "Activate", a="FailbackOutdated", b="FailbackOutdated", c="Else")
+    other = held("shop-1-other", "Activate", z="NoRoom")
+
+    outcome = stuck(RUN, STAGE, [other, starts], [launched, starts, other])
+
+    assert (outcome.state, outcome.reason) == ("WaitingForDecision", "NewerData")
+    assert len(outcome.message) <= 1024
+    for said in (
+        "wave data: 2 servers in account 111111111111 (prod) would serve older data than us-east-1 "
+        "has written since. a is older",
+        'kubectl annotate drt shop-1-launch -n acme leeward.dev/relaunch="YOU: [a, b]"',
+        'kubectl annotate drt shop-1-start -n acme leeward.dev/accept-data-loss="YOU"',
+        'leeward.dev/skip="YOU"',
+        'kubectl annotate drx shop-1 -n acme leeward.dev/cancel="YOU"',
+    ):
+        assert said in outcome.message
+
+
+def test_a_command_names_the_first_of_many_servers_and_says_that_there_are_more() -> None:
+    many = held("start", "Activate", **{f"s-{n}": "FailoverOutdated" for n in range(8)})
+    message = stuck(RUN, STAGE, [many], [many]).message
+    assert '"YOU: [s-0, s-1, s-2, s-3, s-4]" (and 3 more)' in message
+
+
+def test_what_failed_otherwise_waits_as_ever() -> None:
+    outcome = stuck(RUN, STAGE, [held("t", "Activate", z="NoRoom")], [])
+    assert outcome.reason == "TasksFailed"
+    assert 'leeward.dev/retry="YOU"' in outcome.message

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask
+from leeward.planning.runs.earlier import launched_by, older_than_known
 from leeward.planning.runs.record import Outcome
 from leeward.planning.runs.waves import Stage
+from leeward.planning.wording import counted, some
 
 _MOST = 1000
 """Characters of a message, so that the remedy stays within it."""
+NEWER_DATA: Final = "NewerData"
+"""Reason of a run that waits because it would start what is older than what is known."""
+_NAMED = 5
+"""Resources that a command in a message names."""
 
 
 def at_work(stage: Stage, busy: Sequence[DRTask], *, holding: bool) -> Outcome:
@@ -26,8 +32,15 @@ def at_work(stage: Stage, busy: Sequence[DRTask], *, holding: bool) -> Outcome:
     return Outcome(state, state, message, stage.wave, stage.phase)
 
 
-def stuck(run: DRExecution, stage: Stage, failed: Sequence[DRTask]) -> Outcome:
-    """Failed tasks hold the run: a person decides."""
+def stuck(
+    run: DRExecution, stage: Stage, failed: Sequence[DRTask], tasks: Sequence[DRTask]
+) -> Outcome:
+    """Failed tasks hold the run: a person decides.
+
+    First about what would be lost: of `tasks`, all those of the run, one may launch it anew.
+    """
+    if asking := [t for t in failed if older_than_known(t)]:
+        return _newer(run, stage, asking, tasks)
     namespace, first = run.metadata.namespace, failed[0].metadata.name
     named = "; ".join(f"{t.metadata.name}: {t.status.message}" for t in failed[:3])
     more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
@@ -39,3 +52,29 @@ def stuck(run: DRExecution, stage: Stage, failed: Sequence[DRTask]) -> Outcome:
         how += ', or, if the side that is left is lost, leeward.dev/unplanned="YOU"'
     message = f"{named[: _MOST - len(how)]}{more}. Decide: {how}"
     return Outcome("WaitingForDecision", "TasksFailed", message, stage.wave, stage.phase)
+
+
+def _newer(
+    run: DRExecution, stage: Stage, asking: Sequence[DRTask], tasks: Sequence[DRTask]
+) -> Outcome:
+    """What was launched is older than what the other side served since: nothing starts unasked."""
+    namespace, first = run.metadata.namespace, asking[0]
+    older = older_than_known(first)
+    total = sum(len(older_than_known(t)) for t in asking)
+    named = ", ".join(r.id for r in older[:_NAMED])
+    launch = (launched_by(first, tasks) or first).metadata.name
+    rest = f" (and {total - len(older[:_NAMED])} more)" if total > len(older[:_NAMED]) else ""
+    how = (
+        f"Decide: launch the newest data: kubectl annotate drt {launch} -n {namespace} "
+        f'leeward.dev/relaunch="YOU: [{named}]"{rest}; or lose it: kubectl annotate drt '
+        f'{first.metadata.name} -n {namespace} leeward.dev/accept-data-loss="YOU"; or leave it '
+        f'out there: leeward.dev/skip="YOU"; or kubectl annotate drx {run.metadata.name} '
+        f'-n {namespace} leeward.dev/cancel="YOU"'
+    )
+    where = some([*dict.fromkeys(f"{t.spec.account_id} ({t.spec.account})" for t in asking)])
+    said = (
+        f"wave {stage.wave}: {counted(total, 'server')} in account {where} would serve older "
+        f"data than {first.spec.source_region} has written since. {older[0].message}"
+    )
+    message = f"{said[: max(_MOST - len(how), 200)]}. {how}"
+    return Outcome("WaitingForDecision", NEWER_DATA, message, stage.wave, stage.phase)
