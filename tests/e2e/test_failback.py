@@ -243,7 +243,6 @@ def test_an_unplanned_failback_asks_before_it_starts_what_the_other_side_has_new
         "its return is noticed",
         lambda: lab.reason(lab.get("rp", lab.application), "SourceFenced") == "SourceReturned",
     )
-    lab.annotate("drx", run, "accept-data-loss-wave-data", "admin: it is gone", user="admin")
     told = "the side that is left answers again and may serve: 2 resources"
     lab.until("approvers read it", lambda: told in lab.get("drx", run)["status"]["message"])
     lab.annotate("drx", run, "approve-wave-data", APPROVER)
