@@ -429,8 +429,12 @@ def test_the_loss_of_data_is_accepted_where_a_task_asks(scene: Scene) -> None:
     assert scene.annotations("drtasks", task) == {key: "admin: [s-1] it is whole"}
     done = _leeward(scene, "admin", "accept-data-loss", "drt", "-l", _mine(scene))
     assert f"{other}: passed over, it is Complete, not Failed" in done.stdout
-    for line in (("drx", scene.name, "--resource", "s-1"), ("drt", task, "wave-3")):
-        assert _leeward(scene, "admin", "accept-data-loss", *line).exit_code == 2
+    for line, said in (
+        (("drx", scene.name, "--resource", "s-1"), "--resource names resources of one task"),
+        (("drt", task, "wave-3"), "'wave-3' is one argument too many"),
+    ):
+        done = _leeward(scene, "admin", "accept-data-loss", *line)
+        assert (done.exit_code, said in done.stderr) == (1, True)
 
 
 def _mine(scene: Scene) -> str:
