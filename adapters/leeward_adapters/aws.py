@@ -34,7 +34,7 @@ from leeward_adapters.crew import Crew
 from leeward_adapters.errors import EXPIRED
 from leeward_adapters.guards import Guards, Record
 from leeward_adapters.notes import Notes
-from leeward_adapters.sessions import AssumedRole, not_assumed
+from leeward_adapters.sessions import AssumedRole, not_assumed, session_request
 from leeward_adapters.views import KEPT, Clock, Views
 
 T = TypeVar("T")
@@ -254,16 +254,7 @@ class Aws:
         return self._sessions[identity]
 
     def _fetcher(self, account: Account, role: str) -> Callable[[], Any]:
-        arguments: dict[str, Any] = {
-            "RoleSessionName": account.session_name,
-            "DurationSeconds": SESSION_SECONDS,
-        }
-        if account.external_id:
-            arguments["ExternalId"] = account.external_id
-        if account.session_tags:
-            arguments["Tags"] = [
-                {"Key": key, "Value": value} for key, value in sorted(account.session_tags.items())
-            ]
+        arguments = session_request(account, SESSION_SECONDS)
 
         @attribution.asking("sessions")
         def fetch() -> Any:

@@ -140,6 +140,11 @@ class Step:
     are too old. None: all that are there are."""
     unplanned: bool = False
     """Whether the run goes on without waiting for `source_region`."""
+    unfenced: frozenset[str] = frozenset()
+    """Ids of the instances of the step's wave in `source_region` that the run could not fence."""
+    accepted: frozenset[str] = frozenset()
+    """Ids of targets of which a person took what is there although something newer is known: no
+    refusal for a reason of `LOSSES` is repeated for them."""
 
     @property
     def drill(self) -> bool:
@@ -222,6 +227,10 @@ class PhaseTraits:
     relaunch: bool = False
     """observe() and verify() honour `Step.relaunch`."""
 
+
+LOSSES: Final = frozenset({"FailbackOutdated", "FailoverOutdated"})
+"""Reasons of refusals to go on with what is older than what could be had. A person may accept that
+(`Step.accepted`)."""
 
 UNDO: Final = "undo"
 """The action, in the journal and in `Step.calls`, that stands for Adapter.undo()."""

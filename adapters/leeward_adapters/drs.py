@@ -10,6 +10,7 @@ from leeward_adapters import (
     drs_instances,
     drs_jobs,
     drs_launch,
+    drs_outdated,
     drs_placement,
     drs_relaunch,
     drs_retire,
@@ -237,7 +238,7 @@ class Drs:
             case Phase.INSTANTIATE:
                 return drs_relaunch.observe if step.relaunch else drs_launch.observe
             case Phase.ACTIVATE:
-                return drs_instances.observe_activate
+                return drs_outdated.activation
             case Phase.REPLICATE:
                 return drs_reverse.observe
             case Phase.CLEANUP:

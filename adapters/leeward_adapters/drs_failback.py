@@ -14,7 +14,6 @@ from typing import Final
 
 from leeward_adapters import drs_instances, drs_outdated, drs_sides, drs_stale
 from leeward_adapters.base import Observed, Phase, Scope, Seen, State, Step, Target
-from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
 
@@ -76,10 +75,8 @@ def _judged(
     names = {str(server["sourceServerID"]): target for target, server in back.items()}
     if inner.phase is not Phase.INSTANTIATE:
         stopped = [s for s, one in seen.items() if one.state is State.NEEDED]
-        # An Unplanned run needs the other Region for nothing.
-        if not stopped or inner.unplanned:
-            return {}
-        return drs_outdated.refused(scope, inner, names, servers, _live(scope, stopped))
+        launched = drs_instances.launched(scope, stopped) if stopped else {}
+        return drs_outdated.refused(scope, inner, names, servers, launched)
     # A launch that is about to be asked for; one that was asked for already says more.
     wanted = [s for s, one in seen.items() if one.state is State.NEEDED]
     told = {
@@ -88,17 +85,11 @@ def _judged(
     adopted = [s for s, one in seen.items() if one.reason == "Adopted"]
     if not adopted:
         return told
-    live = _live(scope, adopted)
+    live = drs_instances.launched(scope, adopted)
     old = drs_stale.before_failover(drs_sides.other_side(scope, inner), servers, live)
     told |= {s: drs_stale.release_needed(scope, s, live[s]) for s in old}
     rest = {s: i for s, i in live.items() if s not in old}
     return told | drs_outdated.refused(scope, inner, names, servers, rest)
-
-
-def _live(scope: Scope, ids: Sequence[str]) -> dict[str, RecoveryInstance]:
-    """What was launched of the servers for real, and is there."""
-    found = drs_instances.describe(scope.client("drs"), ids)
-    return {s: i for s in ids if (i := drs_instances.production(found[s])) is not None}
 
 
 def _incomplete(scope: Scope, server: str, raw: Raw) -> Seen:

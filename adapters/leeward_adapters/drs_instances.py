@@ -121,6 +121,12 @@ def production(instances: Sequence[RecoveryInstance]) -> RecoveryInstance | None
     return next((i for i in instances if i.live and not i.drill), None)
 
 
+def launched(scope: Scope, servers: Sequence[str]) -> dict[str, RecoveryInstance]:
+    """What was launched of the servers for real and is there, by source server, asked afresh."""
+    found = describe(scope.client("drs"), servers)
+    return {s: i for s in servers if (i := production(found[s])) is not None}
+
+
 def launched_by_run(
     scope: Scope, step: Step, as_of: float | None = None, moved_by: str | None = None
 ) -> dict[str, list[RecoveryInstance]]:

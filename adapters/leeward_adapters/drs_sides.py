@@ -167,4 +167,5 @@ def as_seen_there(step: Step, servers: Mapping[str, Raw]) -> Step:
         calls={ids[t]: call for t, call in step.calls.items() if t in ids},
         pre_states={ids[t]: state for t, state in step.pre_states.items() if t in ids},
         relaunch=frozenset(ids[t] for t in step.relaunch if t in ids),
+        accepted=frozenset(ids[t] for t in step.accepted if t in ids),
     )

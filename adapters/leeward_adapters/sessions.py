@@ -30,6 +30,17 @@ class AssumedRole(CredentialProvider):
         return DeferredRefreshableCredentials(self._fetch, self.METHOD)
 
 
+def session_request(account: Account, seconds: int) -> dict[str, Any]:
+    """What AssumeRole is asked with for a session of that many seconds, apart from the role."""
+    request: dict[str, Any] = {"RoleSessionName": account.session_name, "DurationSeconds": seconds}
+    if account.external_id:
+        request["ExternalId"] = account.external_id
+    if account.session_tags:
+        tags = sorted(account.session_tags.items())
+        request["Tags"] = [{"Key": key, "Value": value} for key, value in tags]
+    return request
+
+
 def not_assumed(error: ClientError, account: Account, role: str, region: str) -> ClientError:
     """The same error, saying which role of which account, and what to look at."""
     answer: Any = {**error.response, "Error": dict(error.response.get("Error", {}))}

@@ -150,6 +150,8 @@ class Task:
     relaunch: frozenset[str] = frozenset()
     namespace: str = "orders"
     unplanned: bool = False
+    unfenced: frozenset[str] = frozenset()
+    accepted: frozenset[str] = frozenset()
 
     @property
     def step(self) -> Step:
@@ -160,6 +162,8 @@ class Task:
             started=self.started,
             source_region=self.source_region,
             unplanned=self.unplanned,
+            unfenced=self.unfenced,
+            accepted=self.accepted,
             targets=self.targets,
             calls=dict(self.calls),
             pre_states=dict(self.pre_states),

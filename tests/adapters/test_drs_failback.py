@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -30,8 +31,9 @@ class Estate:
     make_task: Any
     tasks: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def servers(self) -> list[str]:
+        """Ids, the same all the way; known while the recovery Region is silent."""
         return list(self.sandbox.servers())
 
     def task(self, operation: str, phase: Phase, *ids: str) -> Any:
@@ -606,6 +608,145 @@ def test_what_was_launched_is_not_started_once_the_other_side_served_again(
     assert reasons == {(State.REFUSED, "FailbackOutdated") if again else (State.DONE, "")}
     wanted = {"stopped"} if again else {"running"}
     assert {away.state(i, P) for i in a3.values()} == wanted
+
+
+def _lost(estate: Estate, region: str) -> str:
+    """The Region with every API in it; the fault's id."""
+    rule: str = estate.sandbox.control.add_fault(
+        region=region, action="error", code="ServiceUnavailable", status=503
+    )
+    return rule
+
+
+def _replicates(estate: Estate, region: str, servers: list[str], *, on: bool) -> None:
+    where = {"account": estate.sandbox.account, "region": region, "sourceServerID": servers}
+    change = {"state": "CONTINUOUS", "lag": "PT0S"} if on else {"state": "STALLED"}
+    estate.sandbox.control.backend("drs", {**where, **change})
+    assert estate.drs(region).describe_source_servers(filters={})["items"]  # it notices when asked
+
+
+def _activation(estate: Estate, operation: str, left: dict[str, str]) -> Any:
+    """Activate of an Unplanned run that could not fence the instances `left`."""
+    task = estate.task(operation, Phase.ACTIVATE)
+    task.unplanned, task.unfenced = True, frozenset(left.values())
+    return task
+
+
+@dataclass
+class Lost:
+    """What an Unplanned failback launched while the recovery Region was dead."""
+
+    estate: Estate
+    home: dict[str, str]
+    left: dict[str, str]
+    servers: list[str]
+    """The reversed servers."""
+    rule: str
+
+    def serves_again(self) -> None:
+        self.estate.sandbox.control.remove_fault(self.rule)
+        _replicates(self.estate, P, self.servers, on=True)
+        self.estate.sandbox.control.advance(3600)
+
+
+@pytest.fixture
+def lost(away: Estate) -> Lost:
+    away.reprotect()
+    left = away.recovered()
+    servers = [s["sourceServerID"] for s in away.reversed().values()]
+    _replicates(away, P, servers, on=False)
+    away.sandbox.control.advance(3600)
+    rule = _lost(away, R)
+    launched = away.task("Failback", Phase.INSTANTIATE)
+    launched.unplanned = True
+    assert {s.state for s in launched.run().values()} == {State.DONE}
+    away.sandbox.control.remove_fault(rule)
+    home = away.at_home()
+    return Lost(away, home, left, servers, _lost(away, R))
+
+
+def test_a_dead_region_holds_up_no_start(lost: Lost) -> None:
+    lost.estate.sandbox.control.advance(7200)
+
+    proof = _activation(lost.estate, "Failback", lost.left).run()
+
+    assert {s.state for s in proof.values()} == {State.DONE}, proof
+    assert {lost.estate.state(i, P) for i in lost.home.values()} == {"running"}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_an_unplanned_failback_launched_is_not_started_unasked_once_the_other_side_serves(
+    lost: Lost, answers: bool
+) -> None:
+    estate, (first, second) = lost.estate, lost.estate.servers
+    lost.serves_again()
+    if not answers:  # the servers are back, and EC2 there is not
+        rule = _lost(estate, R)
+    task = _activation(estate, "Failback", lost.left)
+
+    refused = task.run()
+
+    assert {(s.state, s.reason) for s in refused.values()} == {(State.REFUSED, "FailbackOutdated")}
+    assert task.sent == []
+    known = "ran on after that" if answers else "whether it still runs is unknown"
+    for server, seen in refused.items():
+        told = (lost.home[server], lost.left[server], estate.sandbox.account, P, R, known)
+        assert all(word in seen.message for word in told), seen.message
+        assert f"`relaunch` of {server}" in seen.message
+        assert "`accept-data-loss` starts" in seen.message
+    assert len(seen.message) < 1024
+    # A person takes the older one of the first, and the newest of the second.
+    if not answers:
+        estate.sandbox.control.remove_fault(rule)
+    again = estate.task("Failback", Phase.INSTANTIATE)
+    again.unplanned = True
+    again.launch_anew(second)
+    assert again.run()[second].reason == "Relaunched"
+    task.accepted = frozenset({first})
+    task.next_attempt()
+    proof = task.run()
+    assert {s.state for s in proof.values()} == {State.DONE}, proof
+    after = estate.at_home()
+    assert (after[first], after[second] == lost.home[second]) == (lost.home[first], False)
+    assert {estate.state(i, P) for i in after.values()} == {"running"}
+
+
+def test_fencing_that_was_left_out_holds_up_no_start(lost: Lost) -> None:
+    lost.serves_again()
+    proof = _activation(lost.estate, "Failback", {}).run()
+    assert {s.state for s in proof.values()} == {State.DONE}, proof
+
+
+@pytest.mark.parametrize("how", ["started again", "came back", "left out"])
+def test_a_failover_asks_too_before_it_starts_what_the_primary_region_has_newer(
+    estate: Estate, how: str
+) -> None:
+    hints = {s: estate.sandbox.server(s)["sourceProperties"] for s in estate.servers}
+    left = {s: h["identificationHints"]["awsInstanceID"] for s, h in hints.items()}
+    if how == "started again":
+        estate.fence(P, list(left.values()))
+    else:
+        _replicates(estate, R, estate.servers, on=False)
+        estate.sandbox.control.advance(3600)
+    estate.run("Failover", Phase.INSTANTIATE)
+    if how == "started again":
+        estate.sandbox.client("ec2", P).start_instances(InstanceIds=list(left.values()))
+    else:
+        _replicates(estate, R, estate.servers, on=True)
+    estate.sandbox.control.advance(3600)
+    task = _activation(estate, "Failover", left if how == "came back" else {})
+
+    proof = task.run()
+
+    if how == "left out":
+        assert {s.state for s in proof.values()} == {State.DONE}, proof
+        return
+    assert {(s.state, s.reason) for s in proof.values()} == {(State.REFUSED, "FailoverOutdated")}
+    for server, seen in proof.items():
+        told = (estate.recovered()[server], left[server], estate.sandbox.account, P, R)
+        assert all(word in seen.message for word in told), seen.message
+    task.accepted = frozenset(estate.servers)
+    assert {s.state for s in task.run().values()} == {State.DONE}
 
 
 def test_an_unplanned_failback_that_is_resumed_adopts_what_it_launched(away: Estate) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from leeward_adapters import drs_outdated, drs_servers, ec2
+from leeward_adapters import drs_outdated, ec2
+from leeward_adapters.base import Phase
 from leeward_adapters.drs_instances import RecoveryInstance
 
 HOME = RecoveryInstance(
@@ -50,15 +51,59 @@ def stopped(started: datetime, end: datetime) -> ec2.Instance:
     ],
 )
 def test_it_holds_what_the_other_side_had_at_its_launch_whenever_it_is_started(
-    monkeypatch: pytest.MonkeyPatch,
     home: ec2.Instance,
     there: ec2.Instance,
     newest: datetime,
     unplanned: bool,
     outdated: bool,
 ) -> None:
-    monkeypatch.setattr(drs_servers, "newest_point", lambda _scope, _server: newest)
-    step: Any = SimpleNamespace(unplanned=unplanned)
-    launched = drs_outdated._of_one(step, HOME, home, at(0, 5), there)
-    nowhere: Any = None
-    assert (drs_outdated._newer(nowhere, "s-1", launched) is not None) is outdated
+    assert judged(home, there, newest, unplanned=unplanned, phase=Phase.INSTANTIATE) is outdated
+
+
+def judged(
+    home: ec2.Instance,
+    there: ec2.Instance | None,
+    newest: datetime,
+    asked: datetime | None = None,
+    **step: Any,
+) -> bool:
+    known: Any = SimpleNamespace(**{"unfenced": FENCED, **step})
+    launched = drs_outdated._of_one(known, HOME, home, asked or at(0, 5), there)
+    may_be = drs_outdated._may_be_older(known, launched, "i-1")
+    return may_be and drs_outdated._is_older(launched, newest)
+
+
+STOPPED = stopped(at(0, 10), at(0, 11))
+"""Launched, and not started yet."""
+FENCED, UNFENCED = frozenset[str](), frozenset({"i-1"})
+
+
+@pytest.mark.parametrize(
+    ("there", "unfenced", "asked", "newest", "outdated"),
+    [
+        # It was not fenced and did not replicate at the launch; now it does again.
+        (running(at(-90)), UNFENCED, at(1), at(1, 30), True),
+        (None, UNFENCED, at(1), at(1, 30), True),  # whatever EC2 there says
+        (None, UNFENCED, at(1), at(0, 10), False),
+        # It replicated at the launch, and people were told that it may still write.
+        (running(at(-90)), UNFENCED, at(0, 5), at(0, 50), False),
+        (running(at(-90)), UNFENCED, at(0, 5), at(1, 10), True),
+        # Whoever left the fencing out has decided that it runs on.
+        (running(at(-90)), FENCED, at(1), at(3), False),
+        # But not that it is started again after the launch.
+        (running(at(1, 20)), FENCED, at(1), at(1, 30), True),
+        (stopped(at(1, 20), at(1, 40)), FENCED, at(1), at(1, 30), True),
+        # It was stopped before the launch.
+        (stopped(at(-90), at(0, 50)), UNFENCED, at(1), at(3), False),
+        (None, FENCED, at(1), at(3), False),
+    ],
+)
+def test_what_was_launched_is_started_unasked_while_nothing_newer_is_known(
+    there: ec2.Instance | None,
+    unfenced: frozenset[str],
+    asked: datetime,
+    newest: datetime,
+    outdated: bool,
+) -> None:
+    step = {"unplanned": True, "phase": Phase.ACTIVATE, "unfenced": unfenced}
+    assert judged(STOPPED, there, newest, asked, **step) is outdated

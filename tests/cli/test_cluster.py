@@ -417,6 +417,30 @@ def test_the_loss_of_data_is_accepted_where_a_gate_asks(scene: Scene) -> None:
     assert "needs the verb approve-destructive" in done.stderr
 
 
+def test_the_loss_of_data_is_accepted_where_a_task_asks(scene: Scene) -> None:
+    scene.start()
+    task, other = scene.task("drs-a-0", "Failed"), scene.task("drs-a-1", "Complete")
+    one = ("accept-data-loss", "drt", task)
+    done = _leeward(scene, "on-duty", *one)
+    assert (done.exit_code, "needs the verb approve-destructive" in done.stderr) == (1, True)
+    done = _leeward(scene, "admin", *one, "--resource", "s-1", "-m", "it is whole")
+    assert done.exit_code == 0, done.output
+    key = "leeward.dev/accept-data-loss"
+    assert scene.annotations("drtasks", task) == {key: "admin: [s-1] it is whole"}
+    done = _leeward(scene, "admin", "accept-data-loss", "drt", "-l", _mine(scene))
+    assert f"{other}: passed over, it is Complete, not Failed" in done.stdout
+    for line, said in (
+        (("drx", scene.name, "--resource", "s-1"), "--resource names resources of one task"),
+        (("drt", task, "wave-3"), "'wave-3' is one argument too many"),
+    ):
+        done = _leeward(scene, "admin", "accept-data-loss", *line)
+        assert (done.exit_code, said in done.stderr) == (1, True)
+
+
+def _mine(scene: Scene) -> str:
+    return f"leeward.dev/execution={scene.name}"
+
+
 def test_tasks_are_marked_done_undone_and_relaunched(scene: Scene) -> None:
     scene.start()
     task = scene.task("drs-a-0", "Failed")

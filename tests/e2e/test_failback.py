@@ -195,3 +195,83 @@ def test_a_chain_goes_on_by_itself_to_the_gate_of_each_and_nothing_is_retired_un
     }
     assert not {*away.values()} & sources(lab, HOME, "FAILBACK").keys()
     assert lab.get("drx", first)["status"]["next"]["name"] == names[1]
+
+
+def reasons(plan: dict[str, Any]) -> set[str]:
+    """Of the plan's findings."""
+    return {problem["reason"] for problem in plan["status"].get("readiness", [])}
+
+
+def test_an_unplanned_failback_asks_before_it_starts_what_the_other_side_has_newer(
+    lab: Any,
+) -> None:
+    one_account(
+        lab,
+        waves=[{"name": "data", "gates": [{"before": "Activate"}]}],
+        fence={"servers": "Stop", "timeLimit": "2s"},
+        discovery={"interval": "3s"},
+    )
+    failover = lab.start()
+    lab.until_gate(failover, "wave-data")
+    lab.annotate("drx", failover, "approve-wave-data", APPROVER)
+    lab.until_condition("drx", failover, "Succeeded")
+    lab.until_condition("drx", lab.start("Reprotect"), "Succeeded")
+    location(lab, "Recovery")
+    away = recovered(lab)
+    back = sources(lab, HOME, "FAILBACK")
+    protecting = {"account": ACCOUNT, "region": HOME}
+    protecting |= {"sourceServerID": [back[i]["sourceServerID"] for i in away.values()]}
+
+    # The recovery Region dies, and the estate goes home from the last points in time.
+    lab.control.backend("drs", {**protecting, "state": "STALLED"})
+    lab.control.advance(3600)
+    rule = lab.control.add_fault(
+        service="ec2", region=AWAY, account=ACCOUNT, action="error", code="ServiceUnavailable"
+    )
+    behind = "ReversedReplicationBehind"
+    lab.until("the plan lags", lambda: behind in reasons(lab.get("rp", lab.application)))
+    run = lab.start("Failback", mode="Unplanned")
+    lab.until_gate(run, "wave-data")
+
+    # While people are asked it comes back, and users are on it again.
+    lab.control.remove_fault(rule)
+    lab.control.backend("drs", {**protecting, "state": "CONTINUOUS", "lag": "PT0S"})
+    assert sources(lab, HOME, "FAILBACK")  # the sandbox's DRS notices when it is asked
+    lab.control.advance(3600)
+    since = lab.control.last_seq()
+    lab.until(
+        "its return is noticed",
+        lambda: lab.reason(lab.get("rp", lab.application), "SourceFenced") == "SourceReturned",
+    )
+    told = "the side that is left answers again and may serve: 2 resources"
+    lab.until("approvers read it", lambda: told in lab.get("drx", run)["status"]["message"])
+    lab.annotate("drx", run, "approve-wave-data", APPROVER)
+    body = lab.until_condition("drx", run, "WaitingForDecision")
+    assert lab.reason(body, "WaitingForDecision") == "NewerData"
+    assert not [c for c in lab.mutations(since) if c["operation"] == "StartInstances"]
+    tasks = {t["spec"]["recoveryPhase"]: name for name, t in lab.tasks(run).items()}
+    first, second = lab.servers(1)
+    for said in (
+        ACCOUNT, HOME, AWAY, f"kubectl annotate drt {tasks['Instantiate']} ", "relaunch=",
+        f"kubectl annotate drt {tasks['Activate']} ", "accept-data-loss=", "cancel=",
+    ):  # fmt: skip
+        assert said in body["status"]["message"]
+
+    # Whoever decides stops the other side first. One server is launched anew, of the other a
+    # person takes the older data.
+    lab.client("ec2", ACCOUNT, AWAY).stop_instances(InstanceIds=[*away.values()])
+    lab.until(
+        "it is stopped", lambda: {*states(lab, AWAY, {*away.values()}).values()} == {"stopped"}
+    )
+    taken = f"admin: [{first}] it holds nothing"
+    lab.annotate("drt", tasks["Activate"], "accept-data-loss", taken, user="admin")
+    lab.annotate("drt", tasks["Instantiate"], "relaunch", f"admin: [{second}]", user="admin")
+    lab.until_condition("drx", run, "Succeeded")
+    states_of = {
+        name: {r["id"]: r for r in lab.tasks(run)[name]["status"]["resources"]}
+        for name in tasks.values()
+    }
+    assert states_of[tasks["Activate"]][first]["reason"] == "LossAccepted"
+    assert "accepted by admin" in states_of[tasks["Activate"]][first]["message"]
+    assert states_of[tasks["Instantiate"]][second]["reason"] == "Relaunched"
+    assert states_of[tasks["Activate"]][second]["state"] == "Complete"

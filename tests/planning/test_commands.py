@@ -41,6 +41,7 @@ def test_a_command_on_an_execution_names_its_author(
         P + "pause-x",
         P + "retry",
         P + "undo",
+        P + "accept-data-loss",
         "pause",
     ],
 )
@@ -83,3 +84,11 @@ def test_a_command_on_a_task_may_name_resources_and_an_empty_list_names_none(
 
 def test_commands_of_executions_are_none_of_tasks() -> None:
     assert commands.on_task({P + "pause": "ann", P + "approve-x": "ann"}) == []
+
+
+def test_the_loss_of_data_is_accepted_at_a_gate_of_a_run_or_on_a_task() -> None:
+    key = P + "accept-data-loss"
+    (at_gate,) = commands.on_execution({key + "-lag-app": "ann", key: "ann"})
+    (on_task,) = commands.on_task({key: "ann: [s-1] old but whole", key + "-lag-app": "ann"})
+    assert (at_gate.verb, at_gate.gate) == ("accept-data-loss", "lag-app")
+    assert (on_task.verb, on_task.gate, on_task.resources) == ("accept-data-loss", "", ("s-1",))

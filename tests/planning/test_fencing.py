@@ -179,6 +179,21 @@ def test_a_run_leaves_its_duties_to_the_plan_and_takes_over_those_of_the_same_pl
     assert "1 resource may still write: prod (111111111111, us-east-1)" in fencing.summary([duty])
 
 
+def test_a_duty_that_was_noted_while_the_run_lives_stays_as_it_was_seen_since() -> None:
+    many = {f"i-{n}": "Skipped" for n in range(8)}
+    run = task(state="Skipped", resources=many, reasons=dict.fromkeys(many, "FenceDeferred"))
+    (duty,) = fencing.left_behind([], [run], NOW)
+    assert fencing.returned([duty], [run]) == ""
+    back = duty.model_copy(update={"seen": "Running"})
+    for part in (False, True):
+        assert fencing.left_behind([back], [run], NOW, part=part) == [back]
+    said = fencing.returned([back], [run])
+    assert said.startswith("the side that is left answers again and may serve: 8 resources")
+    for place in ("111111111111", "us-east-1"):
+        assert place in said
+    assert fencing.returned([back], [deferred(wave=2)]) == ""
+
+
 DONE = {"i-1": "Complete", "i-2": "Complete"}
 
 

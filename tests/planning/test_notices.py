@@ -229,6 +229,18 @@ def test_a_task_that_fails_again_after_a_retry_is_told_again(story: Story) -> No
     assert story.types() == ["TaskFailed"]
 
 
+def test_a_decision_about_newer_data_is_told_with_the_command_that_gives_it_up(
+    story: Story,
+) -> None:
+    older = {"id": "s-1", "state": "Failed", "reason": "FailbackOutdated", "message": "it is old"}
+    story.task("Failed", "start", resources=[older]).task("Failed", "b")
+    story.status(conditions=[condition("WaitingForDecision", "True", "NewerData")])
+    text = story.one("DecisionNeeded").message.text
+    assert "kubectl annotate drt start -n acme leeward.dev/accept-data-loss=" in text
+    assert "kubectl annotate drt b -n acme leeward.dev/accept-data-loss=" not in text
+    assert "or to accept the loss of data, with the verb approve-destructive" in text
+
+
 def test_a_failure_is_told_though_another_task_was_left_out_meanwhile(story: Story) -> None:
     story.task("Failed", "a").send().task("Skipped", "a").task("Failed", "b")
     assert story.one("TaskFailed").message.detail["tasks"] == ["b"]

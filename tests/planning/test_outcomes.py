@@ -70,7 +70,7 @@ def test_a_paused_run_says_who_paused_it_and_how_it_goes_on() -> None:
 
 def test_what_failed_is_named_and_a_long_cause_does_not_cut_the_commands_off() -> None:
     failed = [task("Activate", "1 of 2 failed: " + "why " * 240, f"shop-1-{n}") for n in range(4)]
-    message = stuck(RUN, STAGE, failed).message
+    message = stuck(RUN, STAGE, failed, failed).message
     assert len(message) <= 1024
     assert message.startswith("shop-1-0: 1 of 2 failed: why why")
     assert "…. 3 more failed: shop-1-1, shop-1-2 and 1 more. Decide: kubectl annotate" in message
@@ -79,5 +79,59 @@ def test_what_failed_is_named_and_a_long_cause_does_not_cut_the_commands_off() -
 
 def test_a_run_that_waits_for_a_decision_says_that_it_is_paused_too() -> None:
     paused = RUN.model_copy(update={"status": RUN.status.model_copy(update={"paused": True})})
-    said = stuck(paused, STAGE, [task("Activate", "1 of 2 failed")]).message
+    failed = [task("Activate", "1 of 2 failed")]
+    said = stuck(paused, STAGE, failed, failed).message
     assert said.endswith('nothing is sent before leeward.dev/resume="YOU"')
+
+
+FAILBACK = DRExecution.model_validate(
+    {
+        "metadata": {"name": "shop-1", "namespace": "acme"},
+        "spec": {"planRef": {"name": "shop"}, "operation": "Failback", "mode": "Unplanned"},
+    }
+)
+
+
+def held(name: str, phase: str, **reasons: str) -> DRTask:
+    """A task whose resources failed with these reasons."""
+    body = task(phase, "").model_dump(by_alias=True, mode="json")
+    body["metadata"] = {"name": name}
+    body["spec"] |= {"technology": "drs", "resources": [{"id": r, "arn": r} for r in reasons]}
+    resources = [
+        {"id": r, "state": "Failed", "reason": why, "message": f"{r} is older. {'x' * 600}"}
+        for r, why in reasons.items()
+    ]
+    body["status"] = {"state": "Failed", "message": "it failed", "resources": resources}
+    return DRTask.model_validate(body)
+
+
+def test_a_run_that_would_start_older_data_says_so_with_the_commands_that_decide() -> None:
+    launched = held("shop-1-launch", "Instantiate", a="", b="", c="")
+    starts = held("shop-1-start", "Activate", a="FailbackOutdated", b="FailbackOutdated", c="Else")
+    other = held("shop-1-other", "Activate", z="NoRoom")
+
+    outcome = stuck(FAILBACK, STAGE, [other, starts], [launched, starts, other])
+
+    assert (outcome.state, outcome.reason) == ("WaitingForDecision", "NewerData")
+    assert len(outcome.message) <= 1024
+    for said in (
+        "wave data: 2 servers in account 111111111111 (prod) would serve older data than us-east-1 "
+        "has written since. a is older",
+        'kubectl annotate drt shop-1-launch -n acme leeward.dev/relaunch="YOU: [a, b]"',
+        'kubectl annotate drt shop-1-start -n acme leeward.dev/accept-data-loss="YOU"',
+        'leeward.dev/skip="YOU"',
+        'kubectl annotate drx shop-1 -n acme leeward.dev/cancel="YOU"',
+    ):
+        assert said in outcome.message
+
+
+def test_a_command_names_the_first_of_many_servers_and_says_that_there_are_more() -> None:
+    many = held("start", "Activate", **{f"s-{n}": "FailoverOutdated" for n in range(8)})
+    message = stuck(FAILBACK, STAGE, [many], [many]).message
+    assert '"YOU: [s-0, s-1, s-2, s-3, s-4]" (and 3 more)' in message
+
+
+def test_what_failed_otherwise_waits_as_ever() -> None:
+    outcome = stuck(FAILBACK, STAGE, [held("t", "Activate", z="NoRoom")], [])
+    assert outcome.reason == "TasksFailed"
+    assert 'leeward.dev/retry="YOU"' in outcome.message

@@ -8,13 +8,12 @@ import pytest
 from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, PreState
 from leeward.planning.runs.commands import Command
+from leeward.planning.runs.earlier import left_out, without
 from leeward.planning.runs.steering import (
     Ground,
     after_relaunch,
-    left_out,
     paused_for,
     steer,
-    without,
 )
 from leeward.planning.times import render_time
 from leeward_adapters.base import PhaseTraits
@@ -49,7 +48,7 @@ def requests(after: DRTaskStatus) -> dict[str, str | None]:
 
 REVERSIBLE = PhaseTraits(inert=False)
 LAUNCHES = PhaseTraits(inert=True, irreversible=True, instead="it may be the only", relaunch=True)
-VERBS = ("retry", "skip", "mark-done", "undo", "relaunch")
+VERBS = ("retry", "skip", "mark-done", "undo", "relaunch", "accept-data-loss")
 
 
 def given(before: DRTaskStatus, said: Command, **ground: Any) -> tuple[DRTaskStatus, str]:
@@ -73,6 +72,10 @@ def recorded(before: DRTaskStatus, *ids: str) -> DRTaskStatus:
         ("retry", {"NotStarted", "InProgress", "PendingApproval", "Retry", "Abandoned"}),
         ("skip", {"InProgress", "Complete", "Skipped", "Retry", "Abandoned"}),
         ("mark-done", {"NotStarted", "Complete", "Skipped", "Retry", "Abandoned"}),
+        (
+            "accept-data-loss",
+            {"NotStarted", "PendingApproval", "Complete", "Skipped", "Retry", "Abandoned"},
+        ),
         ("undo", {"NotStarted", "InProgress", "PendingApproval", "Skipped", "Retry", "Abandoned"}),
         (
             "relaunch",
@@ -105,7 +108,8 @@ def test_a_command_for_resources_that_it_does_not_apply_to_changes_nothing(
 def test_a_command_taken_twice_has_its_effect_once(verb: str) -> None:
     traits = PhaseTraits(inert=False, relaunch=True)
     said = command(verb, "a")
-    once, _ = given(recorded(status(a="Failed", b="Complete"), "a"), said, traits=traits)
+    before = status(a="Failed/FailbackOutdated", b="Complete")
+    once, _ = given(recorded(before, "a"), said, traits=traits)
     assert states(once) != {"a": "Failed", "b": "Complete"}
     assert given(once, said, traits=traits)[0] == once
 
@@ -221,6 +225,43 @@ def test_a_task_that_waits_for_a_person_stays_so_until_the_next_pass() -> None:
     before = status("PendingApproval", a="InProgress")
     after, _ = given(before, command("mark-done"), traits=None, spec={"technology": "manual"})
     assert (after.state, requests(after)) == ("PendingApproval", {"a": "MarkDone"})
+
+
+# -- accept-data-loss
+
+
+def test_the_loss_of_data_is_accepted_for_what_asks_about_it_alone() -> None:
+    before = status(a="Failed/FailbackOutdated", b="Failed/FailoverOutdated", c="Failed/NoRoom")
+    after, said = given(before, command("accept-data-loss"))
+    assert requests(after) == {"a": "AcceptDataLoss", "b": "AcceptDataLoss", "c": None}
+    assert states(after) == {"a": "InProgress", "b": "InProgress", "c": "Failed"}
+    assert (after.state, after.attempt, after.start_time) == ("InProgress", 2, render_time(NOW))
+    assert said == "the loss of data is accepted for 2 resources"
+    one, _ = given(before, command("accept-data-loss", "b"))
+    assert requests(one) == {"a": None, "b": "AcceptDataLoss", "c": None}
+
+
+def test_it_is_accepted_while_others_of_the_task_are_under_way() -> None:
+    before = status("InProgress", a="Failed/FailbackOutdated", b="InProgress")
+    after, _ = given(before, command("accept-data-loss"))
+    assert (after.state, after.attempt, states(after)["b"]) == ("InProgress", 1, "InProgress")
+    assert requests(after)["a"] == "AcceptDataLoss"
+
+
+@pytest.mark.parametrize(
+    ("ids", "ground", "why"),
+    [
+        (("c",), {}, "no resource (c) asks whether data may be lost"),
+        ((), {"cancelling": True}, "being cancelled"),
+    ],
+)
+def test_nothing_is_accepted_that_was_not_asked(
+    ids: tuple[str, ...], ground: dict[str, Any], why: str
+) -> None:
+    before = status(a="Failed/FailbackOutdated", c="Failed/NoRoom")
+    after, said = given(before, command("accept-data-loss", *ids), **ground)
+    assert after == before
+    assert why in said
 
 
 # -- undo

@@ -10,7 +10,7 @@ import pytest
 from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent
 from leeward.planning.tasks.blind import decide_blind
 from leeward.planning.tasks.step import StepDecision, StepInput, StepRules, decide
-from leeward.planning.tasks.step_requests import relaunched
+from leeward.planning.tasks.step_requests import losses_accepted, relaunched
 from leeward.planning.times import render_time
 from leeward_adapters.base import UNDO, ActionTraits, ErrorClass, Observed, Seen, State
 
@@ -187,6 +187,31 @@ def test_an_undo_outlives_that_aws_cannot_be_looked_at() -> None:
     decision = decide_blind(given("Undo", None), ErrorClass.TRANSIENT, "Code", "cannot look")
     assert first(decision)[2] == "Undo"
     assert decision.message == "undo asked for by ann: cannot look; looking again"
+
+
+# --- accept-data-loss
+
+
+def test_what_was_accepted_goes_on_and_says_by_whose_word() -> None:
+    newer = Seen(State.REFUSED, reason="FailbackOutdated", message="the other side serves")
+    wanted = asked("AcceptDataLoss", BACK)
+    assert wanted.batch is not None
+    assert wanted.batch.action == "start"
+    assert first(wanted) == ("InProgress", "", "AcceptDataLoss")
+    assert wanted.message.startswith("accept-data-loss asked for by ann: ")
+    assert first(asked("AcceptDataLoss", STOPPING)) == ("InProgress", "", "AcceptDataLoss")
+    done = asked("AcceptDataLoss", RUNS)
+    assert first(done) == ("Complete", "LossAccepted", None)
+    said = "the loss of newer data was accepted by ann; instance i-1 runs"
+    assert done.resources[0].message == said
+    # A word is good for one attempt: whoever retries is asked again.
+    assert first(asked("AcceptDataLoss", BROKEN)) == ("Failed", "StatusChecksImpaired", None)
+    assert first(asked(None, newer)) == ("Failed", "FailbackOutdated", None)
+
+
+def test_the_adapter_is_told_for_which_resources_it_was_accepted() -> None:
+    assert losses_accepted(given("AcceptDataLoss", None).status) == {"a"}
+    assert losses_accepted(given("Relaunch", None).status) == frozenset()
 
 
 # --- relaunch

@@ -11,6 +11,8 @@ pytestmark = pytest.mark.cluster
 World = Any  # conftest.World
 ALICE = "approver-a@example.com"
 DUTY = "operator-on-duty@example.com"
+VERBS = ("retry", "skip", "mark_done", "undo", "relaunch", "accept_data_loss")
+DESTRUCTIVE = ("relaunch", "accept_data_loss")
 
 
 @pytest.fixture
@@ -47,6 +49,15 @@ def test_whoever_may_destroy_relaunches_named_resources_of_any_task(
     assert loser.annotate(task, "drtasks", relaunch=value).ok
 
 
+@pytest.mark.parametrize("comment", ["", ": [s-1] it is whole", ": all of them"])
+def test_whoever_may_lose_data_accepts_it_for_a_task_with_or_without_names(
+    world: World, comment: str
+) -> None:
+    task = world.task(world.execution(), conditions=[succeeded("False")])
+    loser = world.destroyer
+    assert loser.annotate(task, "drtasks", accept_data_loss=loser.user + comment).ok
+
+
 @pytest.mark.parametrize("comment", ["", ": they are broken", ": see [s-1]"])
 def test_relaunch_names_its_resources(world: World, task: str, comment: str) -> None:
     loser = world.destroyer.user
@@ -65,7 +76,7 @@ def test_relaunch_names_its_resources(world: World, task: str, comment: str) -> 
         ("[s-1", "has no end"),
     ],
 )
-@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_list_of_resources_is_whole_and_of_the_task(
     world: World, task: str, verb: str, ids: str, said: str
 ) -> None:
@@ -79,7 +90,7 @@ def test_a_complete_task_is_undone_and_relaunched_and_no_more(world: World) -> N
     left = {"id": "s-2", "state": "Skipped", "reason": "LeftOut"}
     made = {"conditions": [succeeded("True")], "resources": [done, left]}
     task = world.task(world.execution(), **made)
-    for verb in ("skip", "mark_done", "retry"):
+    for verb in ("skip", "mark_done", "retry", "accept_data_loss"):
         answer = world.duty.annotate(task, "drtasks", **{verb: DUTY})
         assert f"is complete, there is nothing to {verb.replace('_', '-')}" in answer.message
         assert f'kubectl annotate drt {task} -n orders leeward.dev/undo="{DUTY}"' in answer.message
@@ -97,7 +108,7 @@ def test_what_was_undone_is_retried(world: World) -> None:
     assert world.duty.annotate(task, "drtasks", retry=DUTY).ok
 
 
-@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("live", [None, "false"])
 def test_a_task_of_a_run_that_is_not_live_takes_no_command(
     world: World, verb: str, live: str | None
@@ -141,6 +152,8 @@ def succeeded(status: str) -> dict[str, str]:
         ("duty", {"adopt": DUTY}, "leeward.dev/adopt is not a command of a task"),
         ("duty", {"undo.second": DUTY}, "leeward.dev/undo.second is not a command of a task"),
         ("duty", {"requested-by": DUTY}, "is not a command of a task"),
+        ("destroyer", {"accept-data-loss-wave-2": ALICE}, "is not a command of a task"),
+        ("destroyer", {"accept-data-loss": ALICE}, "accept-data-loss must be your own"),
     ],
 )
 def test_a_forged_or_misplaced_task_command_is_refused(
@@ -152,7 +165,7 @@ def test_a_forged_or_misplaced_task_command_is_refused(
     assert said in answer.message
 
 
-@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_task_command_needs_its_verb_on_the_plan(world: World, task: str, verb: str) -> None:
     # Whoever may patch tasks by a role of the cluster's own still needs the verb.
     world.cluster.apply(
@@ -180,8 +193,8 @@ def test_a_task_command_needs_its_verb_on_the_plan(world: World, task: str, verb
     )
     patcher = world.caller("patcher@example.com", "patchers", "dr-breakers")
     answer = patcher.annotate(task, "drtasks", **{verb: f"{patcher.user}: [s-1]"})
-    needed = "approve-destructive" if verb == "relaunch" else "operate"
-    subresource = "approval" if verb == "relaunch" else "operation"
+    needed = "approve-destructive" if verb in DESTRUCTIVE else "operate"
+    subresource = "approval" if verb in DESTRUCTIVE else "operation"
     assert f"needs the verb {needed} on recoveryplans.leeward.dev/{subresource}" in answer.message
     ask = f"kubectl auth can-i {needed} recoveryplans.leeward.dev/orders-east"
     assert f"{ask} --subresource={subresource} -n orders" in answer.message
@@ -190,6 +203,8 @@ def test_a_task_command_needs_its_verb_on_the_plan(world: World, task: str, verb
 def test_the_verb_of_one_kind_of_command_does_not_give_the_other(world: World, task: str) -> None:
     replacing = world.duty.annotate(task, "drtasks", relaunch=f"{DUTY}: [s-1]")
     assert "may not give leeward.dev/relaunch to tasks of plan orders/" in replacing.message
+    losing = world.duty.annotate(task, "drtasks", accept_data_loss=DUTY)
+    assert "may not give leeward.dev/accept-data-loss to tasks of plan" in losing.message
     loser = world.destroyer
     for verb in ("retry", "skip", "mark_done", "undo"):
         answer = loser.annotate(task, "drtasks", **{verb: loser.user})
@@ -198,11 +213,11 @@ def test_the_verb_of_one_kind_of_command_does_not_give_the_other(world: World, t
     assert "may not give leeward.dev/undo to tasks" in both.message
 
 
-@pytest.mark.parametrize("verb", ["retry", "skip", "mark_done", "undo", "relaunch"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_task_command_is_neither_replaced_nor_removed_by_another(
     world: World, task: str, verb: str
 ) -> None:
-    giver = world.destroyer if verb == "relaunch" else world.duty
+    giver = world.destroyer if verb in DESTRUCTIVE else world.duty
     other = world.admin
     assert giver.annotate(task, "drtasks", **{verb: f"{giver.user}: [s-1]"}).ok
     over = other.annotate(task, "drtasks", **{verb: "admin: [s-1]"})

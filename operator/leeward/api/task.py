@@ -123,7 +123,7 @@ class DRTaskSpec(Model):
 
 
 ResourceState = Literal["NotStarted", "InProgress", "Complete", "Failed", "Skipped"]
-ResourceRequest = Literal["MarkDone", "Undo", "Relaunch"]
+ResourceRequest = Literal["MarkDone", "Undo", "Relaunch", "AcceptDataLoss"]
 
 
 class TaskResourceStatus(Model):

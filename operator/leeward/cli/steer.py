@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from leeward.cli.connect import Api, Object
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_ASKED = "Only this server of the task; may be given again. Default: all that it asks about."
 _MESSAGE_HELP = "A comment for the record: why, or what was checked."
 _MEANT: Final = {"mark-done": ("Failed", "PendingApproval"), "undo": ("Complete", "Failed")}
 """States of the tasks that a command means when a selector finds them; else the failed ones."""
@@ -79,7 +80,7 @@ def _give_one(api: Api, order: Order, target: Object, user: str, *, chosen: bool
     if chosen:
         _pass_over(order, target)
     gate = order.gate
-    if order.verb in {"approve", "reject", "accept-data-loss"}:
+    if order.kind is not TASK and order.verb in {"approve", "reject", "accept-data-loss"}:
         gate = gate or _only_gate(order.verb, target, chosen=chosen)
     present = target["metadata"].get("annotations") or {}
     suffix = order.suffix
@@ -170,6 +171,35 @@ def _answer(verb: str, text: str) -> click.Command:
     return answer
 
 
+def _acceptance(text: str) -> click.Command:
+    @click.command("accept-data-loss", help=text)
+    @click.argument("kind", type=KindOf(EXECUTION, TASK), metavar="drx|drt")
+    @click.argument("names", nargs=-1, metavar="[NAME] [GATE]")
+    @click.option(
+        "--suffix", default="", help="Suffix of a gate's annotation. Default: a free one."
+    )
+    @click.option("--resource", "resources", multiple=True, metavar="ID", help=_ASKED)
+    @_common
+    @click.pass_context
+    def acceptance(
+        ctx: click.Context,
+        kind: Kind,
+        names: tuple[str, ...],
+        suffix: str,
+        resources: tuple[str, ...],
+        selector: str | None,
+        comment: str,
+    ) -> None:
+        name, gate = (*_one_or_selected(names, selector, 1 if kind is EXECUTION else 0), None)[:2]
+        if resources and (kind is EXECUTION or selector is not None):
+            raise click.UsageError("--resource names resources of one task (drt), by its NAME")
+        order = Order("accept-data-loss", kind, comment, gate or "", suffix, resources)
+        with connected() as api:
+            ctx.exit(give(api, order, name, selector))
+
+    return acceptance
+
+
 def _steering(verb: str, text: str) -> click.Command:
     @click.command(verb, help=text)
     @click.argument("kind", type=KindOf(EXECUTION), metavar="drx")
@@ -228,10 +258,10 @@ COMMANDS = (
         "reject",
         "Reject a gate of a run (drx). GATE may be left out where exactly one waits.",
     ),
-    _answer(
-        "accept-data-loss",
+    _acceptance(
         "Accept that data may be lost behind a gate of a run (drx) that asks so; approvals are "
-        "given beside it. GATE may be left out where exactly one asks.",
+        "given beside it, and GATE may be left out where exactly one asks. Or that a task (drt) "
+        "goes on with servers that are older than what is known, where it asks so.",
     ),
     _steering("pause", "Pause a run: nothing new is asked of AWS until it is resumed."),
     _steering("resume", "Resume a paused run."),

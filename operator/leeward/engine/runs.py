@@ -15,11 +15,12 @@ from leeward.api.common import FINALIZER
 from leeward.api.conditions import Reason, Type, find
 from leeward.api.execution import DRExecution
 from leeward.api.gate_record import GateStatus
-from leeward.api.task import DRTask
+from leeward.api.task import DRTask, DRTaskStatus
 from leeward.engine import journal
 from leeward.engine.answers import CommandTaker
 from leeward.engine.begin import Beginner
 from leeward.engine.context import Context
+from leeward.engine.duties import Duties
 from leeward.engine.finish import Finisher
 from leeward.engine.gatekeeper import Gatekeeper
 from leeward.engine.kube import ApiError, Object
@@ -39,10 +40,11 @@ from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
 from leeward.logs import about
 from leeward.planning.runs import fencing, gates, outcomes
+from leeward.planning.runs.earlier import earlier
 from leeward.planning.runs.parallelism import LIVE
 from leeward.planning.runs.progress import only_progress
 from leeward.planning.runs.record import Outcome, cancelled_by, compose, verdict
-from leeward.planning.runs.steering import abandoned, left_out
+from leeward.planning.runs.steering import abandoned
 from leeward.planning.runs.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
 from leeward.planning.tasks.step_ahead import attempt
 from leeward.planning.times import render_time
@@ -79,6 +81,7 @@ class RunReconciler:
         self._notifier = Notifier(context)
         self._finisher = Finisher(context, self._notifier)
         self._gates = Gatekeeper(context, self._commands)
+        self._duties = Duties(context)
 
     async def run(self, key: Key) -> float | None:
         """One pass; seconds until the next, or None when the execution needs no more."""
@@ -138,7 +141,7 @@ class RunReconciler:
         run, tasks = await both(self._commands.take(run), self._own_tasks(run))
         run, tasks = await self._commands.take_from_tasks(run, tasks)
         run = await self._gates.expire(run)
-        tasks = [await self._let_go(run, t) for t in tasks]
+        tasks = await self._let_go(run, tasks)
         where = cursor(
             run.model.spec.operation, run.model.status, [t.model for t in tasks],
             cancelling=self._cancelling(run.model), unplanned=fencing.unplanned(run.model),
@@ -187,24 +190,41 @@ class RunReconciler:
             return task
         return await put_status(self._c.kube, task, status.model_copy(update={"epoch": epoch}))
 
-    async def _let_go(self, run: Held[DRExecution], task: Held[DRTask]) -> Held[DRTask]:
+    async def _let_go(
+        self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]]
+    ) -> list[Held[DRTask]]:
         """What is not begun of a cancelled run, and fencing that an Unplanned run gives up, or no
-        longer follows when it is cancelled."""
+        longer follows when it is cancelled.
+
+        The duty is on the plan before the task has ended, so that a crash forgets neither.
+        """
+        found = ((t.model, self._let_go_of(run.model, t.model)) for t in tasks)
+        over = {m.metadata.uid: m.model_copy(update={"status": s}) for m, s in found if s}
+        if any(map(fencing.deferred, over.values())):
+            after = [over.get(t.model.metadata.uid, t.model) for t in tasks]
+            await self._duties.note(run.model, after)
+        return [
+            await self._ended(t, over[t.model.metadata.uid].status)
+            if t.model.metadata.uid in over
+            else t
+            for t in tasks
+        ]
+
+    def _let_go_of(self, run: DRExecution, task: DRTask) -> DRTaskStatus | None:
         now = self._c.now()
-        if self._cancelling(run.model):
-            status = abandoned(task.model)
-            if status is None and fencing.unplanned(run.model):
-                status = fencing.called_off(task.model, now)
-        elif fencing.unplanned(run.model):
-            status = fencing.given_up(task.model, now)
-        else:
-            status = None
-        if status is None:
-            return task
+        if self._cancelling(run):
+            status = abandoned(task)
+            if status is None and fencing.unplanned(run):
+                status = fencing.called_off(task, now)
+            return status
+        return fencing.given_up(task, now) if fencing.unplanned(run) else None
+
+    async def _ended(self, task: Held[DRTask], status: DRTaskStatus) -> Held[DRTask]:
         task = await journal.write(self._c, task, status)
         if fencing.deferred(task.model):
+            now = render_time(self._c.now())
             await self._c.recorder.emit(
-                task.raw, Reason.FENCE_DEFERRED, status.message or "", "Warning", render_time(now)
+                task.raw, Reason.FENCE_DEFERRED, status.message or "", "Warning", now
             )
         return task
 
@@ -218,7 +238,7 @@ class RunReconciler:
         if where.waiting is not None:
             return await self._wait(run, where.waiting, tasks)
         if where.stuck:
-            return outcomes.stuck(run.model, where.stage, where.stuck), WAITING_POLL, tasks
+            return outcomes.stuck(run.model, where.stage, where.stuck, models), WAITING_POLL, tasks
         holding = run.model.status.paused and not self._cancelling(run.model)
         working = {t.metadata.name for t in where.work}
         busy = [m for m in models if m.metadata.name in working and m.status.state not in ENDED]
@@ -238,7 +258,8 @@ class RunReconciler:
         if what.kind == "Decide":
             outcome = Outcome("WaitingForDecision", f"Gate{gate.state}", what.message, wave, phase)
             return outcome, WAITING_POLL, tasks
-        outcome = Outcome("WaitingForApproval", "GateWaiting", what.message, wave, phase)
+        back = await self._duties.returned(run.model, gate, [t.model for t in tasks])
+        outcome = Outcome("WaitingForApproval", "GateWaiting", back + what.message, wave, phase)
         return outcome, self._gates.until_deadline(gate, WAITING_POLL), tasks
 
     async def _skip(self, task: Held[DRTask], wave: str, why: str) -> Held[DRTask]:
@@ -302,7 +323,7 @@ class RunReconciler:
                 about(task=task.model.metadata.name, account=spec.account, region=spec.region),
             ):
                 task, delay = await self._tasks.run(
-                    run, task, left_out(task.model, tasks),
+                    run, task, earlier(task.model, tasks),
                     holding=run.model.status.paused and not cancelling,
                     stopping=cancelling and not closes(spec.operation, spec.recovery_phase),
                 )  # fmt: skip

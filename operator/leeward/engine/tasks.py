@@ -22,8 +22,8 @@ from leeward.engine.context import Context
 from leeward.engine.objects import Held
 from leeward.engine.steered import steered
 from leeward.engine.turn import Turn, given, input_of, turn_of
+from leeward.planning.runs.earlier import Earlier, without
 from leeward.planning.runs.record import compose_task
-from leeward.planning.runs.steering import without
 from leeward.planning.runs.waves import to_be_followed, unanswered_ahead
 from leeward.planning.tasks.blind import decide_blind
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
@@ -79,16 +79,16 @@ class TaskRunner:
         self,
         run: Held[DRExecution],
         task: Held[DRTask],
-        left_out: Sequence[TaskResourceStatus],
+        before: Earlier,
         *,
         holding: bool,
         stopping: bool,
     ) -> tuple[Held[DRTask], timedelta]:
         """One pass; the task as it is now, and when to look again.
 
-        `left_out` are resources that people left out earlier, which a task that begins now leaves
-        out too. `holding`: ask AWS for nothing new. `stopping`: besides, end when nothing is
-        under way; a task then begins only to follow what it asked for before.
+        `before`: what the phases before leave to the task; what they left out, a task that begins
+        now leaves out too. `holding`: ask AWS for nothing new. `stopping`: besides, end when
+        nothing is under way; a task then begins only to follow what it asked for before.
         """
         begins = task.model.status.state in {"NotStarted", "Retry"}
         if begins:
@@ -96,11 +96,11 @@ class TaskRunner:
                 return await self.ahead(run, task, holding=holding, stopping=stopping)
             if holding or (stopping and not to_be_followed(task.model)):
                 return task, self._c.settings.seconds("poll_interval")
-            task = self._begun(task, left_out)
+            task = self._begun(task, before.left_out)
         if task.model.spec.technology == MANUAL:
             return await self._manual(run, task, holding=holding, stopping=stopping)
         try:
-            turn = turn_of(self._c, run, task, holding=holding, stopping=stopping)
+            turn = turn_of(self._c, run, task, before, holding=holding, stopping=stopping)
         except registry.AdapterError as error:
             return await self._fail_all(task, "NoAdapter", str(error)), timedelta(0)
         try:

@@ -14,9 +14,10 @@ from leeward.engine.context import Context
 from leeward.engine.objects import Held
 from leeward.engine.targets import target_of
 from leeward.planning.runs import fencing
+from leeward.planning.runs.earlier import NOTHING, Earlier
 from leeward.planning.runs.steering import paused_for
 from leeward.planning.tasks.step import StepInput
-from leeward.planning.tasks.step_requests import relaunched
+from leeward.planning.tasks.step_requests import losses_accepted, relaunched
 from leeward.planning.times import parse_time
 from leeward_adapters import registry
 from leeward_adapters.base import (
@@ -55,9 +56,15 @@ class Turn:
 
 
 def turn_of(
-    context: Context, run: Held[DRExecution], task: Held[DRTask], *, holding: bool, stopping: bool
+    context: Context,
+    run: Held[DRExecution],
+    task: Held[DRTask],
+    before: Earlier = NOTHING,
+    *,
+    holding: bool,
+    stopping: bool,
 ) -> Turn:
-    """A pass over the task; it looks as of now.
+    """A pass over the task, which is told of the phases `before` its own; it looks as of now.
 
     Raises:
         AdapterError: nothing is known of the task's technology.
@@ -65,7 +72,7 @@ def turn_of(
     adapter = registry.adapter(task.model.spec.technology)
     actions = actions_of(adapter)
     scope = context.scope_of(task.model.spec, run.model.metadata.namespace)
-    step = _step(context, run.model, task.model, actions, stopping=stopping)
+    step = _step(context, run.model, task.model, actions, before, stopping=stopping)
     return Turn(run, task, adapter, actions, scope, step, holding, stopping)
 
 
@@ -110,6 +117,7 @@ def _step(
     run: DRExecution,
     task: DRTask,
     actions: Mapping[str, ActionTraits],
+    before: Earlier,
     *,
     stopping: bool,
 ) -> Step:
@@ -121,6 +129,8 @@ def _step(
         started=_started(status, context.now()),
         source_region=spec.source_region,
         unplanned=fencing.unplanned(run),
+        unfenced=before.unfenced,
+        accepted=before.accepted | losses_accepted(status),
         targets=tuple(target_of(r) for r in spec.resources),
         calls=journal.calls_of(status, actions),
         pre_states=_pre_states(status),

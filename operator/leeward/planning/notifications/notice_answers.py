@@ -11,7 +11,9 @@ from leeward.api.execution import DRExecution
 from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
 from leeward.planning.notifications.notice_matters import Matter, ended
+from leeward.planning.runs.earlier import older_than_known
 from leeward.planning.runs.gates import destroys
+from leeward.planning.runs.outcomes import NEWER_DATA
 from leeward.planning.wording import some
 
 # The value of a command is the caller's own user name; this asks the API server for it.
@@ -40,6 +42,8 @@ def commands(execution: DRExecution, matter: Matter, tasks: Sequence[DRTask]) ->
         after_all = " after all" if matter.type == "DecisionNeeded" else ""
         found += _answers(execution, matter.gate, after_all)
     if matter.type in {"TaskFailed", "DecisionNeeded"}:
+        losing = [t for t in tasks if older_than_known(t)]
+        found += _on_tasks(execution, losing, ("accept-data-loss", "Accept the loss of data"))
         found += _on_tasks(execution, tasks, ("retry", "Try again"), ("skip", "Leave out"))
     if matter.type == "ApprovalNeeded":
         found += _on_tasks(execution, tasks, ("mark-done", "It is done"), ("skip", "Do without"))
@@ -91,7 +95,13 @@ def who(execution: DRExecution, matter: Matter) -> list[tuple[str, str]]:
     if matter.gate is None:
         if matter.type not in {"ApprovalNeeded", "DecisionNeeded", "TaskFailed"}:
             return []
-        return [("Who may answer", f"whoever has the verb operate on plan {plan}")]
+        words = f"whoever has the verb operate on plan {plan}"
+        waits = find(execution.status.conditions, Type.WAITING_FOR_DECISION)
+        if waits is not None and waits.reason == NEWER_DATA:
+            words += (
+                "; to relaunch or to accept the loss of data, with the verb approve-destructive"
+            )
+        return [("Who may answer", words)]
     facts = [("Who may answer", _approvers(execution, matter.gate))]
     if matter.type == "ApprovalNeeded":
         until = f"{matter.gate.deadline[:19]}Z, then {matter.gate.on_timeout}"

@@ -21,7 +21,7 @@ EXECUTION_VERBS: Final = (
     "adopt",
 )
 _OF_GATES: Final = frozenset({"approve", "reject", "accept-data-loss"})
-TASK_VERBS: Final = ("retry", "skip", "mark-done", "undo", "relaunch")
+TASK_VERBS: Final = ("retry", "skip", "mark-done", "undo", "relaunch", "accept-data-loss")
 _GATE = re.compile(
     r"^(approve|reject|accept-data-loss)-"
     r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$"
@@ -70,7 +70,8 @@ def _parse(key: str, value: str, verbs: tuple[str, ...]) -> Command | None:
     gate = ""
     if match := _GATE.match(word):
         word, gate = match.group(1), match.group(2)
-    if word not in verbs or (word in _OF_GATES and not gate):
+    of_gate = word in _OF_GATES and verbs is EXECUTION_VERBS
+    if word not in verbs or of_gate is not bool(gate):
         return None
     # A user name may hold colons, but never colon and space: admission refuses such callers.
     user, _, comment = value.partition(": ")

@@ -138,6 +138,7 @@ def left_behind(
 
     A task that never ran proves nothing, and a run of a part leaves the rest as it was. What is
     kept too long goes when the operator looks; what is dropped too soon nobody looks for again.
+    A duty that was noted while the run lived stays as it was seen since.
 
     Args:
         before: the plan's duties so far.
@@ -146,8 +147,11 @@ def left_behind(
         part: whether the run was of some resources of its waves alone.
     """
     fences = [t for t in tasks if t.spec.recovery_phase == FENCE]
-    kept = [duty for duty in before if not _made_up_for(duty, fences, part=part)]
-    return [*kept, *duties(tasks, now)][-_MOST_DUTIES:]
+    known = {duty.task: duty for duty in before}
+    new = [known.get(duty.task, duty) for duty in duties(tasks, now)]
+    own = {duty.task for duty in new}
+    kept = [d for d in before if d.task not in own and not _made_up_for(d, fences, part=part)]
+    return [*kept, *new][-_MOST_DUTIES:]
 
 
 def _made_up_for(duty: DeferredFence, fences: Sequence[DRTask], *, part: bool) -> bool:
@@ -193,6 +197,15 @@ def looked_at(duty: DeferredFence, shown: Mapping[str, Seen]) -> DeferredFence |
             "seen": "Running",
         }
     )
+
+
+def returned(known: Sequence[DeferredFence], tasks: Sequence[DRTask]) -> str:
+    """What approvers should know of what the tasks could not fence, once it is seen again."""
+    names = {t.metadata.name for t in tasks}
+    back = [duty for duty in known if duty.task in names and duty.seen == "Running"]
+    if not back:
+        return ""
+    return clip(f"the side that is left answers again and may serve: {summary(back)}; ", 256)
 
 
 def summary(left: Sequence[DeferredFence]) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from leeward.api.common import PREFIX
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask
+from leeward.planning.runs.earlier import launched_by, older_than_known
 from leeward.planning.runs.record import Outcome, said_by
 from leeward.planning.runs.waves import Stage
-from leeward.planning.wording import clip, some
+from leeward.planning.wording import clip, counted, some
 
 _MOST = 1000
 """Characters of a message, so that the remedy stays within it."""
+NEWER_DATA: Final = "NewerData"
+"""Reason of a run that waits because it would start what is older than what is known."""
+_NAMED = 5
+"""Resources that a command in a message names."""
 
 
 def at_work(run: DRExecution, stage: Stage, busy: Sequence[DRTask], *, holding: bool) -> Outcome:
@@ -40,8 +45,15 @@ def _paused(run: DRExecution) -> str:
     return f'paused{who}; go on: kubectl annotate drx {name} -n {namespace} {PREFIX}resume="YOU"'
 
 
-def stuck(run: DRExecution, stage: Stage, failed: Sequence[DRTask]) -> Outcome:
-    """Failed tasks hold the run: a person decides."""
+def stuck(
+    run: DRExecution, stage: Stage, failed: Sequence[DRTask], tasks: Sequence[DRTask]
+) -> Outcome:
+    """Failed tasks hold the run: a person decides.
+
+    First about what would be lost: of `tasks`, all those of the run, one may launch it anew.
+    """
+    if asking := [t for t in failed if older_than_known(t)]:
+        return _newer(run, stage, asking, tasks)
     namespace, first = run.metadata.namespace, failed[0].metadata.name
     others = [t.metadata.name for t in failed[1:]]
     more = f". {len(others)} more failed: {some(others, 2)}" if others else ""
@@ -56,3 +68,29 @@ def stuck(run: DRExecution, stage: Stage, failed: Sequence[DRTask]) -> Outcome:
     rest = f"{more}. Decide: {how}"
     message = clip(f"{first}: {failed[0].status.message}", _MOST - len(rest)) + rest
     return Outcome("WaitingForDecision", "TasksFailed", message, stage.wave, stage.phase)
+
+
+def _newer(
+    run: DRExecution, stage: Stage, asking: Sequence[DRTask], tasks: Sequence[DRTask]
+) -> Outcome:
+    """What was launched is older than what the other side served since: nothing starts unasked."""
+    namespace, first = run.metadata.namespace, asking[0]
+    older = older_than_known(first)
+    total = sum(len(older_than_known(t)) for t in asking)
+    named = ", ".join(r.id for r in older[:_NAMED])
+    launch = (launched_by(first, tasks) or first).metadata.name
+    rest = f" (and {total - len(older[:_NAMED])} more)" if total > len(older[:_NAMED]) else ""
+    how = (
+        f"Decide: launch the newest data: kubectl annotate drt {launch} -n {namespace} "
+        f'leeward.dev/relaunch="YOU: [{named}]"{rest}; or lose it: kubectl annotate drt '
+        f'{first.metadata.name} -n {namespace} leeward.dev/accept-data-loss="YOU"; or leave it '
+        f'out there: leeward.dev/skip="YOU"; or kubectl annotate drx {run.metadata.name} '
+        f'-n {namespace} leeward.dev/cancel="YOU"'
+    )
+    where = some([*dict.fromkeys(f"{t.spec.account_id} ({t.spec.account})" for t in asking)])
+    said = (
+        f"wave {stage.wave}: {counted(total, 'server')} in account {where} would serve older "
+        f"data than {first.spec.source_region} has written since. {older[0].message}"
+    )
+    message = f"{clip(said, max(_MOST - len(how), 200))}. {how}"
+    return Outcome("WaitingForDecision", NEWER_DATA, message, stage.wave, stage.phase)

@@ -11,11 +11,12 @@ from leeward.api.common import PREFIX
 from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, ResourceRequest, TaskResourceStatus
 from leeward.planning.runs.commands import Command
-from leeward.planning.runs.waves import PHASES, closes, to_be_followed, unanswered_ahead
+from leeward.planning.runs.earlier import alike, earlier_phases
+from leeward.planning.runs.waves import closes, to_be_followed, unanswered_ahead
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import counted, some
-from leeward_adapters.base import PhaseTraits
+from leeward_adapters.base import LOSSES, PhaseTraits
 
 _Update = Mapping[str, object]
 
@@ -140,7 +141,7 @@ def _left_out(resource: TaskResourceStatus, user: str) -> _Update:
     return {"state": "Skipped", "message": message}
 
 
-# -- mark-done, undo, relaunch -----------------------------------------------------------------
+# -- mark-done, undo, relaunch, accept-data-loss ------------------------------------------------
 
 
 def _mark_done(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:
@@ -238,6 +239,24 @@ def _anew(status: DRTaskStatus, ground: Ground) -> DRTaskStatus:
     )
 
 
+def _accept_data_loss(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:
+    """What is refused because something newer is known; a pass over the task goes on with it."""
+    status = task.status
+    if ground.cancelling:
+        return status, "nothing is started while the run is being cancelled"
+    if status.state not in {"Failed", "InProgress"}:
+        return status, f"nothing to accept: the task is {status.state}"
+    chosen = _named(
+        command, {r.id for r in status.resources if r.state == "Failed" and r.reason in LOSSES}
+    )
+    if not chosen:
+        return status, _none(command, task, "asks whether data may be lost")
+    asked = _asked(status, chosen, "AcceptDataLoss", command.user)
+    if status.state == "Failed":
+        asked = _anew(asked, ground)
+    return asked, f"the loss of data is accepted for {counted(len(chosen), 'resource')}"
+
+
 def _forgotten(status: DRTaskStatus, chosen: set[str]) -> DRTaskStatus:
     """Without the pre-states of what is replaced: they speak of what is gone then."""
     kept = [p for p in status.pre_states if p.id not in chosen]
@@ -252,13 +271,13 @@ def after_relaunch(task: DRTask, relaunched: DRTask) -> DRTaskStatus:
     not. What people left out or had undone stays out.
     """
     status = task.status
-    if status.state == "NotStarted" or relaunched.spec.recovery_phase not in _earlier(task):
+    if status.state == "NotStarted" or relaunched.spec.recovery_phase not in earlier_phases(task):
         return status
     anew = {r.id for r in relaunched.status.resources if r.request == "Relaunch"}
     chosen = {
         r.id
         for r in status.resources
-        if _alike(task) == _alike(relaunched)
+        if alike(task) == alike(relaunched)
         and r.id in anew
         and r.request is None
         and r.state in {"InProgress", "Complete", "Failed"}
@@ -275,6 +294,7 @@ _VERBS: Final[dict[str, Callable[[DRTask, Command, Ground], tuple[DRTaskStatus, 
     "mark-done": _mark_done,
     "undo": _undo,
     "relaunch": _relaunch,
+    "accept-data-loss": _accept_data_loss,
 }
 
 
@@ -294,55 +314,6 @@ def _changed(
     update: Callable[[TaskResourceStatus], _Update],
 ) -> list[TaskResourceStatus]:
     return [r.model_copy(update=update(r)) if r.id in chosen else r for r in resources]
-
-
-def left_out(task: DRTask, tasks: Sequence[DRTask]) -> list[TaskResourceStatus]:
-    """What an earlier phase of the task's wave left out, as this task has it.
-
-    A server that was not launched cannot be started: leaving it out holds for the rest of its
-    wave, and so does a failure within the wave's tolerance (beyond it, this task would not
-    begin). A clean-up leaves nothing out.
-    """
-    earlier = _earlier(task)
-    gone = {
-        resource.id: (resource.state, t.spec.recovery_phase)
-        for t in tasks
-        if t.spec.recovery_phase in earlier and _alike(t) == _alike(task)
-        for resource in t.status.resources
-        if resource.state in {"Skipped", "Failed"}
-    }
-    mine = [resource.id for resource in task.spec.resources]
-    return [_without(rid, *gone[rid]) for rid in sorted(mine) if rid in gone]
-
-
-def _without(rid: str, state: str, phase: str) -> TaskResourceStatus:
-    if state == "Failed":
-        message = f"failed in {phase}, within the wave's tolerance"
-        return TaskResourceStatus(id=rid, state="Skipped", reason="Tolerated", message=message)
-    message = f"left out of {phase} by people"
-    return TaskResourceStatus(id=rid, state="Skipped", reason="LeftOut", message=message)
-
-
-def without(
-    resources: Sequence[TaskResourceStatus], left_out: Sequence[TaskResourceStatus]
-) -> list[TaskResourceStatus]:
-    """`resources` of a task that begins, with those left out of it that it has not begun."""
-    gone = {r.id: r for r in left_out}
-    known = {r.id for r in resources}
-    begins = [gone.get(r.id, r) if r.state == "NotStarted" else r for r in resources]
-    return [*begins, *(r for r in left_out if r.id not in known)]
-
-
-def _earlier(task: DRTask) -> tuple[str, ...]:
-    """Phases of the same wave that come before the task's; none for a clean-up."""
-    phases, phase = PHASES.get(task.spec.operation, ()), task.spec.recovery_phase
-    return phases[: phases.index(phase)] if phase in phases else ()
-
-
-def _alike(task: DRTask) -> tuple[str, ...]:
-    """Within which a resource's id means one resource of one wave."""
-    spec = task.spec
-    return spec.wave, spec.technology, spec.account_id, spec.region
 
 
 def abandoned(task: DRTask) -> DRTaskStatus | None:

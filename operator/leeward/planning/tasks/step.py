@@ -109,7 +109,7 @@ def _resource(
     elif was is not None and was.request == "Undo":
         after = requests.undone(given, was, seen, tally)
     else:
-        after = _seen(given, rid, seen, was, tally)
+        after = requests.accepted(was, _seen(given, rid, seen, was, tally))
     return requests.kept(was, after)
 
 

@@ -30,7 +30,12 @@ def asked(resources: Sequence[TaskResourceStatus]) -> str:
     return f"{_VERBS[first.request or '']} asked for by {first.requested_by}: "
 
 
-_VERBS: Final = {"MarkDone": "mark-done", "Undo": "undo", "Relaunch": "relaunch"}
+_VERBS: Final = {
+    "MarkDone": "mark-done",
+    "Undo": "undo",
+    "Relaunch": "relaunch",
+    "AcceptDataLoss": "accept-data-loss",
+}
 
 
 def done(resources: Sequence[TaskResourceStatus]) -> str:
@@ -78,12 +83,18 @@ _AGAIN: Final = {
     "MarkDone": "Mark it done again",
     "Undo": "Undo looks again and repeats only what is missing; retry brings it forward instead",
     "Relaunch": "Retry takes the recovery instance that is there, relaunch replaces it",
+    "AcceptDataLoss": "Retry looks again and asks again whether data may be lost",
 }
 
 
 def marked_done(user: str, shows: str) -> str:
     """A resource that is done because a person says so; `shows` is empty where AWS has no part."""
     return f"done as {user} says{f'; AWS shows: {shows}' if shows else ''}"[:1024]
+
+
+def loss_accepted(user: str, shows: str) -> str:
+    """A resource that is older than what could be had, as a person wanted it."""
+    return f"the loss of newer data was accepted by {user}{f'; {shows}' if shows else ''}"[:1024]
 
 
 def undone(user: str, before: str) -> str:

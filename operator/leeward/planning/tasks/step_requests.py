@@ -8,7 +8,13 @@ from datetime import timedelta
 from leeward.api.task import DRTaskStatus, Intent, TaskResourceStatus
 from leeward.planning.tasks import step_messages as messages
 from leeward.planning.tasks import step_sent
-from leeward.planning.tasks.step_types import FINAL_STATES, StepInput, Tally, failed
+from leeward.planning.tasks.step_types import (
+    FINAL_STATES,
+    LOSS_ACCEPTED,
+    StepInput,
+    Tally,
+    failed,
+)
 from leeward_adapters.base import UNDO, Seen, State
 
 
@@ -46,6 +52,14 @@ def asserted(was: TaskResourceStatus, shows: str, reference: str = "") -> TaskRe
         id=was.id, state="Complete", reason="Asserted", message=message,
         reference=(reference or was.reference)[:256],
     )  # fmt: skip
+
+
+def accepted(was: TaskResourceStatus | None, after: TaskResourceStatus) -> TaskResourceStatus:
+    """`after`, once complete with the word of whoever accepted that something newer is lost."""
+    if was is None or was.request != "AcceptDataLoss" or after.state != "Complete":
+        return after
+    message = messages.loss_accepted(was.requested_by or "", after.message)
+    return after.model_copy(update={"reason": LOSS_ACCEPTED, "message": message})
 
 
 def undone(
@@ -86,6 +100,11 @@ def _is_back(status: DRTaskStatus, rid: str, seen: Seen, last: Intent | None) ->
         return False
     before = next((p.value for p in status.pre_states if p.id == rid), "")
     return bool(before and seen.pre_state) and json.loads(before) == json.loads(seen.pre_state)
+
+
+def losses_accepted(status: DRTaskStatus) -> frozenset[str]:
+    """Ids of the resources with which the task goes on although something newer is known."""
+    return frozenset(r.id for r in status.resources if r.request == "AcceptDataLoss")
 
 
 def relaunched(status: DRTaskStatus, *, stopping: bool) -> frozenset[str]:

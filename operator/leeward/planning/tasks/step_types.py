@@ -12,6 +12,8 @@ from leeward.api.task import DRTaskSpec, DRTaskStatus, TaskResourceStatus
 from leeward_adapters.base import ActionTraits, Observed
 
 FINAL_STATES: Final = frozenset({"Complete", "Failed", "Skipped"})
+LOSS_ACCEPTED: Final = "LossAccepted"
+"""Reason of what is complete because a person accepted that something newer is lost."""
 JOURNAL: Final = 200
 """Batches that a task's journal holds, as the API limits it."""
 
