@@ -13,6 +13,7 @@ from leeward.api.gate_record import GateStatus
 from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.engine.context import Context
+from leeward.engine.kube import ApiError
 from leeward.engine.objects import Held, put_status, read
 from leeward.planning.runs import fencing
 
@@ -24,10 +25,10 @@ class Duties:
         self._c = context
 
     async def note(self, run: DRExecution, tasks: Sequence[DRTask]) -> None:
-        """Put what the tasks leave on the plan, if it is still the run's."""
+        """Put what the tasks leave on the plan, if there is one and it is still the run's."""
         plan = await self._plan(run)
-        active = plan.model.status.active_execution
-        if active is None or active.uid != run.metadata.uid:
+        active = plan.model.status.active_execution if plan is not None else None
+        if plan is None or active is None or active.uid != run.metadata.uid:
             return
         known = plan.model.status.deferred_fence
         part = run.spec.resources is not None
@@ -42,8 +43,16 @@ class Duties:
         if not mine or gate.before != "Activate":
             return ""
         plan = await self._plan(run)
+        if plan is None:
+            return ""
         return fencing.returned(plan.model.status.deferred_fence, mine)
 
-    async def _plan(self, run: DRExecution) -> Held[RecoveryPlan]:
+    async def _plan(self, run: DRExecution) -> Held[RecoveryPlan] | None:
+        """The run's plan; None: it was deleted in mid-run, which must not hold the run up."""
         namespace, name = run.metadata.namespace, run.spec.plan_ref.name
-        return await read(self._c.kube, RecoveryPlan, namespace, name)
+        try:
+            return await read(self._c.kube, RecoveryPlan, namespace, name)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
