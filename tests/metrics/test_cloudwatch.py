@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from leeward.api.execution import DRExecution
 from leeward.metrics import cloudwatch
@@ -119,3 +120,25 @@ def test_the_oldest_values_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
         watch.publisher.happened(RUN, Started())
     watch.publish()
     assert watch.counted == {"Dropped": 2, "Sent": 4}
+
+
+def test_an_error_that_is_not_aws_s_is_logged_once_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cloudwatch, "EVERY", 0)
+    watch = Watch()
+    watch.errors = [ResponseParserError("a proxy's page"), LookupError("no such metric")]
+
+    async def scenario() -> None:
+        forever = asyncio.create_task(watch.publisher.publish_forever())
+        async with asyncio.timeout(60):
+            while not watch.took:
+                watch.publisher.happened(RUN, Started())
+                await asyncio.sleep(0.01)
+        assert not forever.done()
+        forever.cancel()
+
+    asyncio.run(scenario())
+    (record,) = [r for r in caplog.records if r.name == cloudwatch.__name__]
+    assert record.exc_info is not None
+    assert watch.counted["Dropped"] >= 4

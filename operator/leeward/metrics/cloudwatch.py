@@ -57,6 +57,7 @@ class Publisher:
         self._waiting: deque[Datum] = deque()
         self._latency: dict[str, Statistics] = {}
         self._lock = threading.Lock()
+        self._said = False
 
     def happened(self, run: DRExecution, what: Happening) -> None:
         """Something happened to an execution."""
@@ -90,7 +91,7 @@ class Publisher:
             await self.publish()
 
     async def publish(self) -> None:
-        """Put what was gathered."""
+        """Put what was gathered; what fails is logged, and no reason to end."""
         self._waiting.extend(self._latencies())
         while self._waiting:
             batch = list(islice(self._waiting, MOST))
@@ -101,6 +102,16 @@ class Publisher:
                 log.warning("CloudWatch took no metrics: %s: %s", fault.code, fault.message)
                 if fault.kind is not ErrorClass.TRANSIENT:
                     self._take(len(batch), "Dropped")
+                return
+            except Exception:
+                # Such as botocore's parser meeting a proxy's page: the values may have arrived.
+                if not self._said:
+                    log.exception(
+                        "CloudWatch could not be given metrics; such values are dropped and "
+                        "counted, and further errors of this kind are not logged"
+                    )
+                self._said = True
+                self._take(len(batch), "Dropped")
                 return
             self._take(len(batch), "Sent")
 
