@@ -39,8 +39,8 @@ def test_an_object_that_cannot_be_counted_is_looked_at_all_the_same(
     supervisors = SimpleNamespace(runs=Woken(), plans=Woken(), accounts=Woken())
     failing = SimpleNamespace(saw=_fails)
     sight = SimpleNamespace(runs=failing, accounts=failing, plan=_fails)
-    kube = SimpleNamespace(configuration=None)
-    registry = registry_of(supervisors, kube, sight, 1.0, lambda: None)  # type: ignore[arg-type]
+    kube: Any = SimpleNamespace(configuration=None)
+    registry = registry_of(supervisors, kube, sight, None, 1.0, lambda: None)  # type: ignore[arg-type]
     (handler,) = (h for h in registry._watching.get_all_handlers() if h.selector.any_name == plural)
     body = {"metadata": {"uid": "u-1", "name": "one", "namespace": "orders", "generation": 1}}
 
@@ -53,3 +53,28 @@ def test_an_object_that_cannot_be_counted_is_looked_at_all_the_same(
     assert getattr(supervisors, kind).told == ["one deleted=False"]
     if others is not None:
         assert getattr(supervisors, others).told == ["all"]
+
+
+def test_what_is_deleted_is_traced_of_no_task_and_for_the_last_time_of_an_execution() -> None:
+    seen: list[str] = []
+    runs = SimpleNamespace(notify=lambda *_, **__: None, wake=lambda *_: None)
+    supervisors = SimpleNamespace(runs=runs, plans=Woken(), accounts=Woken())
+    sight = SimpleNamespace(runs=SimpleNamespace(saw=_fails), accounts=None, plan=None)
+    sight.accounts = sight.runs
+    traced = SimpleNamespace(
+        task=lambda body: seen.append(body["kind"]),
+        execution=lambda body, *, deleted: seen.append(f"{body['kind']} deleted={deleted}"),
+    )
+    kube: Any = SimpleNamespace(configuration=None)
+    registry = registry_of(supervisors, kube, sight, traced, 1.0, lambda: None)  # type: ignore[arg-type]
+    handlers: Any = {h.selector.any_name: h for h in registry._watching.get_all_handlers()}
+    metadata = {"uid": "u-1", "name": "one", "namespace": "orders"}
+
+    async def scenario() -> None:
+        for kind in ("MODIFIED", "DELETED"):
+            for plural in ("drtasks", "drexecutions"):
+                body = {"kind": plural, "metadata": metadata}
+                await handlers[plural].fn(event={"type": kind, "object": body})
+
+    asyncio.run(scenario())
+    assert seen == ["drtasks", "drexecutions deleted=False", "drexecutions deleted=True"]

@@ -6,16 +6,20 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from collector import Collector
 
+from leeward.api.task import DRTask
 from leeward.configuration import ConfigurationError, load
+from leeward.engine.kube import ApiError
+from leeward.handlers.main import USAGE_EXIT, run
 from leeward.settings import Settings
 from leeward.tracing.calls import identify, of_call
 from leeward.tracing.otlp import Otlp
-from leeward.tracing.sight import Sight
+from leeward.tracing.sight import REMEMBERED, Sight
 from leeward.tracing.spans import Event, Span, attempt_id, root_id, trace_id
 from leeward.tracing.tracer import wanted
 from leeward.work import Work, at_work, current
@@ -103,9 +107,9 @@ def test_log_lines_name_the_span_that_they_belong_to() -> None:
 # --- When
 
 
-def task(minute: int, name: str = "t-1", attempt: int = 1) -> dict[str, Any]:
+def task(minute: int, name: str = "t-1", attempt: int = 1, of: int = 1) -> dict[str, Any]:
     spec = {
-        "executionRef": {"name": "orders-1", "uid": "u-1"}, "plan": "orders",
+        "executionRef": {"name": f"orders-{of}", "uid": f"u-{of}"}, "plan": "orders",
         "operation": "Failover", "mode": "Planned", "wave": "data", "waveOrdinal": 1,
         "recoveryPhase": "Instantiate", "technology": "drs", "account": "east-a",
         "accountId": "111111111111", "region": "us-east-2", "sourceRegion": "us-east-1",
@@ -149,6 +153,87 @@ def test_a_gate_is_told_when_it_is_passed() -> None:
         sight.execution({"metadata": meta, "spec": spec, "status": state})
     (span,) = told
     assert (span.name, span.end.minute) == ("gate wave-web", 40)
+
+
+def ended(minute: int, number: int) -> dict[str, Any]:
+    """An execution with its verdict."""
+    done = f"2026-03-01T02:{minute:02}:00.000000Z"
+    meta = {"name": f"orders-{number}", "namespace": "team", "uid": f"u-{number}"}
+    return {"metadata": meta, "status": {"state": "Succeeded", "completionTime": done}}
+
+
+def live(number: int) -> dict[str, Any]:
+    return ended(0, number) | {"status": {"state": "Running"}}
+
+
+def test_tasks_of_executions_that_were_forgotten_are_not_told_again() -> None:
+    told: list[Span] = []
+    sight = Sight(told.append, NOW)
+    for number in range(2 * REMEMBERED):
+        sight.execution(live(number))
+        sight.task(task(31, f"t-{number}", of=number))
+        sight.execution(ended(32, number))
+    assert len(told) == 2 * REMEMBERED
+    for number in range(2 * REMEMBERED):
+        sight.task(task(31, f"t-{number}", of=number))
+    assert len(told) == 2 * REMEMBERED
+    sight.task(task(33, "t-new", of=2 * REMEMBERED))  # seen before its execution is
+    assert len(told) == 2 * REMEMBERED + 1
+
+
+def test_of_many_that_live_each_is_told_once() -> None:
+    told: list[Span] = []
+    sight = Sight(told.append, NOW)
+    for number in range(2 * REMEMBERED):
+        sight.execution(live(number))
+    for _ in range(2):
+        sight.task(task(31))
+        sight.execution(ended(32, 1))
+    assert len(told) == 1
+
+
+def test_a_task_that_was_told_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Span] = []
+    sight = Sight(told.append, NOW)
+    sight.task(task(31))
+    monkeypatch.setattr(DRTask, "model_validate", lambda _: pytest.fail("it was read whole"))
+    sight.task(task(31))
+    assert len(told) == 1
+
+
+def looks(sight: Sight, monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> list[str]:
+    """The executions that `sight` asks for when it closes, in order; each answer is `error`."""
+    asked: list[str] = []
+
+    async def answer(_kube: Any, _kind: Any, _namespace: str, name: str) -> Any:
+        asked.append(name)
+        raise error or ApiError(404, "NotFound", "no such execution")
+
+    monkeypatch.setattr("leeward.tracing.sight.read", answer)
+    lease: Any = SimpleNamespace(since=NOW, left=None)
+    sight.lead(cast("Any", object()), lease)
+    asyncio.run(sight.close(NOW))
+    return asked
+
+
+def test_the_last_look_is_at_what_lives_the_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    sight = Sight(lambda _: None, NOW)
+    for number in range(4):
+        sight.execution(live(number))
+    sight.execution(ended(20, 1))
+    sight.execution(live(2), deleted=True)
+    sight.execution(live(9), deleted=True)
+    assert looks(sight, monkeypatch, None) == ["orders-3", "orders-0"]
+
+
+@pytest.mark.parametrize("error", [KeyError("u-1"), ValueError("not valid"), TimeoutError()])
+def test_a_last_look_that_fails_keeps_nothing_else_from_being_closed(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sight = Sight(lambda _: None, NOW)
+    sight.execution(live(1))
+    assert looks(sight, monkeypatch, error) == ["orders-1"]
+    assert "no last look at what lives" in caplog.text
 
 
 def test_a_process_that_never_led_ends_without_a_look() -> None:
@@ -272,3 +357,18 @@ def test_a_protocol_that_is_not_spoken_is_refused() -> None:
     settings = Settings(base_region="us-east-2", tracing="Otlp")
     with pytest.raises(ConfigurationError, match="http/protobuf alone, not 'grpc'"):
         wanted(settings, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+
+
+def test_a_variable_that_opentelemetry_does_not_take_ends_the_start_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("leeward.logs.configure", lambda *_: None)
+    for name, value in (
+        ("AWS_REGION", "us-east-2"), ("LEEWARD_TRACING", "Otlp"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "many"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    assert run() == USAGE_EXIT
+    said = capsys.readouterr().err
+    assert "OTEL_SPAN_EVENT_COUNT_LIMIT must be a non-negative integer but got many" in said
+    assert "correct it, or set LEEWARD_TRACING=Off" in said

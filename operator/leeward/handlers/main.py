@@ -40,7 +40,8 @@ from leeward.metrics import definitions
 from leeward.metrics.metering import Metering
 from leeward.settings import Settings
 from leeward.tracing.calls import identify
-from leeward.tracing.tracer import Tracer, tracer, wanted
+from leeward.tracing.outbox import Send
+from leeward.tracing.tracer import Tracer, sender, wanted
 from leeward_adapters.aws import Aws
 from leeward_adapters.calls import Attempt
 
@@ -53,19 +54,20 @@ def run() -> int:
     """Run the operator until SIGTERM; the process's exit status."""
     try:
         settings = load(os.environ)
-        traces = wanted(settings)
+        traces = identify if wanted(settings) else dict
+        logs.configure(settings.log_format, settings.log_level, traces)
+        send = sender(settings)  # what it finds odd is logged
     except ConfigurationError as error:
         sys.stderr.write(f"leeward: the settings are not valid:\n{error}\n")
         return USAGE_EXIT
-    logs.configure(settings.log_format, settings.log_level, identify if traces else dict)
-    asyncio.run(_main(settings, traces=traces))
+    asyncio.run(_main(settings, send))
     return 0
 
 
-async def _main(settings: Settings, *, traces: bool) -> None:
+async def _main(settings: Settings, send: Send | None) -> None:
     now = SteadyClock()
     metering = Metering(settings, now)
-    tracing = _tracing(settings, now, metering) if traces else None
+    tracing = _tracing(send, now, metering) if send is not None else None
     context = await _context(settings, now, metering, tracing)
     health = Health(settings, context.lease, context.aws)
     endpoints = Endpoints(context, health, metering)
@@ -90,11 +92,11 @@ async def _main(settings: Settings, *, traces: bool) -> None:
         await context.kube.close()
 
 
-def _tracing(settings: Settings, now: SteadyClock, metering: Metering) -> Tracer:
+def _tracing(send: Send, now: SteadyClock, metering: Metering) -> Tracer:
     def count(outcome: str, number: int) -> None:
         metering.meters.count(definitions.SPANS, outcome, by=number)
 
-    return tracer(settings, now, count)
+    return Tracer(send, now, count)
 
 
 async def _context(

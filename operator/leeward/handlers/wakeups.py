@@ -120,15 +120,16 @@ def _on_runs(
         supervisors.runs.notify(event["object"], deleted=event["type"] == "DELETED")
         saw_run(event["object"], kind=event["type"])
         if trace_run is not None:
-            trace_run(event["object"])
+            trace_run(event["object"], deleted=event["type"] == "DELETED")
 
     @kopf.on.event(GROUP, VERSION, DRTask.PLURAL, registry=registry)
     async def task_seen(event: Any, **_: Any) -> None:
         body = event["object"]
         owner = body.get("spec", {}).get("executionRef", {}).get("name", "")
-        if event["type"] == "DELETED" or _has_command(body):
+        deleted = event["type"] == "DELETED"
+        if deleted or _has_command(body):
             supervisors.runs.wake(body["metadata"].get("namespace", ""), owner)
-        if trace_task is not None:
+        if trace_task is not None and not deleted:
             trace_task(body)
 
 

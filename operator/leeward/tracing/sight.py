@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -25,14 +25,23 @@ from leeward.engine.lease import Lease
 from leeward.engine.objects import EXECUTION_LABEL, label_value, read, read_each
 from leeward.planning.runs.waves import ENDED
 from leeward.planning.times import parse_time
-from leeward.tracing.spans import Reach, Span, of_end, of_gates, of_task, reach, traced
+from leeward.tracing.spans import (
+    Reach,
+    Span,
+    attempt_id,
+    of_end,
+    of_gates,
+    of_task,
+    reach,
+    traced,
+)
 
 log = logging.getLogger(__name__)
 
 UNSURE: Final = timedelta(minutes=1)
 """How long before its last sign of life a process that was killed may have left spans untold."""
 REMEMBERED: Final = 100
-"""Executions of which it is known what was told; of the rest the watch tells nothing more."""
+"""Executions with their verdict of which it is known what was told, beside all that live."""
 _LAST_LOOK: Final = 5.0
 """Seconds for a last look when the process ends; what it finds is told by nobody else."""
 _PAUSES: Final = (0.5, 1.0, 2.0, 5.0)
@@ -49,7 +58,9 @@ class _Known:
     gates: tuple[Any, ...] = ()
     """As they were when they were last looked at."""
     over: bool = False
-    """Whether it has its verdict, and all is told or being told."""
+    """Whether it has its verdict, and all is told or being told, or is gone."""
+    done: str = ""
+    """When it ended, as on the record; empty: it is not over, or nobody knows."""
 
 
 class Sight:
@@ -65,6 +76,9 @@ class Sight:
         self._since = since
         self._until: datetime | None = None
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        """By uid, what was seen last at the end."""
+        self._forgotten = datetime.min.replace(tzinfo=UTC)
+        """When the last execution ended of those that were forgotten."""
         self._kube: Kube | None = None
         self._working: set[asyncio.Task[None]] = set()
         """What reads ended executions, each named by its uid."""
@@ -77,65 +91,73 @@ class Sight:
             self._since = lease.left - UNSURE
             self._begin("", partial(self._catch_up, kube))
 
-    def execution(self, body: Any) -> None:
-        """An execution was seen, in a list or when it changed."""
+    def execution(self, body: Any, *, deleted: bool = False) -> None:
+        """An execution was seen, in a list or when it changed, or for the last time."""
         metadata, status = body["metadata"], body.get("status") or {}
+        if deleted and metadata["uid"] not in self._known:
+            return
         known = self._of(metadata["uid"], metadata["namespace"], metadata["name"])
-        if status.get("state") in TERMINAL:
+        if deleted or status.get("state") in TERMINAL:
             if self._kube is not None and not known.over and self._ours(status):
-                self._end(self._kube, metadata["uid"], known)
-            known.over = True
+                self._tell_rest(self._kube, metadata["uid"], known)
+            self._over(known, status.get("completionTime") or "")
             return
         gates = tuple((g["id"], g["state"]) for g in status.get("gates") or ())
         if gates != known.gates:
             known.gates = gates
-            self._tell_all(metadata["uid"], of_gates(DRExecution.model_validate(body)))
+            self._tell_all(known, of_gates(DRExecution.model_validate(body)))
 
     def task(self, body: Any) -> None:
-        """A task was seen, in a list or when it changed."""
+        """A task was seen, in a list or when it changed. To be called of none that was deleted."""
         status = body.get("status") or {}
-        if status.get("state") in ENDED and self._ours(status):
-            self._task(DRTask.model_validate(body))
+        if status.get("state") not in ENDED or not self._ours(status):
+            return
+        metadata, owner = body["metadata"], body["spec"]["executionRef"]
+        ended = parse_time(status["completionTime"])
+        if owner["uid"] not in self._known and ended <= self._forgotten:
+            return
+        known = self._of(owner["uid"], metadata["namespace"], owner["name"])
+        # A list brings all that ended, and to read one takes milliseconds.
+        if attempt_id(metadata["uid"], status.get("attempt", 1)) not in known.told:
+            self._tell_all(known, _spans(DRTask.model_validate(body)))
 
     def _ours(self, status: Any) -> bool:
-        """Whether it ended while this process leads. To read a body takes milliseconds."""
+        """Whether it ended while this process leads."""
         done = status.get("completionTime")
         return bool(done) and parse_time(done) >= self._since
-
-    def _task(self, task: DRTask) -> None:
-        owner = task.spec.execution_ref
-        self._of(owner.uid, task.metadata.namespace, owner.name)
-        if (span := of_task(task)) is not None:
-            self._tell_all(owner.uid, iter((span,)))
 
     async def close(self, until: datetime) -> None:
         """A last look at what lives, for what ended before this process led no more."""
         self._until = until
-        unfinished = {uid for uid, known in self._known.items() if not known.over}
-        unfinished |= {task.get_name() for task in self._working} & set(self._known)
+        working = {task.get_name() for task in self._working}
+        unfinished = [i for i in self._known.items() if not i[1].over or i[0] in working]
         for task in self._working:
             task.cancel()
         if self._kube is None:
             return
         try:
             async with asyncio.timeout(_LAST_LOOK):
-                for uid in unfinished:
-                    await self._tell_of(self._kube, uid, self._known[uid])
+                for uid, known in reversed(unfinished):  # what moved last has most to tell
+                    await self._tell_of(self._kube, uid, known)
         except (ApiError, ApiUnavailable, TimeoutError) as error:
             log.warning("traces: no last look at what lives: %s", error or "no answer in time")
+        except Exception:  # whoever closes has more to close
+            log.exception("traces: no last look at what lives")
 
     def _of(self, uid: str, namespace: str, name: str) -> _Known:
         known = self._known.setdefault(uid, _Known(namespace, name))
         self._known.move_to_end(uid)
-        while len(self._known) > REMEMBERED and (old := self._oldest_over()):
-            del self._known[old]
         return known
 
-    def _oldest_over(self) -> str | None:
-        return next((uid for uid, known in self._known.items() if known.over), None)
+    def _over(self, known: _Known, done: str) -> None:
+        """It has its verdict since `done`, or was deleted without: what long has is forgotten."""
+        known.over, known.done = True, done
+        over = [uid for uid, each in self._known.items() if each.over]
+        for uid in over[:-REMEMBERED]:
+            if old := self._known.pop(uid).done:
+                self._forgotten = max(self._forgotten, parse_time(old))
 
-    def _end(self, kube: Kube, uid: str, known: _Known) -> None:
-        known.over = True
+    def _tell_rest(self, kube: Kube, uid: str, known: _Known) -> None:
         self._begin(uid, partial(self._tell_of, kube, uid, known))
 
     def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -143,13 +165,12 @@ class Sight:
         self._working.add(task)
         task.add_done_callback(self._working.discard)
 
-    def _tell_all(self, uid: str, spans: Iterator[Span]) -> None:
-        told = self._known[uid].told
+    def _tell_all(self, known: _Known, spans: Iterable[Span]) -> None:
         for span in spans:
             late = self._until is not None and span.known > self._until
-            if span.known < self._since or late or span.id in told:
+            if span.known < self._since or late or span.id in known.told:
                 continue
-            told.add(span.id)
+            known.told.add(span.id)
             self._tell(span)
 
     async def _tell_of(self, kube: Kube, uid: str, known: _Known) -> None:
@@ -160,13 +181,13 @@ class Sight:
         reached: list[Reach] = []
         failed: list[str] = []
         async for task in _tasks(kube, run):
-            self._task(task)
+            self._tell_all(known, _spans(task))
             if (part := reach(task)) is not None:
                 reached.append(part)
             if task.status.state == "Failed":
                 failed.append(task.metadata.name)
-        self._tell_all(uid, of_gates(run))
-        self._tell_all(uid, of_end(run, reached, failed))
+        self._tell_all(known, of_gates(run))
+        self._tell_all(known, of_end(run, reached, failed))
 
     async def _catch_up(self, kube: Kube) -> None:
         """Look for executions that ended and were closed right before a leader was killed."""
@@ -175,7 +196,13 @@ class Sight:
                 if parse_time(entry.completion_time) >= self._since:
                     known = self._of(entry.uid, plan.model.metadata.namespace, entry.name)
                     if not known.over:
-                        self._end(kube, entry.uid, known)
+                        self._over(known, entry.completion_time)
+                        self._tell_rest(kube, entry.uid, known)
+
+
+def _spans(task: DRTask) -> tuple[Span, ...]:
+    span = of_task(task)
+    return () if span is None else (span,)
 
 
 async def _persist(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

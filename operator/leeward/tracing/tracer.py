@@ -73,8 +73,20 @@ def wanted(settings: Settings, environment: Mapping[str, str] = os.environ) -> b
     return True
 
 
-def tracer(settings: Settings, now: Callable[[], datetime], count: Count) -> Tracer:
-    """A tracer that sends by OTLP, as the variables `OTEL_*` say. See `wanted`."""
+def sender(settings: Settings) -> Send | None:
+    """What sends spans by OTLP, as the variables `OTEL_*` say; None: no traces are to be made.
+
+    Raises:
+        ConfigurationError: they are wanted in a way that is not spoken here, or a variable has a
+            value that OpenTelemetry does not take.
+    """
+    if not wanted(settings):
+        return None
     from leeward.tracing.otlp import Otlp  # it needs an extra
 
-    return Tracer(Otlp(settings.hub, version("leeward")).send, now, count)
+    try:
+        return Otlp(settings.hub, version("leeward")).send
+    except ValueError as error:
+        raise ConfigurationError(
+            [f"variables OTEL_*: {error}; correct it, or set LEEWARD_TRACING=Off for no traces"]
+        ) from error
