@@ -293,6 +293,26 @@ def test_a_pass_that_fails_is_run_again_and_told_of(
     assert ("a defect" in caplog.text) == isinstance(error, ValueError)
 
 
+def test_an_object_that_cannot_be_judged_gets_a_pass_and_hides_no_other(
+    connect: Connect, name: str
+) -> None:
+    def needs(body: Any) -> bool:
+        if body["metadata"]["name"] == f"{name}-a":
+            raise ValueError("it does not fit the model")
+        return bool(body["metadata"]["name"].startswith(name))
+
+    async def scenario() -> None:
+        async with connect() as kube:
+            passes = Passes()
+            for suffix in ("-a", "-b"):
+                await kube.create(PATH, configmap(name + suffix))
+            async with listing(Supervisor(kube, PATH, passes.run, needs, resync=0.1)):
+                await passes.until(2)
+            assert {key.name for key in passes.keys} >= {f"{name}-a", f"{name}-b"}
+
+    asyncio.run(scenario())
+
+
 def test_a_supervisor_says_what_it_cares_for_and_how_fresh_its_list_is(
     connect: Connect, name: str
 ) -> None:

@@ -133,13 +133,20 @@ class Supervisor:
                 self._wakes[key].set()
         elif self._at_rest.get(key) == version(body):
             return
-        elif self._needs(body):
+        elif self._wanted(body):
             self._at_rest.pop(key, None)
             self._seen[key] = self._news(body)
             self._wakes[key] = asyncio.Event()
             self._tasks[key] = asyncio.create_task(self._loop(key), name=f"run {key.name}")
         else:
             self._at_rest[key] = version(body)
+
+    def _wanted(self, body: Object) -> bool:
+        """Whether it needs passes; what cannot be judged does: its pass says why it fails."""
+        try:
+            return self._needs(body)
+        except ValueError:
+            return True
 
     def wake(self, namespace: str, name: str) -> None:
         """Something happened that concerns the object of that name."""
