@@ -95,7 +95,7 @@ def test_a_cancelled_run_is_not_over_while_settings_without_an_answer_may_still_
     )  # fmt: skip
     name = lab.start()
     (lost,) = prepared(lab, name, "Refused")["status"]["journal"]
-    assert lost["errorClass"] == "InDoubt"
+    assert (lost["errorClass"], lost["answerLost"]) == ("Transient", True)
     lab.annotate("drx", name, "cancel", "admin", user="admin")
     lab.control.scale(SCALE)
     lab.until_state(name, "Cancelled")

@@ -31,6 +31,7 @@ def given(*, lasted: timedelta = timedelta(0), **fields: Any) -> StepInput:
     )  # fmt: skip
     status = {
         "state": "InProgress",
+        "attempt": fields.pop("attempt", 1),
         "startTime": render_time(NOW - max(lasted, fields.pop("began", timedelta(0)))),
         "unseenSince": render_time(NOW - lasted) if lasted else None,
         "resources": [{"id": "a", "state": "Complete"}],
@@ -84,8 +85,11 @@ def test_a_cancelled_task_that_asked_for_nothing_is_abandoned_unseen() -> None:
     ("answer", "ago", "state"),
     [
         ({"outcome": "Refused", "errorClass": "Transient"}, timedelta(0), "Abandoned"),
-        ({"outcome": "Refused", "errorClass": "InDoubt"}, timedelta(minutes=1), "InProgress"),
-        ({"outcome": "Refused", "errorClass": "InDoubt"}, timedelta(minutes=3), "Abandoned"),
+        ({"outcome": "Refused", "answerLost": True}, timedelta(minutes=1), "InProgress"),
+        ({"outcome": "Refused", "answerLost": True}, timedelta(minutes=3), "Abandoned"),
+        ({"outcome": "Refused", "code": "CircuitOpen"}, timedelta(0), "Abandoned"),
+        ({"outcome": "Refused", "code": "PartlySent"}, timedelta(minutes=1), "InProgress"),
+        ({"outcome": "Refused", "code": "PartlySent"}, timedelta(minutes=3), "Abandoned"),
         ({"outcome": "Absent"}, timedelta(0), "Abandoned"),
         ({"outcome": "Sent"}, timedelta(minutes=3), "InProgress"),
         ({"outcome": "InDoubt"}, timedelta(minutes=3), "InProgress"),
@@ -99,6 +103,30 @@ def test_a_cancelled_task_in_the_dark_waits_for_what_aws_may_have_taken_and_for_
     decision = decide_blind(dark, ErrorClass.TRANSIENT, "CircuitOpen", "cannot look at us-east-1")
     assert decision.state == state
     assert "cannot look at us-east-1" in decision.message
+
+
+@pytest.mark.parametrize(
+    ("lasted", "state"),
+    [
+        (timedelta(0), "InProgress"),
+        (RULES.settle, "InProgress"),
+        (RULES.settle + timedelta(seconds=1), "Abandoned"),
+    ],
+)
+@pytest.mark.parametrize("outcome", ["Sent", "InDoubt"])
+def test_a_cancelled_task_in_the_dark_does_not_wait_long_for_what_an_earlier_attempt_asked_for(
+    outcome: str, lasted: timedelta, state: str
+) -> None:
+    earlier = INTENT | {"outcome": outcome, "time": render_time(NOW - timedelta(days=1))}
+    dark = given(stopping=True, journal=[earlier], attempt=2, lasted=lasted)
+    decision = decide_blind(dark, ErrorClass.TRANSIENT, "CircuitOpen", "cannot look at us-east-1")
+    assert decision.state == state
+    assert "cannot look at us-east-1" in decision.message
+    unknown = "whether launch of attempt 1 was done is not known" in decision.message
+    assert unknown == (state == "Abandoned")
+    arrives = [earlier, INTENT | {"outcome": "Pending", "time": render_time(NOW)}]
+    late = given(stopping=True, journal=arrives, attempt=2, lasted=lasted)
+    assert decide_blind(late, ErrorClass.TRANSIENT, "C", "w").state == "InProgress"
 
 
 def test_pauses_do_not_use_up_the_task_s_time() -> None:

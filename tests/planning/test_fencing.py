@@ -55,6 +55,12 @@ def task(phase: str = "Fence", state: str = "InProgress", wave: int = 1, **field
     return DRTask.model_validate({"metadata": metadata, "spec": spec, "status": status})
 
 
+def execution(mode: str) -> DRExecution:
+    return DRExecution.model_validate(
+        {"spec": {"planRef": {"name": "shop"}, "operation": "Failover", "mode": mode}}
+    )
+
+
 def given_up(**fields: Any) -> Any:
     return fencing.given_up(task(**fields), NOW)
 
@@ -110,6 +116,32 @@ def test_a_run_looks_again_when_the_time_for_fencing_is_over() -> None:
     assert fencing.time_left(task(since=timedelta(seconds=200)), NOW) == timedelta(0)
     for other in (task(state="Complete"), task("Instantiate")):
         assert fencing.time_left(other, NOW) == timedelta.max
+
+
+@pytest.mark.parametrize(
+    ("seconds", "cancelling", "unseen", "left"),
+    [
+        (100, False, False, 20),
+        (200, False, False, 0),
+        (100, True, True, 20),
+        (200, True, True, 0),
+        (100, True, False, None),
+        (200, True, False, None),
+    ],
+)
+def test_a_run_looks_again_at_once_only_to_let_go_of_fencing(
+    seconds: int, cancelling: bool, unseen: bool, left: int | None
+) -> None:
+    fencing_task = task(since=timedelta(seconds=seconds))
+    update = {"unseen_since": render_time(NOW) if unseen else None}
+    status = fencing_task.status.model_copy(update=update)
+    fencing_task = fencing_task.model_copy(update={"status": status})
+    tasks = [task("Instantiate"), task(state="Complete"), fencing_task]
+    rest = fencing.until_let_go(execution("Unplanned"), tasks, NOW, cancelling=cancelling)
+    assert rest == (None if left is None else timedelta(seconds=left))
+    assert fencing.until_let_go(execution("Planned"), tasks, NOW, cancelling=cancelling) is None
+    let_go = fencing.called_off if cancelling else fencing.given_up
+    assert (let_go(fencing_task, NOW) is not None) == (left == 0)
 
 
 def test_what_was_fenced_stays_proved_and_the_rest_becomes_a_duty_that_says_why() -> None:

@@ -221,6 +221,16 @@ def test_what_is_under_way_can_be_called_done_but_for_what_another_command_works
     assert after.attempt == 1
 
 
+def test_of_a_cancelled_run_what_will_not_begin_any_more_can_be_called_done_too() -> None:
+    before = status("InProgress", a="NotStarted", b="Complete", c="InProgress")
+    before.resources[2] = before.resources[2].model_copy(update={"request": "Undo"})
+    unchanged, _ = given(before, command("mark-done"))
+    assert unchanged == before
+    after, _ = given(before, command("mark-done"), cancelling=True)
+    assert requests(after) == {"a": "MarkDone", "b": None, "c": "MarkDone"}
+    assert given(after, command("mark-done"), cancelling=True)[0] == after
+
+
 def test_a_task_that_waits_for_a_person_stays_so_until_the_next_pass() -> None:
     before = status("PendingApproval", a="InProgress")
     after, _ = given(before, command("mark-done"), traits=None, spec={"technology": "manual"})

@@ -296,8 +296,8 @@ def test_a_refusal_is_final_after_its_tries_and_says_where_and_why(
 
 
 def lost(ago: timedelta, *ids: str, action: str = "prepare", **fields: Any) -> Intent:
-    why = {"errorClass": "InDoubt", "code": "ReadTimeoutError", "message": "no answer in time"}
-    return sent("Refused", *ids, ago=ago, action=action, **why, **fields)
+    why = {"errorClass": "Transient", "code": "ReadTimeoutError", "message": "no answer in time"}
+    return sent("Refused", *ids, ago=ago, action=action, answerLost=True, **why, **fields)
 
 
 def test_what_may_be_sent_twice_is_sent_again_after_a_pause_when_its_answer_was_lost() -> None:
@@ -334,9 +334,11 @@ def test_a_cancelled_task_does_not_wait_longer_than_its_time() -> None:
     assert late.state == "Failed"
 
 
-def held_back(code: str, ago: timedelta = timedelta(hours=1), *ids: str) -> Intent:
+def held_back(
+    code: str, ago: timedelta = timedelta(hours=1), *ids: str, action: str = "launch", **fields: Any
+) -> Intent:
     why = {"errorClass": "Transient", "code": code, "message": "not sent to drs in us-east-2"}
-    return sent("Refused", *ids, ago=ago, action="launch", **why)
+    return sent("Refused", *ids, ago=ago, action=action, **why, **fields)
 
 
 @pytest.mark.parametrize("code", ["CircuitOpen", "RateLimited"])
@@ -372,20 +374,61 @@ def test_what_is_sent_at_last_takes_the_place_of_what_was_held_back() -> None:
         assert with_intent([kept], now) == [kept, now]
 
 
-def test_what_was_sent_in_part_stays_in_the_journal_and_is_no_refusal_of_aws_either() -> None:
+def test_what_was_sent_in_part_is_no_refusal_of_aws_either() -> None:
     many = [held_back("PartlySent") for _ in range(100)]
     assert _batch(ask({"a": LAUNCH}, *many)) == ("a",)
     decision = ask({"a": LAUNCH}, held_back("PartlySent", timedelta(seconds=30)))
     assert decision.resources[0].message == "launch not all sent yet (PartlySent): again in 10s"
 
-    part, now = held_back("PartlySent"), sent("Pending", "a", ago=timedelta())
 
-    assert with_intent([part], now) == [part, now]
+@pytest.mark.parametrize(
+    ("action", "answered", "fields", "kept"),
+    [
+        ("prepare", 119, {}, True),
+        ("prepare", 120, {}, False),
+        ("prepare", 120, {"epoch": 2}, True),
+        ("launch", 120, {}, True),
+    ],
+)
+def test_what_was_sent_in_part_keeps_its_place_until_nothing_of_it_can_arrive(
+    action: str, answered: int, fields: dict[str, Any], kept: bool
+) -> None:
+    answer = {"answerTime": render_time(NOW - timedelta(seconds=answered))}
+    pair = held_back("PartlySent", timedelta(hours=1), "a", "b", action=action, **answer)
+    took_over = NOW - timedelta(seconds=60)
+    seen = {"a": Seen(State.NEEDED, action=action), "b": RUNNING}
+    decision = ask(seen, pair, leader_since=took_over, **fields)
+    assert _batch(decision) == ("a",)
+
+    now = sent("Pending", "a", action=action, ago=timedelta())
+    after = with_intent([pair], now, decision.settled)
+
+    assert after == [pair if kept else pair.model_copy(update={"resources": ["b"]}), now]
 
 
-def test_a_long_outage_does_not_fill_the_journal() -> None:
+def test_a_cancelled_task_waits_until_nothing_of_what_was_sent_in_part_can_arrive() -> None:
+    def ended(answered: int) -> StepDecision:
+        answer = {"answerTime": render_time(NOW - timedelta(seconds=answered))}
+        part = held_back("PartlySent", timedelta(minutes=4), action="prepare", **answer)
+        return ask({"a": LAUNCH}, part, stopping=True)
+
+    assert (ended(119).state, ended(119).delay) == ("InProgress", timedelta(seconds=1))
+    assert ended(120).state == "Abandoned"
+
+
+@pytest.mark.parametrize(
+    ("code", "traits", "most"),
+    [
+        ("CircuitOpen", {"repeatable": False}, 10),
+        ("PartlySent", {"repeatable": True}, 30),
+        ("PartlySent", {"repeatable": True, "restores": True}, 30),
+    ],
+)
+def test_a_long_outage_does_not_fill_the_journal(
+    code: str, traits: dict[str, bool], most: int
+) -> None:
     ids = [f"s{n}" for n in range(20)]
-    actions = {"reverse": ActionTraits(repeatable=False, batch=2)}
+    actions = {"reverse": ActionTraits(batch=2, **traits)}
     seen = Observed(dict.fromkeys(ids, Seen(State.NEEDED, action="reverse")))
     status = DRTaskStatus(state="InProgress", attempt=1, start_time=render_time(NOW))
     now, sizes = NOW, set()
@@ -401,14 +444,15 @@ def test_a_long_outage_does_not_fill_the_journal() -> None:
         if decision.batch is None:
             now += decision.delay
             continue
-        asked = sent("Refused", *decision.batch.resources, action="reverse", code="CircuitOpen")
-        asked = asked.model_copy(update={"time": render_time(now), "id": f"{now}-{len(sizes)}"})
-        status = status.model_copy(update={"journal": with_intent(status.journal, asked)})
+        asked = sent("Refused", *decision.batch.resources, action="reverse", code=code)
+        asked = asked.model_copy(update={"time": render_time(now), "id": str(now)})
+        journal = with_intent(status.journal, asked, decision.settled)
+        status = status.model_copy(update={"journal": journal})
         now += timedelta(seconds=1)
         sizes.add(len(status.journal))
 
-    assert max(sizes) == 10
-    assert sorted(r for i in status.journal for r in i.resources) == sorted(ids)
+    assert max(sizes) == most
+    assert {r for i in status.journal for r in i.resources} == set(ids)
     now += timedelta(minutes=5)  # AWS is back
     assert len(_batch(decided())) == 2
 

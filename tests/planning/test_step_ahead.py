@@ -58,7 +58,7 @@ def asked(outcome: str, ago: timedelta = timedelta(seconds=30), **fields: Any) -
 
 def lost(ago: timedelta, answered: timedelta) -> dict[str, Any]:
     """Asked for `ago`; that no answer came was recorded `answered` before now."""
-    given_up = {"errorClass": "InDoubt", "answerTime": render_time(NOW - answered)}
+    given_up = {"answerLost": True, "answerTime": render_time(NOW - answered)}
     return asked("Refused", ago, code="ReadTimeoutError", **given_up)
 
 

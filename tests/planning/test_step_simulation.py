@@ -135,7 +135,7 @@ class Operator:
             return
         assert not self.held, "something new while paused"
         assert not self.cancelled, "something new while cancelled"
-        self._call(decision.batch.action, decision.batch.resources)
+        self._call(decision.batch.action, decision.batch.resources, decision.settled)
 
     def _record(self, decision: StepDecision) -> None:
         journal = [
@@ -151,13 +151,13 @@ class Operator:
         check(self.task, after)
         self.status = after
 
-    def _call(self, action: str, servers: tuple[str, ...]) -> None:
+    def _call(self, action: str, servers: tuple[str, ...], settled: frozenset[str]) -> None:
         intent = Intent(
             id=str(self.asked), action=action, resources=list(servers),
             epoch=self.epoch, time=render_time(self.now), attempt=self.status.attempt,
         )  # fmt: skip
         self.asked += 1
-        journal = with_intent(self.status.journal, intent)
+        journal = with_intent(self.status.journal, intent, settled)
         self.status = self.status.model_copy(update={"journal": journal})
         fates = ["ok", "ok", "crash before", "stall", "done", "lost", "busy"]
         fates += ["held back", "in part"]
@@ -171,7 +171,9 @@ class Operator:
             self.cloud.act(action, servers, self.now)
             self.cloud.arrivals.append(self.now + late)
         elif fate == "in part" and ACTIONS[action].repeatable:
+            # Of the part that was sent, the last call may have got no answer.
             self.cloud.act(action, servers[:1], self.now)
+            self.cloud.arrivals.append(self.now + timedelta(seconds=self.dice.randint(0, ARRIVAL)))
         elif fate == "stall":
             # A process that hangs, sends at last, and dies: the call arrives after it.
             late = timedelta(seconds=self.dice.randint(0, ARRIVAL))
@@ -180,11 +182,11 @@ class Operator:
             raise CrashError
         lost = "InDoubt" if not ACTIONS[action].repeatable else "Refused"
         answers = {"ok": "Sent", "lost": lost, "done": lost}
-        classes = {"lost": "InDoubt", "done": "InDoubt"}
         outcome = answers.get(fate, "Refused")
         answer = {
             "outcome": outcome,
-            "error_class": classes.get(fate, "Transient") if outcome == "Refused" else "",
+            "error_class": "Transient" if outcome == "Refused" else "",
+            "answer_lost": outcome == "Refused" and fate in {"lost", "done"},
             "answer_time": render_time(self.now),
             "code": {"held back": "CircuitOpen", "in part": "PartlySent"}.get(fate, ""),
         }

@@ -161,9 +161,9 @@ class Intent(Model):
     attempt: int = 1
     """Attempt of the task."""
     outcome: Literal["Pending", "Sent", "Refused", "InDoubt", "Absent"] = "Pending"
-    """Pending: no answer recorded. Sent: AWS accepted. Refused: AWS refused, or the answer to what
-    may be sent twice was lost (errorClass InDoubt). InDoubt: the answer was lost. Absent: proved
-    that AWS never did it."""
+    """Pending: no answer recorded. Sent: AWS accepted. Refused: AWS refused, or it is sent again
+    as if it had, because it may be sent twice (answerLost, or code PartlySent). InDoubt: the answer
+    was lost. Absent: proved that AWS never did it."""
     answer_time: Time | None = None
     """When the answer was recorded, or given up."""
     reference: Line = ""
@@ -173,8 +173,10 @@ class Intent(Model):
     code: Line = ""
     """AWS's error code."""
     error_class: Annotated[str, Field(max_length=32)] = ""
-    """For Refused: what the code means (Transient, Quota, Conflict, Denied, Final, or InDoubt: no
-    refusal, the answer was lost)."""
+    """For Refused: what the code means (Transient, Quota, Conflict, Denied or Final)."""
+    answer_lost: bool = False
+    """For Refused: whether AWS did not refuse it but gave no answer, so that it may have been done
+    or may still be."""
     request_id: Line = ""
     """AWS's id of the request that it refused, or of the last one of the batch, as in
     CloudTrail."""

@@ -84,7 +84,7 @@ async def write_intent(
     ]
     changed = status.model_copy(
         update={
-            "journal": with_intent(status.journal, intent),
+            "journal": with_intent(status.journal, intent, decision.settled),
             "pre_states": [*status.pre_states, *fresh],
         }
     )
@@ -92,7 +92,7 @@ async def write_intent(
 
 
 async def write_answer(
-    context: Context, task: Held[DRTask], intent: Intent, update: Mapping[str, str]
+    context: Context, task: Held[DRTask], intent: Intent, update: Mapping[str, str | bool]
 ) -> Held[DRTask]:
     """Record AWS's answer to an intent, whoever annotated the task meanwhile.
 
@@ -113,7 +113,7 @@ async def write_answer(
 
 
 async def _answered(
-    context: Context, task: Held[DRTask], intent: Intent, update: Mapping[str, str]
+    context: Context, task: Held[DRTask], intent: Intent, update: Mapping[str, str | bool]
 ) -> Held[DRTask]:
     while True:
         status = task.model.status
@@ -134,16 +134,18 @@ async def _answered(
                 context.lease.fence(f"{metadata.name} belongs to epoch {task.model.status.epoch}")
 
 
-def answer_of(fault: Fault, repeatable: bool) -> dict[str, str]:
+def answer_of(fault: Fault, repeatable: bool) -> dict[str, str | bool]:
     """What the journal says of a call that did not go through.
 
     A repeatable call whose answer was lost is simply sent again: that is what makes it so. That it
-    may have happened, or may still, stays on record.
+    may have happened, or may still, stays on record, beside an error class that every version
+    knows: a live run may go back to an older one.
     """
     lost = fault.kind is ErrorClass.IN_DOUBT
     return {
         "outcome": "InDoubt" if lost and not repeatable else "Refused",
-        "error_class": fault.kind.value,
+        "error_class": (ErrorClass.TRANSIENT if lost else fault.kind).value,
+        "answer_lost": lost and repeatable,
         "code": fault.code[:256],
         "message": fault.message[:1024],
         "request_id": fault.request_id[:256],

@@ -161,10 +161,12 @@ class RunReconciler:
         self._store.keep(run.model, tasks)
         run = await self._write(run, tasks, outcome)
         remind = await self._notifier.after_pass(run, tasks)
-        waits = [d for d in (delay, rest, remind) if d is not None]
-        if fencing.unplanned(run.model):
-            waits += [fencing.time_left(t.model, self._c.now()) for t in tasks]
-        return min(waits).total_seconds()
+        let_go = fencing.until_let_go(
+            run.model, [t.model for t in tasks], self._c.now(),
+            cancelling=self._cancelling(run.model),
+        )  # fmt: skip
+        waits = (delay, rest, remind, let_go)
+        return min(d for d in waits if d is not None).total_seconds()
 
     async def settle(self, grace: float) -> None:
         """Let what runs in the background end, for `grace` seconds at most."""

@@ -300,7 +300,9 @@ class TaskRunner:
             answer = journal.answer_of(fault, turn.actions[intent.action].repeatable)
         return await journal.write_answer(self._c, task, intent, answer)
 
-    async def _send(self, turn: Turn, intent: Intent, batch: Sequence[Target]) -> dict[str, str]:
+    async def _send(
+        self, turn: Turn, intent: Intent, batch: Sequence[Target]
+    ) -> dict[str, str | bool]:
         """Ask AWS for the batch; its answer, for the journal."""
         adapter, scope, step = turn.adapter, turn.scope, turn.step
 

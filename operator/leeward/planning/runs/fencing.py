@@ -79,6 +79,19 @@ def time_left(task: DRTask, now: datetime) -> timedelta:
     return max(parse_time(started) + parse(limit) - now, timedelta(0))
 
 
+def until_let_go(
+    execution: DRExecution, tasks: Iterable[DRTask], now: datetime, *, cancelling: bool
+) -> timedelta | None:
+    """In how long the run lets go of fencing by itself, of the first such task; None: of none.
+
+    A cancelled run follows what AWS shows however long it takes, and only lets go in the dark.
+    """
+    if not unplanned(execution):
+        return None
+    ends = (time_left(t, now) for t in tasks if not cancelling or t.status.unseen_since)
+    return min((d for d in ends if d < timedelta.max), default=None)
+
+
 def _deferred(resource: TaskResourceStatus, task: DRTask) -> TaskResourceStatus:
     if resource.state in _SETTLED:
         return resource

@@ -145,14 +145,16 @@ def _left_out(resource: TaskResourceStatus, user: str) -> _Update:
 
 
 def _mark_done(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:
-    """What has failed or is under way; a pass over the task looks once more and decides."""
+    """What has failed or is under way; a pass over the task looks once more and decides.
+
+    Of a cancelled run that is all that has not ended, whatever else was asked for: nothing of it
+    begins any more, and whoever knows how things stand must be able to say so, or the run may
+    hold its plan for hours.
+    """
     status = task.status
     if status.state not in {"Failed", "InProgress", "PendingApproval"}:
         return status, f"nothing to mark done: the task is {status.state}"
-    chosen = _named(
-        command,
-        {r.id for r in status.resources if r.state in {"Failed", "InProgress"} and not r.request},
-    )
+    chosen = _named(command, {r.id for r in status.resources if _open(r, ground)})
     if not chosen:
         return status, _none(command, task, "has failed or is under way")
     asked = _asked(status, chosen, "MarkDone", command.user)
@@ -164,6 +166,13 @@ def _mark_done(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskSt
     if task.spec.technology != MANUAL:
         said += "; AWS is looked at once more"
     return asked, said
+
+
+def _open(resource: TaskResourceStatus, ground: Ground) -> bool:
+    """Whether the resource can be marked done."""
+    if ground.cancelling:
+        return resource.state not in {"Complete", "Skipped"} and resource.request != "MarkDone"
+    return resource.state in {"Failed", "InProgress"} and not resource.request
 
 
 def _undo(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:

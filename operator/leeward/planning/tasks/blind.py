@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from leeward.api.task import TaskResourceStatus
+from leeward.api.task import Intent, TaskResourceStatus
 from leeward.planning.durations import parse
 from leeward.planning.tasks import step_messages as messages
 from leeward.planning.tasks import step_requests as requests
@@ -20,7 +20,8 @@ def decide_blind(given: StepInput, kind: ErrorClass, code: str, why: str) -> Ste
     What a person marks done is done. Else, what no new try can change ends the task at once, so
     that a person learns of it; a denial once it has lasted for the settle time, because IAM is
     eventually consistent; an outage only at the task's time-out, in which pauses do not count.
-    A cancelled run does not wait for a picture of what AWS never took.
+    A cancelled run does not wait for a picture of what AWS never took, and for one of what only
+    an earlier attempt asked for no longer than the settle time: that attempt had its own.
 
     `given.observed` is not read.
     """
@@ -31,7 +32,8 @@ def decide_blind(given: StepInput, kind: ErrorClass, code: str, why: str) -> Ste
         failed = tuple(r if r.state in FINAL_STATES else _failed(r, code, why) for r in resources)
         return StepDecision(failed, "Failed", why[:1024])
     if given.stopping and not _under_way(given):
-        return StepDecision(resources, "Abandoned", f"the run was cancelled; {why}"[:1024])
+        message = f"the run was cancelled; {_not_known(given)}{why}"[:1024]
+        return StepDecision(resources, "Abandoned", message)
     message = f"{messages.asked(resources)}{why}; looking again"[:1024]
     return StepDecision(resources, "InProgress", message, delay=given.rules.poll)
 
@@ -48,9 +50,26 @@ def _gives_up(given: StepInput, kind: ErrorClass) -> bool:
 
 
 def _under_way(given: StepInput) -> bool:
-    """Whether AWS took something, or may still take it."""
-    taken = any(i.outcome not in {"Refused", "Absent"} for i in given.status.journal)
-    return taken or may_arrive(given) > timedelta(0)
+    """Whether AWS may be at work on what it took, or may still take something."""
+    if may_arrive(given) > timedelta(0):
+        return True
+    taken = _taken(given)
+    if any(i.attempt == given.status.attempt for i in taken):
+        return True
+    return bool(taken) and _since(given, given.status.unseen_since) <= given.rules.settle
+
+
+def _taken(given: StepInput) -> list[Intent]:
+    return [i for i in given.status.journal if i.outcome not in {"Refused", "Absent"}]
+
+
+def _not_known(given: StepInput) -> str:
+    """What of the earlier attempts nobody knows; empty: nothing."""
+    taken = _taken(given)
+    if not taken:
+        return ""
+    last = taken[-1]
+    return f"whether {last.action} of attempt {last.attempt} was done is not known: "
 
 
 def _since(given: StepInput, time: str | None) -> timedelta:

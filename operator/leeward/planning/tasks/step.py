@@ -209,7 +209,8 @@ def _decision(
     delay = min([*tally.waits, given.poll])
     return StepDecision(
         after, "InProgress", _progress(given, after, batch), batch, absent,
-        timedelta(0) if batch else max(delay, timedelta(milliseconds=50)),
+        delay=timedelta(0) if batch else max(delay, timedelta(milliseconds=50)),
+        settled=step_sent.settled(given),
     )  # fmt: skip
 
 

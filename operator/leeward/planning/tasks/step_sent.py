@@ -14,16 +14,13 @@ from leeward.planning.tasks.step_types import JOURNAL, StepInput, Tally, failed
 from leeward.planning.times import parse_time
 from leeward_adapters.base import ErrorClass, Seen
 
-_RETRY_CLASSES: Final = frozenset(
-    {ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.CONFLICT, ErrorClass.IN_DOUBT}
-)
-_ALL_ALIKE: Final = frozenset(
-    {ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED, ErrorClass.IN_DOUBT}
-)
+_RETRY_CLASSES: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.CONFLICT})
+_ALL_ALIKE: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED})
 """Refusals that smaller batches would meet as well."""
 _NOT_SENT: Final = frozenset({"CircuitOpen", "RateLimited"})
 """Codes of batches of which nothing was sent, because this process held it back by itself."""
-_HELD_BY_US: Final = _NOT_SENT | {"PartlySent"}
+_PARTLY_SENT: Final = "PartlySent"
+_HELD_BY_US: Final = _NOT_SENT | {_PARTLY_SENT}
 """With those that it held back after a part was sent: no refusals of AWS either, so that they do
 not count as tries, however long a Region is away."""
 _HELD_BACK: Final = 8
@@ -82,24 +79,41 @@ def sent(given: StepInput, rid: str, action: str) -> list[Intent]:
     ]  # fmt: skip
 
 
-def with_intent(journal: Sequence[Intent], intent: Intent) -> list[Intent]:
+def with_intent(
+    journal: Sequence[Intent], intent: Intent, settled: frozenset[str] = frozenset()
+) -> list[Intent]:
     """The journal with one more intent, in place of what of it was not sent before.
 
     Nothing of that need ever be found in AWS again, and the pause after it is over for the
     resources that are asked for now. Were it kept, an outage would fill the journal. It goes in the
     same write that brings the new intent, so that an intent precedes each call. A batch of which
-    any part was sent stays.
+    a part was sent goes too when it is one of the `settled`, and stays until then.
     """
     now = set(intent.resources)
     kept = []
     for one in journal:
-        if _not_sent(one) and one.action == intent.action and now & set(one.resources):
+        replaced = one.action == intent.action and (_not_sent(one) or one.id in settled)
+        if replaced and now & set(one.resources):
             rest = [r for r in one.resources if r not in now]
             if rest:
                 kept.append(one.model_copy(update={"resources": rest}))
         else:
             kept.append(one)
     return [*kept, intent]
+
+
+def settled(given: StepInput) -> frozenset[str]:
+    """Ids of batches that were sent in part and of which nothing can arrive any more.
+
+    Only of what may be sent twice: anything else may have to be found in AWS again.
+    """
+    return frozenset(
+        i.id
+        for i in given.status.journal
+        if _partly_sent(i)
+        and _repeatable(given, i)
+        and left(given, i, given.rules.settle) == timedelta(0)
+    )
 
 
 def _journal_is_full(given: StepInput, action: str) -> bool:
@@ -145,6 +159,11 @@ def _by_aws(intent: Intent) -> bool:
 def _not_sent(intent: Intent) -> bool:
     """Whether nothing of the batch was sent."""
     return intent.outcome == "Refused" and intent.code in _NOT_SENT
+
+
+def _partly_sent(intent: Intent) -> bool:
+    """Whether AWS took some calls of the batch, and the others were not sent."""
+    return intent.outcome == "Refused" and intent.code == _PARTLY_SENT
 
 
 def _pause(given: StepInput, last: Intent | None, refusals: _Refusals) -> timedelta:
@@ -193,16 +212,17 @@ def _repeatable(given: StepInput, intent: Intent) -> bool:
 
 
 def unanswered(intent: Intent) -> bool:
-    """Whether AWS may have done, or may still do, what it was asked for: no answer is known."""
-    return intent.outcome in {"Pending", "InDoubt"} or (
-        intent.outcome == "Refused" and intent.error_class == ErrorClass.IN_DOUBT
-    )
+    """Whether AWS may have done, or may still do, of what it was asked for more than its answer
+    says: there is none, or only one to a part."""
+    lost = intent.outcome in {"Pending", "InDoubt"} or intent.answer_lost
+    return lost or _partly_sent(intent)
 
 
 def may_arrive(given: StepInput) -> timedelta:
     """How long calls without an answer may still take effect; zero: none can any more.
 
-    Whatever was asked for afterwards: a call that others have overtaken can still arrive.
+    Those of batches that were sent in part count among them. Whatever was asked for afterwards: a
+    call that others have overtaken can still arrive.
     """
     spans = [left(given, i, given.rules.settle) for i in given.status.journal if unanswered(i)]
     return max(spans, default=timedelta(0))

@@ -53,6 +53,8 @@ class StepDecision:
     """What to ask AWS for now; None: nothing."""
     absent: frozenset[str] = frozenset()
     """Ids of intents that are now proved never to have taken effect."""
+    settled: frozenset[str] = frozenset()
+    """Ids of intents that were sent in part, which a new one for the same resources may replace."""
     delay: timedelta = timedelta(0)
     """When to look again, if nothing wakes the run before."""
 
