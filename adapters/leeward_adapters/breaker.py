@@ -31,7 +31,11 @@ RECOVERS: Final = 0.5
 
 
 class NotSentError(BotoCoreError):
-    """No attempt of the call was sent, so that nothing came of it; `seconds`: when to try again."""
+    """Nothing came of the call; `seconds`: when to try again.
+
+    It was held back, after attempts that AWS refused for their rate or got nothing of, or without
+    any.
+    """
 
     fmt = "not sent to {service} in {region}; tried again in {seconds:.0f} s"
 
@@ -55,6 +59,12 @@ class PartlySentError(BotoCoreError):
     """Of several calls that belong together some were sent before one was not."""
 
     fmt = "sent in part, then {error}"
+
+
+class NothingChangedError(BotoCoreError):
+    """Of several calls that belong together one that reads failed before any change was sent."""
+
+    fmt = "{error}"
 
 
 class Breaker:

@@ -6,7 +6,7 @@ Codes are compared as strings, because any operation can answer with codes that 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from botocore.exceptions import (
@@ -21,7 +21,12 @@ from botocore.exceptions import (
 )
 
 from leeward_adapters.base import ErrorClass, IrreversibleError
-from leeward_adapters.breaker import CircuitOpenError, NotSentError, PartlySentError
+from leeward_adapters.breaker import (
+    CircuitOpenError,
+    NothingChangedError,
+    NotSentError,
+    PartlySentError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ def classify(error: Exception) -> Fault:
         return Fault(ErrorClass.TRANSIENT, code, str(error), error.kwargs["seconds"])
     if isinstance(error, PartlySentError):
         return Fault(ErrorClass.TRANSIENT, "PartlySent", str(error), error.kwargs["seconds"])
+    if isinstance(error, NothingChangedError):
+        return replace(classify(error.kwargs["error"]), kind=ErrorClass.TRANSIENT)
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return Fault(ErrorClass.TRANSIENT, type(error).__name__, str(error))
     if isinstance(error, IrreversibleError):

@@ -4,8 +4,12 @@ botocore tells its event handlers of each call, and of each attempt to send it. 
 circuit breakers, the rate limits, the moments of change that the shared answers depend on, and the
 records of what was sent that changes something.
 
-What comes of a call is what came of the last attempt of it that was sent: a further one that is
-held back does not unsend it.
+What comes of a call is what came of the last attempt of it that AWS took up: a further one that is
+held back does not unsend it, and one that AWS refused for its rate was as good as not sent.
+
+Of a call that changes something, doubt outlives what comes after it: an attempt without an answer
+may still arrive when a later one was refused. A success ends it. What the call asks for is there
+then, and an attempt that arrives late asks for the same once more.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -32,12 +37,13 @@ from botocore.exceptions import (
 from leeward_adapters.breaker import (
     Breaker,
     Bucket,
+    NothingChangedError,
     NotSentError,
     PartlySentError,
     RateLimitError,
 )
-from leeward_adapters.calls import Attempt, Circuit, Observe, ignore, outcome_of
-from leeward_adapters.errors import NEVER_LEFT, THROTTLES
+from leeward_adapters.calls import Attempt, Circuit, Observe, Outcome, ignore, outcome_of
+from leeward_adapters.errors import NEVER_LEFT, THROTTLES, leaves_doubt
 from leeward_adapters.observers import isolated
 from leeward_adapters.views import Clock
 
@@ -54,7 +60,9 @@ _UNSEEN: Final = frozenset(
 
 
 _CAME_OF: Final = "leeward-came-of"
-"""In the context that botocore keeps of a call: what came of its last attempt that was sent."""
+"""In the context that botocore keeps of a call: what came of it so far, as `_Came`."""
+_NOT_TAKEN_UP: Final = frozenset[Outcome]({"NotSent", "Throttled", "Transient"})
+"""Outcomes of attempts of which AWS took no more notice than if they had not been sent."""
 
 
 def reads(operation: str) -> bool:
@@ -67,9 +75,25 @@ class Record:
     """What was sent of some calls that belong together, of those that change something."""
 
     sent: bool = False
-    """Whether any was."""
+    """Whether any was that AWS took up, or may have: one that it throttled it did not."""
     requests: list[str] = field(default_factory=list)
     """AWS's ids of those that it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came of an attempt of a call."""
+
+    answer: Any
+    """The error, or AWS's parsed answer."""
+    doubt: bool
+    """Whether it may have changed something, or may still."""
+
+    def error(self, operation: str) -> Exception:
+        """As the caller of the operation gets it."""
+        if isinstance(self.answer, Exception):
+            return self.answer
+        return ClientError(self.answer, operation)
 
 
 class Guards:
@@ -124,6 +148,8 @@ class Guards:
 
         Raises:
             PartlySentError: a call was not sent, others that change something were.
+            NothingChangedError: what became of a call is not known, and none that changes
+                something was sent: it only reads.
         """
         record = Record()
         try:
@@ -133,6 +159,10 @@ class Guards:
             if not record.sent:
                 raise
             raise PartlySentError(error=error, seconds=error.kwargs["seconds"]) from error
+        except (ClientError, BotoCoreError) as error:
+            if record.sent or not leaves_doubt(error):
+                raise
+            raise NothingChangedError(error=error) from error
 
     @contextmanager
     def recording_in(self, record: Record | None) -> Iterator[None]:
@@ -162,6 +192,7 @@ class Guards:
         for moment in ("before-call", "after-call", "after-call-error"):
             events.register(moment, mark)
         events.register("after-call", self._note)
+        events.register_last("after-call", self._refused)
         events.register_last("after-call-error", self._given_up)
 
     def _sent(self, place: tuple[str, str, str], event_name: str, **_: Any) -> None:
@@ -188,16 +219,23 @@ class Guards:
         **_: Any,
     ) -> None:
         operation, seconds = _operation(event_name), self._clock() - self._attempt.began
-        if not isinstance(exception, NEVER_LEFT):
-            context[_CAME_OF] = exception or parsed_response
-            if self.record is not None and not reads(operation):
-                self.record.sent = True
+        outcome = outcome_of(parsed_response, exception, operation)
+        if outcome not in _NOT_TAKEN_UP:
+            doubt = outcome == "InDoubt" and not reads(operation)
+            self._taken_up(operation, context, _Came(exception or parsed_response, doubt))
         said = parsed_response or {}
         code = said.get("Error", {}).get("Code") or ""
         self._judge(place, code, exception)
-        outcome = outcome_of(parsed_response, exception, operation)
         request = said.get("ResponseMetadata", {}).get("RequestId") or ""
         self._observe(Attempt(*place, operation, seconds, outcome, request, code))
+
+    def _taken_up(self, operation: str, context: dict[str, Any], came: _Came) -> None:
+        """Note an attempt that AWS took up, or may have."""
+        before = context.get(_CAME_OF)
+        if before is None or came.doubt or not before.doubt:
+            context[_CAME_OF] = came
+        if self.record is not None and not reads(operation):
+            self.record.sent = True
 
     def _judge(self, place: tuple[str, str, str], code: str, exception: Any) -> None:
         """Let the breakers and the rate limit know what came of an attempt."""
@@ -233,16 +271,25 @@ class Guards:
             request = str(parsed.get("ResponseMetadata", {}).get("RequestId", ""))
             self.record.requests.append(request)
 
+    def _refused(
+        self, event_name: str, http_response: Any, parsed: Any, context: dict[str, Any], **_: Any
+    ) -> None:
+        """Raise the doubt that an earlier attempt left, where AWS refused the last one."""
+        came, operation = context.get(_CAME_OF), _operation(event_name)
+        if came is None or not came.doubt or came.answer is parsed:
+            return
+        if http_response.status_code >= 300:
+            raise came.error(operation) from ClientError(parsed, operation)
+
     def _given_up(
         self, event_name: str, exception: Exception, context: dict[str, Any], **_: Any
     ) -> None:
-        """Raise what came of a call of which an attempt was sent, and the next one never left."""
-        came_of = context.get(_CAME_OF)
-        if came_of is None or not isinstance(exception, NEVER_LEFT):
+        """Raise what came of a call of which an attempt was sent, and the last one was not."""
+        came = context.get(_CAME_OF)
+        if came is None or came.answer is exception:
             return
-        if isinstance(came_of, Exception):
-            raise came_of from exception
-        raise ClientError(came_of, _operation(event_name)) from exception
+        if came.doubt or isinstance(exception, NEVER_LEFT):
+            raise came.error(_operation(event_name)) from exception
 
 
 _NO_WAY: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)

@@ -11,8 +11,8 @@ from botocore.exceptions import (
 )
 
 from leeward_adapters.base import ErrorClass
-from leeward_adapters.breaker import PartlySentError, RateLimitError
-from leeward_adapters.errors import classify
+from leeward_adapters.breaker import NothingChangedError, PartlySentError, RateLimitError
+from leeward_adapters.errors import classify, leaves_doubt
 
 
 def refused(code: str, status: int = 400) -> ClientError:
@@ -81,3 +81,16 @@ def test_a_batch_that_was_sent_in_part_is_told_from_one_that_was_not_sent() -> N
     assert (classify(later).code, part.code) == ("RateLimited", "PartlySent")
     assert (part.kind, part.retry_after) == (ErrorClass.TRANSIENT, 7.0)
     assert part.message == f"sent in part, then {later}"
+
+
+def test_a_batch_of_which_only_questions_were_sent_tells_why_and_is_tried_again() -> None:
+    cause = refused("InternalFailure", 503)
+    cause.response["ResponseMetadata"]["RequestId"] = "r-1"
+    cause.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] = "3"
+    nothing = NothingChangedError(error=cause)
+
+    fault = classify(nothing)
+
+    assert (fault.kind, fault.code) == (ErrorClass.TRANSIENT, "InternalFailure")
+    assert (fault.message, fault.retry_after, fault.request_id) == ("words", 3.0, "r-1")
+    assert not leaves_doubt(nothing)
