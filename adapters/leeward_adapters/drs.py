@@ -260,7 +260,7 @@ class Drs:
                 drs_launch.at_hand(scope)
                 return prepared
             case drs_templates.RESTORE:
-                return drs_templates.restore(scope, batch)
+                return drs_templates.restore(scope, step, batch)
             case drs_launch.LAUNCH:
                 return drs_launch.launch(scope, step, call, batch)
             case drs_relaunch.SNAPSHOT:

@@ -4,6 +4,8 @@ A version's description says that it is a drill's. Whether UpdateLaunchConfigura
 version of its own is documented nowhere: one would be like the default, a drill's network included,
 and without its description. So a default that names the network of an older drill version of its
 template counts as that drill, and the history of a template counts, not its newest version alone.
+Which history can matter is told by the mark on the source server (`drs_sources.mark`): only that of
+a template whose default names a subnet of a drill.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from leeward_adapters import launch_templates
+from leeward_adapters import drs_sources, launch_templates
 from leeward_adapters.base import Scope, Step
 
 _KEPT: Final = 86400.0
@@ -27,6 +29,8 @@ _DRILL: Final = re.compile(
     r"subnet=(?P<subnet>\S+) groups=(?P<groups>\S+)"
     r"(?: was=(?P<was>[NBI][yn][yn][FO]) settings=(?P<settings>[0-9a-f]{8}))?"
 )
+_Ends = Sequence[Mapping[str, Any]]
+"""The `$Default` and the `$Latest` version of one template."""
 _SIZING: Final = {"N": "NONE", "B": "BASIC", "I": "IN_AWS"}
 _MODE: Final = {"F": "FAST", "O": "OPTIMAL"}
 
@@ -121,46 +125,64 @@ class Drills:
     current: Mapping[str, DrillVersion]
     """By server: the drill into whose network it would be launched now."""
     ever: frozenset[str]
-    """Servers that a drill was made of."""
+    """Servers that a drill was made of, or begun."""
 
 
-def drills(scope: Scope, servers: Collection[str], network: Network | None = None) -> Drills:
+def drills(
+    scope: Scope,
+    servers: Collection[str],
+    network: Network | None = None,
+    as_of: float | None = None,
+) -> Drills:
     """What drills made of the launch templates of the servers.
 
     One call per 200 versions of the account and Region. Where neither `$Default` nor `$Latest` of
-    a template tells, its history is looked at, once for each number of its newest version. With
-    `network` that is done for templates alone that name that network.
+    a template tells, its history is looked at, once for each number of its newest version, if its
+    default names a subnet in which its server was rehearsed. Without `network` the source servers
+    say which those are: one call per 200, or none.
+
+    Args:
+        scope: account and recovery Region.
+        servers: ids of source servers.
+        network: the only one of which drills are looked for that are not told at once.
+        as_of: how new must be what the source servers say, see `Step.since`.
     """
-    found: dict[str, DrillVersion] = {}
-    current: dict[str, DrillVersion] = {}
-    silent: dict[str, Sequence[Mapping[str, Any]]] = {}
-    for template, ends in _by_template(launch_templates.ends(scope.client("ec2"))).items():
-        told = list(filter(None, map(DrillVersion.parse, ends)))
-        if not told:
-            silent[template] = ends
-        for drill in told:
-            found[drill.server] = drill
-        for drill in filter(None, (_of(_default(ends), one) for one in told)):
-            current[drill.server] = drill
-    asked = set(servers) - found.keys()
-    for suspect in _suspects(scope, asked, network, silent):
-        last = _last_drill(scope, suspect)
-        if last is not None:
-            found[last.server] = last
-            if of_it := _of(_default(suspect), last):
-                current[last.server] = of_it
+    told, silent = _told(scope)
     wanted = set(servers)
-    chosen = {server: drill for server, drill in current.items() if server in wanted}
-    return Drills(chosen, frozenset(found.keys() & wanted))
+    asked = sorted(wanted - {drill.server for _, drill in told})
+    known: Mapping[str, Mapping[str, Any]] = {}
+    if asked and silent and network is None:
+        known = drs_sources.shared(scope, asked, as_of)
+    suspects = _suspects(scope, network, known, silent)
+    scope.each(lambda ends: _last_drill(scope, ends), suspects)
+    found = [*told, *((e, last) for e in suspects if (last := _last_drill(scope, e)) is not None)]
+    current = {last.server: of_it for e, last in found if (of_it := _of(_default(e), last))}
+    marked = {server for server, raw in known.items() if drs_sources.drill_subnets(raw)}
+    return Drills(
+        {server: drill for server, drill in current.items() if server in wanted},
+        frozenset(wanted & {drill.server for _, drill in found} | marked),
+    )
 
 
-def left_in(scope: Scope, ends: Sequence[Mapping[str, Any]]) -> DrillVersion | None:
+def left_in(
+    scope: Scope,
+    ends: _Ends,
+    server: Mapping[str, Any] | None,
+    network: Network,
+) -> DrillVersion | None:
     """The drill that the default version is of, be it by way of a version that DRS wrote.
 
-    `ends`: the `$Default` and the `$Latest` version of one template.
+    Args:
+        scope: account and recovery Region.
+        ends: `$Default` and `$Latest` of one template.
+        server: its source server, as it was before a drill of it for `network`; None: not there.
+        network: of that drill.
     """
-    last = DrillVersion.parse(_default(ends)) or _last_drill(scope, ends)
-    return _of(_default(ends), last) if last is not None else None
+    default = _default(ends)
+    last = DrillVersion.parse(default)
+    if last is None and _suspect(default, {network.subnet}, server):
+        last = _last_drill(scope, ends)
+    return _of(default, last) if last is not None else None
 
 
 def template_of(scope: Scope, server: str) -> str:
@@ -173,26 +195,65 @@ def template_of(scope: Scope, server: str) -> str:
     return scope.cached(("launch-template", server), _KEPT, look)
 
 
+def _told(scope: Scope) -> tuple[list[tuple[_Ends, DrillVersion]], list[_Ends]]:
+    """What the ends of the account's templates say of drills; those with a history that do not."""
+    told, silent = [], []
+    for ends in _by_template(launch_templates.ends(scope.client("ec2"))).values():
+        drills_of_it = [drill for drill in map(DrillVersion.parse, ends) if drill is not None]
+        told += [(ends, drill) for drill in drills_of_it]
+        if not drills_of_it and _newest(ends) > 1:
+            silent.append(ends)
+    return told, silent
+
+
 def _suspects(
     scope: Scope,
-    servers: Collection[str],
     network: Network | None,
-    silent: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> list[Sequence[Mapping[str, Any]]]:
-    """Templates whose history must be looked at. One with a single version has none."""
-    several = {t: ends for t, ends in silent.items() if _newest(ends) > 1}
+    known: Mapping[str, Mapping[str, Any]],
+    silent: Sequence[_Ends],
+) -> list[_Ends]:
+    """Templates whose history must be looked at, of those that have one."""
     if network is not None:
-        return [ends for ends in several.values() if _names(_default(ends), network)]
-    if not several:
-        return []
-    scope.each(lambda server: template_of(scope, server), servers)
-    own = {template_of(scope, server) for server in servers}
-    chosen = [ends for template, ends in several.items() if template in own]
-    scope.each(lambda ends: _last_drill(scope, ends), chosen)
-    return chosen
+        return [ends for ends in silent if _names(_default(ends), {network.subnet})]
+    own = {drs_sources.TEMPLATE_NAME + server: raw for server, raw in known.items()}
+    named = {_name(ends) for ends in silent}
+    # Whose template has another name is asked for it only where a drill is in question.
+    asking = [
+        server
+        for server, raw in known.items()
+        if drs_sources.TEMPLATE_NAME + server not in named and _in_question(raw)
+    ]
+    scope.each(lambda server: template_of(scope, server), asking)
+    own |= {template_of(scope, server): known[server] for server in asking}
+
+    def suspected(ends: _Ends) -> bool:
+        server = own.get(_name(ends)) or own.get(ends[0]["LaunchTemplateId"])
+        return server is not None and _suspect(_default(ends), set(), server)
+
+    return [ends for ends in silent if suspected(ends)]
 
 
-def _last_drill(scope: Scope, ends: Sequence[Mapping[str, Any]]) -> DrillVersion | None:
+def _in_question(server: Mapping[str, Any]) -> bool:
+    """Whether there may have been a drill of Leeward's of the server.
+
+    One of a version of Leeward that left no mark, or whose mark somebody took off, is known only
+    as DRS's last launch.
+    """
+    return bool(drs_sources.drill_subnets(server)) or drs_sources.launched_by_drill(server)
+
+
+def _suspect(
+    default: Mapping[str, Any], subnets: Collection[str], server: Mapping[str, Any] | None
+) -> bool:
+    """Whether a default that does not say so may be a drill's, into `subnets` or where the server
+    was rehearsed."""
+    marked = drs_sources.drill_subnets(server) if server is not None else ()
+    if _names(default, {*subnets, *marked}):
+        return True
+    return server is not None and not marked and drs_sources.launched_by_drill(server)
+
+
+def _last_drill(scope: Scope, ends: _Ends) -> DrillVersion | None:
     """The newest drill version of a template."""
     template, newest = ends[0]["LaunchTemplateId"], _newest(ends)
     if newest <= 1:
@@ -212,25 +273,29 @@ def _of(default: Mapping[str, Any], drill: DrillVersion) -> DrillVersion | None:
         return itself
     ours = str(default.get("VersionDescription", "")).startswith("leeward-")
     newer = int(default["VersionNumber"]) > int(drill.number)
-    return drill if newer and not ours and _names(default, drill.network) else None
+    return drill if newer and not ours and _names(default, {drill.network.subnet}) else None
 
 
-def _names(version: Mapping[str, Any], network: Network) -> bool:
-    """Whether the version launches into the subnet of the network."""
+def _names(version: Mapping[str, Any], subnets: Collection[str]) -> bool:
+    """Whether the version launches into one of the subnets."""
     first = launch_templates.first_interface(version["LaunchTemplateData"])
-    return first.get("SubnetId") == network.subnet
+    return first.get("SubnetId") in subnets
 
 
-def _by_template(versions: Iterable[Mapping[str, Any]]) -> Mapping[str, list[Mapping[str, Any]]]:
+def _name(ends: _Ends) -> str:
+    return str(ends[0].get("LaunchTemplateName"))
+
+
+def _by_template(versions: Iterable[Mapping[str, Any]]) -> Mapping[str, _Ends]:
     found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for version in versions:
         found[version["LaunchTemplateId"]].append(version)
     return found
 
 
-def _default(ends: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _default(ends: _Ends) -> Mapping[str, Any]:
     return next((v for v in ends if v.get("DefaultVersion")), ends[0])
 
 
-def _newest(ends: Sequence[Mapping[str, Any]]) -> int:
+def _newest(ends: _Ends) -> int:
     return max(int(version["VersionNumber"]) for version in ends)

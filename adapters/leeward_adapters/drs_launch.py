@@ -12,6 +12,7 @@ from leeward_adapters import (
     drs_jobs,
     drs_servers,
     drs_settings,
+    drs_sources,
     drs_stale,
     drs_templates,
     ec2,
@@ -178,7 +179,7 @@ def _view(scope: Scope, step: Step, servers: Sequence[str]) -> _View:
     view.ours = {s: p for s, p in view.ours.items() if s not in lost}
     rest = [s for s in rest if s not in view.ours]
     if rest:
-        view.servers = drs_servers.shared(scope, rest, step.since)
+        view.servers = drs_sources.shared(scope, rest, step.since)
         begin = step.started - drs_jobs.LONGEST_JOB
         recent = drs_jobs.shared_since(scope, begin, step.since) if asked else parts
         view.busy = drs_jobs.newest(part for part in recent if part.active)

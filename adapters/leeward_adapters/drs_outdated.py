@@ -21,7 +21,7 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_sides, ec2
+from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_sides, drs_sources, ec2
 from leeward_adapters.base import Observed, Phase, Scope, Seen, State, Step
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -72,7 +72,7 @@ def activation(scope: Scope, step: Step) -> Observed:
     if step.operation != "Failover" or not step.unplanned or not wanted:
         return observed
     instances = drs_instances.launched(scope, wanted)
-    servers = drs_servers.describe(scope.client("drs"), sorted(instances))
+    servers = drs_sources.describe(scope.client("drs"), sorted(instances))
     known = {s: i for s, i in instances.items() if s in servers}
     told = refused(scope, step, {s: s for s in known}, servers, known)
     return replace(observed, targets={**observed.targets, **told})

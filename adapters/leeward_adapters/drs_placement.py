@@ -16,13 +16,11 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import ec2_capacity, launch_templates, quotas
+from leeward_adapters import drs_sources, ec2_capacity, launch_templates, quotas
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.ec2 import place
 from leeward_adapters.errors import classify
 
-_NAME: Final = "created-and-used-by-drs-"
-"""How DRS names a server's launch template, followed by the server's id."""
 _TEMPLATE_KEPT: Final = 3600.0
 
 
@@ -85,7 +83,9 @@ def _launches(scope: Scope, targets: Sequence[Target]) -> tuple[list[_Launch], l
     launches, missing = [], []
     # One that is launched into an existing instance needs no room of its own.
     for target in (t for t in targets if not t.settings.get("launchIntoInstance")):
-        template = named.get(f"{_NAME}{target.id}") or _template_of(scope, target.id)
+        template = named.get(f"{drs_sources.TEMPLATE_NAME}{target.id}") or _template_of(
+            scope, target.id
+        )
         version = versions.get(template)
         if version is None:
             missing.append(_no_template(scope, target, template))

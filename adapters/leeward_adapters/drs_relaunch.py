@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from leeward_adapters import drs_instances, drs_jobs, drs_launch, drs_servers, drs_templates, ec2
+from leeward_adapters import (
+    drs_instances,
+    drs_jobs,
+    drs_launch,
+    drs_servers,
+    drs_sources,
+    drs_templates,
+    ec2,
+)
 from leeward_adapters.base import Call, Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_jobs import CALL_TAG, TASK_TAG, Part
@@ -116,7 +124,7 @@ def _look(scope: Scope, step: Step) -> _View:
             p for p in parts if p.of(step.token) and drs_jobs.answers(p, step.calls.get(p.server))
         ),
         busy=drs_jobs.newest(p for p in parts if p.active),
-        servers=drs_servers.shared(scope, wanted, step.since),
+        servers=drs_sources.shared(scope, wanted, step.since),
         old=old,
         machines=ec2.describe(scope.client("ec2"), (i.id for i in old.values())),
         capacity=drs_jobs.capacity(scope, parts),

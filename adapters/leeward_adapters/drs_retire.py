@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_sides, ec2
+from leeward_adapters import drs_instances, drs_jobs, drs_sides, drs_sources, ec2
 from leeward_adapters.base import Call, Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_jobs import CALL_TAG, TASK_TAG, Part
@@ -105,7 +105,7 @@ def _examine(scope: Scope, away: Scope, step: Step) -> tuple[dict[str, Seen], di
 def _look(scope: Scope, away: Scope, step: Step) -> dict[str, _Side]:
     ids = [t.id for t in step.targets]
     here, there = scope.client("drs"), away.client("drs")
-    servers = drs_servers.describe(there, ids)
+    servers = drs_sources.describe(there, ids)
     back = drs_sides.reversed_of(drs_sides.listing(here), step.targets)
     launched = drs_instances.describe(there, ids)
     records = drs_instances.describe(here, [b["sourceServerID"] for b in back.values()])

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, drs_servers, drs_sides, drs_stale, ec2, quotas
+from leeward_adapters import drs_instances, drs_sides, drs_sources, drs_stale, ec2, quotas
 from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -131,7 +131,7 @@ def _look(scope: Scope, there: Scope, step: Step) -> _View:
         # The original source server is still there and takes up where it was.
         back = drs_sides.reversed_of(drs_sides.listing(scope.client("drs")), step.targets)
         servers = {t: str(server["sourceServerID"]) for t, server in back.items()}
-        guards: Mapping[str, Raw] = drs_servers.describe(there.client("drs"), ids)
+        guards: Mapping[str, Raw] = drs_sources.describe(there.client("drs"), ids)
     else:
         known = drs_sides.listing(there.client("drs"))
         servers, guards = {t: t for t in ids}, drs_sides.reversed_of(known, step.targets)

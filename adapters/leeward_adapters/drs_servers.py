@@ -9,15 +9,12 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_jobs, drs_lists, drs_placement, drs_snapshot
+from leeward_adapters import drs_instances, drs_jobs, drs_placement, drs_snapshot, drs_sources
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
-from leeward_adapters.drs_snapshot import judged
 from leeward_adapters.ec2 import place
 
-_NAMED: Final = 200
-"""Source servers that one question can name (DescribeSourceServersRequestFilters)."""
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
@@ -30,33 +27,6 @@ class Refusal:
 
     reason: str
     message: str
-
-
-def describe(drs: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """The source servers that exist, by id (DescribeSourceServers)."""
-    if not ids:
-        return {}
-    # More than one question can name are found faster among all.
-    filters = {"sourceServerIDs": list(ids)} if len(ids) <= _NAMED else {}
-    wanted = set(ids)
-    found = drs_lists.items(drs, "describe_source_servers", filters=filters)
-    return {s["sourceServerID"]: s for s in found if s["sourceServerID"] in wanted}
-
-
-def shared(scope: Scope, ids: Sequence[str], as_of: float | None) -> dict[str, Mapping[str, Any]]:
-    """What `refusal` looks at of source servers, asked once for all who wait.
-
-    Args:
-        scope: account and recovery Region.
-        ids: of source servers.
-        as_of: how new the answer must be, see `Step.since`.
-    """
-    drs = scope.client("drs")
-
-    def ask(some: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        return {server: judged(raw) for server, raw in describe(drs, some).items()}
-
-    return scope.views.look_up("drs-servers", ids, as_of, ask)
 
 
 def refusal(scope: Scope, server_id: str, server: Mapping[str, Any] | None) -> Refusal | None:
@@ -104,7 +74,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     ids = [t.id for t in targets if SERVER_ID.fullmatch(t.id)]
     seen = drs_snapshot.recent(scope)
     try:
-        servers = seen.servers if seen else describe(drs, ids)
+        servers = seen.servers if seen else drs_sources.describe(drs, ids)
         recent: Sequence[Part] = ()
         if seen is None or not seen.idle:
             recent = drs_jobs.since(drs, datetime.now(UTC) - drs_jobs.LONGEST_JOB)

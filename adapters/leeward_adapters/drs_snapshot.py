@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from leeward_adapters.base import Scope
 from leeward_adapters.drs_instances import RecoveryInstance
+from leeward_adapters.drs_sources import judged
 
 RECENT: Final = 60.0
 """Seconds for which it serves."""
@@ -31,13 +32,6 @@ class Snapshot:
     def idle(self) -> bool:
         """Whether no job can be at work: none launches, and there is nothing to terminate."""
         return not self.launching and not self.instances
-
-
-def judged(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What is looked at of a source server; a thousand whole ones would fill megabytes."""
-    kept = {key: raw[key] for key in ("sourceServerID", "dataReplicationInfo") if key in raw}
-    hints = raw.get("sourceProperties", {}).get("identificationHints", {})
-    return {**kept, "sourceProperties": {"identificationHints": hints}}
 
 
 def note(

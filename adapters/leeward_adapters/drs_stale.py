@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from leeward_adapters import drs_instances, drs_lists, drs_servers, drs_sides
+from leeward_adapters import drs_instances, drs_lists, drs_servers, drs_sides, drs_sources
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -106,7 +106,7 @@ def release(scope: Scope, step: Step, servers: Mapping[str, Raw] | None, ids: Se
 
 def _replaceable(scope: Scope, step: Step, live: Mapping[str, RecoveryInstance]) -> set[str]:
     targets = {t.id: t for t in step.targets if t.id in live}
-    known = drs_servers.describe(scope.client("drs"), sorted(targets))
+    known = drs_sources.describe(scope.client("drs"), sorted(targets))
     return {s for s, t in targets.items() if replaceable(scope, step, t, known.get(s), live[s])}
 
 

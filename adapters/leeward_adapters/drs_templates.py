@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from leeward_adapters import drs_drills, drs_settings, launch_templates
+from leeward_adapters import drs_drills, drs_settings, drs_sources, launch_templates
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.drs_drills import DrillVersion, Network
 
@@ -67,12 +67,12 @@ def prepare(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> str
     if step.drill:
         network = Network.of(step)
         assert network is not None  # observe() refuses a Test without one
-        scope.each(lambda t: _prepare_drill(scope, step, call, t, network), batch)
+        _prepare_drills(scope, step, call, batch, network)
     else:
         own = [t for t in batch if t.settings]
         scope.each(lambda t: _launch_stopped(scope, step, t.id), [t for t in batch if t not in own])
         if own:
-            _leave_drill(scope, own)
+            _leave_drill(scope, step, own)
             drs_settings.apply(scope, step, call, own)
     return f"{len(batch)} prepared"
 
@@ -95,17 +95,17 @@ def ensure(scope: Scope, step: Step, call: str, batch: Sequence[Target]) -> None
     prepared for a launch that is none. Its version stays in the template's history, and tells.
     """
     if not step.drill:
-        _leave_drill(scope, batch)
+        _leave_drill(scope, step, batch)
         drs_settings.apply(scope, step, call, batch)
         return
     network = Network.of(step)
     found = drs_drills.drills(scope, [t.id for t in batch], network).current
     if network is not None:
         wrong = [t for t in batch if t.id not in found or found[t.id].network != network]
-        scope.each(lambda t: _prepare_drill(scope, step, call, t, network), wrong)
+        _prepare_drills(scope, step, call, wrong, network)
 
 
-def restore(scope: Scope, batch: Sequence[Target]) -> str:
+def restore(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
     """Put launch configurations and default versions back to what they were before the drill."""
     drs, ec2 = scope.client("drs"), scope.client("ec2")
 
@@ -119,17 +119,18 @@ def restore(scope: Scope, batch: Sequence[Target]) -> str:
         )
         launch_templates.set_default(ec2, drill.template, drill.source)
 
-    scope.each(one, _drills_of(scope, batch))
+    drills = drs_drills.drills(scope, [t.id for t in batch], Network.of(step))
+    scope.each(one, list(drills.current.values()))
     return f"{len(batch)} restored"
 
 
-def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
+def _leave_drill(scope: Scope, step: Step, batch: Sequence[Target]) -> None:
     """Put back what a drill left, but for launchDisposition: a real launch has its own.
 
     That is set for every server that a drill was ever made of.
     """
     drs, ec2 = scope.client("drs"), scope.client("ec2")
-    drills = drs_drills.drills(scope, [t.id for t in batch])
+    drills = drs_drills.drills(scope, [t.id for t in batch], as_of=step.since)
 
     def one(target: Target) -> None:
         drill = drills.current.get(target.id)
@@ -143,13 +144,27 @@ def _leave_drill(scope: Scope, batch: Sequence[Target]) -> None:
     scope.each(one, [t for t in batch if t.id in drills.ever])
 
 
-def _drills_of(scope: Scope, batch: Sequence[Target]) -> list[DrillVersion]:
-    """The drill versions that are the default for servers of the batch now."""
-    return list(drs_drills.drills(scope, [t.id for t in batch]).current.values())
+def _prepare_drills(
+    scope: Scope, step: Step, call: str, batch: Sequence[Target], network: Network
+) -> None:
+    known = drs_sources.shared(scope, [t.id for t in batch], step.since)
+    scope.each(
+        lambda t: _prepare_drill(scope, step, call, t, network, known.get(t.id)),
+        batch,
+    )
 
 
-def _prepare_drill(scope: Scope, step: Step, call: str, target: Target, network: Network) -> None:
+def _prepare_drill(
+    scope: Scope,
+    step: Step,
+    call: str,
+    target: Target,
+    network: Network,
+    server: Mapping[str, Any] | None,
+) -> None:
     drs, ec2 = scope.client("drs"), scope.client("ec2")
+    if server is not None:
+        drs_sources.mark(scope, server, network.subnet)
     settings = drs_settings.for_drill(target.settings)
     # An address that is copied lies outside the drill's subnet, or belongs to production.
     config = drs.update_launch_configuration(
@@ -163,7 +178,7 @@ def _prepare_drill(scope: Scope, step: Step, call: str, target: Target, network:
         LaunchTemplateId=template, Versions=["$Default", "$Latest"]
     )["LaunchTemplateVersions"]
     default = next(v for v in versions if v["DefaultVersion"])
-    left = drs_drills.left_in(scope, versions)
+    left = drs_drills.left_in(scope, versions, server, network)
     wanted = _wanted(step, target.id, network, default, left, settings)
     known = next((v for v in versions if wanted.same_as(DrillVersion.parse(v))), None)
     number = str(known["VersionNumber"]) if known else _make(ec2, call, template, wanted, settings)

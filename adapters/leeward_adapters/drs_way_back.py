@@ -11,7 +11,14 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, drs_reverse, drs_servers, drs_sides, drs_snapshot
+from leeward_adapters import (
+    drs_instances,
+    drs_reverse,
+    drs_servers,
+    drs_sides,
+    drs_snapshot,
+    drs_sources,
+)
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -40,7 +47,7 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     serving = {s: i for s, i in live.items() if not i.failed_back}
     if not serving:
         return []
-    servers = drs_servers.describe(drs, sorted(serving))
+    servers = drs_sources.describe(drs, sorted(serving))
     mine = [t for t in targets if t.id in serving]
     findings = list(_of_profiles(scope, serving))
     for region in sorted({_origin(server) for server in servers.values()} - {""}):
