@@ -39,11 +39,11 @@ def order(lab: Any, run: str, phase: str, verb: str, words: str = "", wave: str 
     lab.annotate("drt", name, verb, f"admin: {words}" if words else "admin", user="admin")
 
     def taken() -> Any:
-        commands = lab.get("drx", run)["status"].get("commands", [])
-        return commands[-1] if len(commands) > before else None
+        commands = lab.get("drx", run)["status"].get("commands", [])[before:]
+        mine = [c for c in commands if (c["key"], c["object"]) == (f"leeward.dev/{verb}", name)]
+        return mine[-1] if mine else None  # a command before this one may be recorded meanwhile
 
     record = lab.until(f"{verb} is taken", taken)
-    assert (record["key"], record["object"]) == (f"leeward.dev/{verb}", name)
     lab.until(
         "the annotation is off",
         lambda: (

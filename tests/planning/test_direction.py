@@ -351,22 +351,54 @@ def test_a_reprotect_repeats_only_those_fencing_tasks_that_left_something(build:
     assert [t.spec.task for t in case.frozen().tasks if t.spec.task] == ["left"]
 
 
+BEFORE, AT, AFTER = (f"2026-03-01T01:{minute}Z" for minute in ("57:59", "58:00", "59:00"))
+
+
 @pytest.mark.parametrize(
-    ("mode", "ended", "waits"),
+    ("operation", "mode", "past", "waits"),
     [
-        ("Planned", "2026-03-01T01:58:00Z", True),
-        ("Planned", "2026-03-01T01:57:59Z", False),
-        ("Unplanned", "2026-03-01T01:59:00Z", False),
+        ("Failback", "Planned", {"Failover": AT}, True),
+        ("Failback", "Planned", {"Failover": BEFORE}, False),
+        ("Failback", "Unplanned", {"Failover": AFTER}, False),
+        # Others serve at home since a failback: those are to be fenced, and no older ones.
+        ("Failover", "Planned", {"Failback": AT}, True),
+        ("Failover", "Unplanned", {"Failback": AT}, True),
+        ("Failover", "Planned", {"Failback": BEFORE}, False),
+        ("Failover", "Unplanned", {"Failback": BEFORE, "Test": AFTER}, False),
+        ("Failover", "Unplanned", {"Failback": AT, "Test": AFTER}, True),
+        ("Failover", "Planned", {"Test": AFTER}, False),
+        ("Failover", "Planned", {}, False),
     ],
 )
-def test_the_way_back_begins_with_what_was_seen_after_the_last_run(
-    build: Build, mode: str, ended: str, waits: bool
+def test_a_run_begins_with_what_was_seen_after_the_run_that_it_builds_upon(
+    build: Build, operation: str, mode: str, past: dict[str, str], waits: bool
 ) -> None:
-    last = {
-        "name": "shop-0", "uid": "u-0", "operation": "Failover", "state": "Succeeded",
-        "completionTime": ended,
-    }  # fmt: skip
-    known = {"name": "prod", "accountId": ACCOUNT_ID, "discoveredAt": "2026-03-01T01:58:00Z"}
-    plan = build.plan(status=build.ready(history=[last], accounts=[known]))
-    execution = build.execution(operation="Failback", mode=mode)
+    history = [
+        {"name": "shop-0", "uid": "u-0", "operation": what, "state": "Succeeded",
+         "completionTime": ended}
+        for what, ended in past.items()
+    ]  # fmt: skip
+    known = {"name": "prod", "accountId": ACCOUNT_ID, "discoveredAt": AT}
+    plan = build.plan(status=build.ready(history=history, accounts=[known]))
+    execution = build.execution(operation=operation, mode=mode)
     assert awaits_discovery(execution, plan) is waits
+
+
+@pytest.mark.parametrize(("mode", "problem"), [("Planned", None), ("Unplanned", "it is silent")])
+def test_an_account_that_was_not_seen_since_it_came_home_refuses_a_planned_failover(
+    build: Build, mode: str, problem: str | None
+) -> None:
+    case = Case(build, "Failover", server(build, {"replicationState": "CONTINUOUS"}))
+    case.execution["mode"] = mode
+    past = {"name": "shop-0", "uid": "u-0", "operation": "Failback", "state": "Succeeded",
+            "completionTime": AFTER}  # fmt: skip
+    known = {"name": "prod", "accountId": ACCOUNT_ID, "discoveredAt": AT, "problem": problem}
+    case.status = located("Primary") | {"history": [past], "accounts": [known]}
+    refused = [p for p in case.judged().refusals if p.reason == "InventoryOutdated"]
+    said = [f for f in case.judged().findings if f.startswith("InventoryOutdated")]
+    assert (len(refused), len(said)) == ((1, 0) if mode == "Planned" else (0, 1))
+    assert f"account {ACCOUNT_ID} (prod) was not looked at since the last Failback ended" in str(
+        refused or said
+    )
+    case.status["history"] = [past | {"completionTime": BEFORE}]
+    assert "InventoryOutdated" not in str(case.judged())

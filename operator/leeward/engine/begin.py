@@ -53,9 +53,9 @@ from leeward.planning.wording import clip
 _AT_ONCE = 8
 """Tasks that are created side by side. None depends on another before the record names them all."""
 DISCOVERY_PATIENCE = timedelta(seconds=60)
-"""How long a new run waits for a plan that was never looked at."""
+"""How long a new run waits for a plan that was never looked at, and an Unplanned one at most."""
 REFRESH_PATIENCE = timedelta(minutes=5)
-"""How long a run on the way back waits for a look that is newer than the plan's last run."""
+"""How long a Planned run waits for a look that is newer than the run that it builds upon."""
 
 
 class Beginner:
@@ -177,7 +177,8 @@ class Beginner:
         if assessed and not awaits_discovery(execution, plan):
             return ""
         created = parse_time(execution.metadata.creation_timestamp or render_time(self._c.now()))
-        if self._c.now() - created > (REFRESH_PATIENCE if assessed else DISCOVERY_PATIENCE):
+        patient = assessed and execution.spec.mode != "Unplanned"
+        if self._c.now() - created > (REFRESH_PATIENCE if patient else DISCOVERY_PATIENCE):
             return ""
         return f"waiting for the discovery of plan {plan.metadata.name}"
 

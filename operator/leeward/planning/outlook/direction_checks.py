@@ -11,6 +11,7 @@ from typing import Final
 
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
+from leeward.api.plan_record import AccountStatus
 from leeward.planning.estate.direction import OUTWARD, away, takes, toward
 from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.protection import REPLICATING, servers
@@ -250,13 +251,47 @@ def not_recovered(request: Request) -> Iterator[Problem]:
 
 
 def awaits_discovery(execution: DRExecution, plan: RecoveryPlan) -> bool:
-    """Whether what is known of the estate is from before the plan's last run ended.
+    """Whether what is known of the estate is from before a run that this one builds upon.
 
-    What that run did decides what this one has to do. An Unplanned run does not wait.
+    On the way back that is the plan's last run, for which an Unplanned one does not wait. On the
+    way out it is a Failback: since then other instances serve at home, and one that fences those
+    from before would let both sides serve.
     """
-    history, spec = plan.status.history, execution.spec
-    if spec.operation in OUTWARD or spec.mode == "Unplanned" or not history:
-        return False
-    ended = parse_time(history[-1].completion_time)
-    heard = [a.discovered_at for a in plan.status.accounts if not a.problem]
-    return any(at is None or parse_time(at) <= ended for at in heard)
+    spec = execution.spec
+    if spec.operation in OUTWARD:
+        ended = _came_home(plan)
+    else:
+        past = () if spec.mode == "Unplanned" else plan.status.history[-1:]
+        ended = past[0].completion_time if past else None
+    return any(not a.problem for a in _not_seen_since(plan, ended))
+
+
+def _came_home(plan: RecoveryPlan) -> str | None:
+    """When the plan's last Failback ended."""
+    ended = [run.completion_time for run in plan.status.history if run.operation == "Failback"]
+    return ended[-1] if ended else None
+
+
+def _not_seen_since(plan: RecoveryPlan, time: str | None) -> list[AccountStatus]:
+    """Accounts that were not looked at since then."""
+    if time is None:
+        return []
+    return [
+        account for account in plan.status.accounts
+        if account.discovered_at is None or parse_time(account.discovered_at) <= parse_time(time)
+    ]  # fmt: skip
+
+
+def seen_since_it_came_home(request: Request) -> Iterator[Problem]:
+    """What a Failover fences is what serves at home since the last Failback."""
+    ended = _came_home(request.plan)
+    if not request.outward or not (old := _not_seen_since(request.plan, ended)):
+        return
+    name, namespace = request.plan.metadata.name, request.plan.metadata.namespace
+    where = some([f"{a.account_id} ({a.name})" for a in old])
+    yield Problem(
+        "InventoryOutdated",
+        f"account {where} was not looked at since the last Failback ended at {ended}: the "
+        "instances that it started at home may not be known, and would not be stopped; kubectl "
+        f"leeward plan refresh {name} -n {namespace}, or stop them by hand",
+    )
