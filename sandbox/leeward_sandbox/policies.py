@@ -40,6 +40,9 @@ _PROBES = (
     ("leeward-record.leeward.dev", _probe("DRTask", _TASK)),
 )
 """Policies that refuse a creation as a dry run, and what they refuse."""
+_STAMPED = _probe("DRExecution", {"planRef": {"name": "probe"}, "operation": "Test"})
+_SCHEMA_NOT_KNOWN = "There can be a delay between when CustomResourceDefinitions are created"
+"""Of a mutating policy that has not read the schema of a new CRD yet."""
 
 
 def await_policies(cluster: Cluster | ExistingCluster, progress: Progress) -> None:
@@ -53,11 +56,21 @@ def await_policies(cluster: Cluster | ExistingCluster, progress: Progress) -> No
     while waiting and time.monotonic() - began < _SECONDS:
         waiting = [(name, body) for name, body in waiting if not _refuses(cluster, name, body)]
         time.sleep(_POLL_SECONDS)
+    while not _stamps(cluster) and time.monotonic() - began < _SECONDS:
+        time.sleep(_POLL_SECONDS)
     for name, _ in waiting:
         progress(f"policy {name} was not in force after {_SECONDS:.0f} s")
 
 
 def _refuses(cluster: Cluster | ExistingCluster, policy: str, body: Mapping[str, Any]) -> bool:
+    return policy in _said(cluster, body)
+
+
+def _stamps(cluster: Cluster | ExistingCluster) -> bool:
+    return _SCHEMA_NOT_KNOWN not in _said(cluster, _STAMPED)
+
+
+def _said(cluster: Cluster | ExistingCluster, body: Mapping[str, Any]) -> str:
+    """What is said against creating it, as a dry run."""
     command = ("create", "--dry-run=server", "-f", "-")
-    answer = cluster.kubectl(*command, input=json.dumps(body), check=False)
-    return policy in answer.stderr
+    return cluster.kubectl(*command, input=json.dumps(body), check=False).stderr

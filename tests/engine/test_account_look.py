@@ -22,7 +22,7 @@ from leeward_sandbox.aws.server import SandboxServer
 
 pytestmark = pytest.mark.aws
 
-ACCOUNTS = (f"71{number:010}" for number in itertools.count(1))
+ACCOUNTS = (f"72{number:010}" for number in itertools.count(1))
 """One for each test: the process has one AWS."""
 REGION = "us-east-2"
 
