@@ -61,7 +61,6 @@ ON_BEHALF: Final[Mapping[str, Mapping[str, str]]] = {
         "drs:CreateRecoveryInstanceForDrs": "DRS registers what StartRecovery launches",
         "drs:DescribeReplicationConfigurationTemplates": "ReverseReplication depends on it",
         "drs:ListTagsForResource": "StartRecovery depends on it",
-        "drs:TagResource": "tags go along with StartRecovery",
         "iam:PassRole": "DRS gives instances their profile",
         **dict.fromkeys(
             (
