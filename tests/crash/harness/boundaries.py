@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Final, Literal
 
 from harness.runs import Run
@@ -74,12 +75,7 @@ def listed(
     return found
 
 
-def sample(
-    boundaries: Sequence[Boundary], pinned: Sequence[Boundary], most: int, seed: int
-) -> list[Boundary]:
-    """The pinned boundaries, and evenly spread ones up to `most`; the seed says which."""
+def drawn(boundaries: Sequence[Boundary], pinned: Sequence[Boundary], seed: int) -> list[Boundary]:
+    """The pinned boundaries first, then all others in an order that the seed says."""
     others = [b for b in boundaries if b not in pinned]
-    wanted = max(most - len(pinned), 0)
-    step = max(len(others) // max(wanted, 1), 1)
-    chosen = others[seed % step :: step][:wanted]
-    return [b for b in boundaries if b in pinned or b in chosen]
+    return [*pinned, *Random(seed).sample(others, len(others))]

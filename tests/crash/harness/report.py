@@ -33,6 +33,11 @@ class Report:
         self.killed.append(boundary)
         self.again[_row(boundary)] += again
 
+    @property
+    def kills(self) -> int:
+        """How many boundaries a run was killed at."""
+        return len(self.killed) + len(self.failed)
+
     def table(self) -> str:
         """In Markdown."""
         head = ("run", "at", "side", "boundaries", "kills", "not reached", "failed", "sent again")
@@ -56,10 +61,9 @@ class Report:
     def text(self) -> str:
         """The table, the wall time, and what was not reached or failed, by name."""
         seconds = time.monotonic() - self.began
-        kills = len(self.killed) + len(self.failed)
         lines = [
             self.table(),
-            f"{kills} kills in {seconds:.0f} s, {seconds / max(kills, 1):.1f} s each",
+            f"{self.kills} kills in {seconds:.0f} s, {seconds / max(self.kills, 1):.1f} s each",
         ]
         lines += [f"not reached: {boundary}" for boundary in self.missed]
         lines += [f"FAILED {boundary}: {why}" for boundary, why in self.failed.items()]
