@@ -123,6 +123,19 @@ def classify(error: Exception) -> Fault:
     raise error
 
 
+def mistake(error: Exception) -> Fault:
+    """A mistake of Leeward's own, in an adapter's code or met by an answer that nobody expected.
+
+    What was asked for before it may have been done.
+    """
+    why = f"{type(error).__name__}: {error}"[:300]
+    return Fault(
+        ErrorClass.IN_DOUBT,
+        "InternalError",
+        f"a mistake of Leeward, not of AWS: {why}. Its log has the whole of it: please report it",
+    )
+
+
 def leaves_doubt(error: BaseException) -> bool:
     """Whether a call that ended so may have taken effect, or may still."""
     if not isinstance(error, ClientError | BotoCoreError):

@@ -44,3 +44,27 @@ def test_a_run_from_before_its_launches_adopts_what_they_made(lab: Lab) -> None:
     run = lab.until_state(name, "Succeeded")
     assert run["status"]["resources"]["complete"] == 4
     assert set(lab.launches().values()) == {1}
+
+
+def test_a_run_of_which_a_task_is_gone_waits_and_can_be_cancelled(lab: Lab) -> None:
+    """Part of a namespace was restored, or its policies were off while somebody tidied up."""
+    lab.ready_plan(waves=[{"name": "data"}, {"name": "web", "gates": [{"before": "Instantiate"}]}])
+    name = lab.start()
+    lab.until_gate(name)
+    gone = min(task for task in lab.tasks(name) if "-w2-" in task)
+    operator = ("--kubeconfig", str(lab.stack.operator_kubeconfig()))
+    lab.kubectl("delete", "drt", gone, "--wait=false", *operator)
+
+    run = lab.until_state(name, "WaitingForDecision")
+    assert lab.reason(run, "WaitingForDecision") == "TasksMissing"
+    assert gone in run["status"]["message"]
+    assert f"continueFrom: {name}" in run["status"]["message"]
+
+    lab.annotate("drx", name, "cancel", APPROVER)
+    over = lab.until_state(name, "Cancelled")
+    assert gone in over["status"]["message"]
+    assert over["status"]["location"] == "Mixed"
+    lab.until(
+        "the plan is free",
+        lambda: "activeExecution" not in lab.get("rp", lab.application)["status"],
+    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from leeward.api.execution import CommandRecord
 from leeward.planning.runs import commands
 
 P = "leeward.dev/"
@@ -92,3 +93,20 @@ def test_the_loss_of_data_is_accepted_at_a_gate_of_a_run_or_on_a_task() -> None:
     (on_task,) = commands.on_task({key: "ann: [s-1] old but whole", key + "-lag-app": "ann"})
     assert (at_gate.verb, at_gate.gate) == ("accept-data-loss", "lag-app")
     assert (on_task.verb, on_task.gate, on_task.resources) == ("accept-data-loss", "", ("s-1",))
+
+
+def test_of_many_commands_those_on_tasks_are_forgotten_first_and_pauses_last() -> None:
+    def record(key: str, number: int, on: str = "") -> CommandRecord:
+        time = f"2026-03-01T{number // 60:02}:{number % 60:02}:00Z"
+        return CommandRecord(key=f"leeward.dev/{key}", user="ann", time=time, object=on)
+
+    known = [record("pause", 0), record("approve-wave-data", 1)]
+    for number in range(2, 200):
+        known = commands.remembered(known, record("retry", number, f"task-{number}"))
+    assert len(known) == commands.MOST_REMEMBERED
+    assert [r.key for r in known[:2]] == ["leeward.dev/pause", "leeward.dev/approve-wave-data"]
+    assert known[-1].object == "task-199"
+    for number in range(200, 400):
+        known = commands.remembered(known, record("reject-wave-data", number))
+    assert known[0].key == "leeward.dev/pause"
+    assert len(known) == commands.MOST_REMEMBERED

@@ -110,6 +110,16 @@ def test_a_rejection_and_a_new_asking_take_back_that_the_loss_of_data_was_accept
     assert never.data_loss == "None"
 
 
+def test_a_rejection_stands_when_the_answers_become_void_and_an_approval_counts_anew() -> None:
+    rejected = after(asked(required=2), ("Approve", "ann"), ("Reject", "bob"))
+    gate = gates.reopened(rejected, NOW)
+    assert (gate.state, gate.guard) == ("Rejected", "")
+    assert "rejected by bob" in gates.consequence(execution(), gate, []).message
+    assert gates.standing(after(gate, ("Approve", "cleo")).answers) == {"cleo"}
+    approved = gates.reopened(after(asked(required=2), ("Approve", "ann")), NOW)
+    assert (approved.state, approved.answers) == ("Waiting", [])
+
+
 def glass(**status: Any) -> DRExecution:
     broken = {"user": "ann", "time": "2026-03-01T02:00:00Z"}
     return execution(breakGlass=broken, **status)

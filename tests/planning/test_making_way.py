@@ -8,6 +8,7 @@ import pytest
 from tests.planning.conftest import Build
 
 from leeward.api.execution import DRExecution
+from leeward.api.task import DRTask
 from leeward.planning.runs.making_way import releases, yields
 
 ASKED = "WaitingForApproval"
@@ -46,13 +47,13 @@ def test_what_waits_and_has_touched_nothing_makes_way_for_an_outage_alone(
     build: Build, operation: str, mode: str, expected: str, held_by: str
 ) -> None:
     execution = build.execution(operation=operation, mode=mode)
-    assert releases(untouched(build, held_by), execution) == expected
+    assert releases(untouched(build, held_by), execution, []) == expected
 
 
 @pytest.mark.parametrize("state", ["WaitingForApproval", "WaitingForDecision", "Paused"])
 def test_it_makes_way_wherever_it_waits_for_people(build: Build, state: str) -> None:
     outage = build.execution(mode="Unplanned")
-    assert releases(untouched(build, "Failback", state), outage)
+    assert releases(untouched(build, "Failback", state), outage, [])
 
 
 @pytest.mark.parametrize(
@@ -83,14 +84,16 @@ def test_what_moves_the_estate_is_never_given_up_for_another_run(
 ) -> None:
     operation, waves, status = held_by
     other = live(build, operation, *waves, **status)
-    assert releases(other, build.execution(mode="Unplanned")) == ""
+    assert releases(other, build.execution(mode="Unplanned"), []) == ""
 
 
 def test_a_failback_that_only_replicates_makes_way_for_an_outage(build: Build) -> None:
     home = live(build, "Failback", "Complete", "Skipped", mutated=True)
-    assert releases(home, build.execution(mode="Unplanned")) == "only replication was left of it"
-    assert releases(home, build.execution(mode="Planned")) == ""
-    assert releases(home, build.execution(operation="Reprotect")) == ""
+    assert (
+        releases(home, build.execution(mode="Unplanned"), []) == "only replication was left of it"
+    )
+    assert releases(home, build.execution(mode="Planned"), []) == ""
+    assert releases(home, build.execution(operation="Reprotect"), []) == ""
 
 
 @pytest.mark.parametrize(
@@ -111,10 +114,36 @@ def test_drills_and_replication_make_way_at_any_time(
     other = live(build, held_by, "InProgress", mutated=True)
     execution = build.execution(operation=operation, mode=mode)
     assert yields(other, execution) is expected
-    assert bool(releases(other, execution)) is expected
+    assert bool(releases(other, execution, [])) is expected
 
 
 def test_servers_of_another_plan_s_run_are_not_taken_over_since_that_is_not_cancelled(
     build: Build,
 ) -> None:
     assert not yields(untouched(build, "Failback"), build.execution(mode="Unplanned"))
+
+
+@pytest.mark.parametrize(
+    ("status", "free"),
+    [
+        ({"state": "NotStarted"}, True),
+        ({"state": "Skipped"}, True),
+        ({"state": "InProgress"}, False),
+        ({"state": "NotStarted", "journal": [{
+            "id": "1", "action": "fence", "resources": ["a"], "epoch": 1,
+            "time": "2026-03-01T02:00:00Z",
+        }]}, False),
+    ],
+)  # fmt: skip
+def test_what_has_begun_makes_no_way_though_its_record_does_not_say_so_yet(
+    build: Build, status: dict[str, Any], free: bool
+) -> None:
+    spec = {
+        "executionRef": {"name": "shop-0", "uid": "u-0"}, "plan": "shop", "operation": "Failover",
+        "mode": "Planned", "wave": "w1", "waveOrdinal": 1, "recoveryPhase": "Fence",
+        "technology": "ec2", "account": "prod", "accountId": "111111111111",
+        "region": "us-east-1", "sourceRegion": "us-east-1",
+    }  # fmt: skip
+    task = DRTask.model_validate({"metadata": {"name": "t"}, "spec": spec, "status": status})
+    other, outage = untouched(build, "Failover"), build.execution(mode="Unplanned")
+    assert bool(releases(other, outage, [task])) is free

@@ -6,7 +6,7 @@ from typing import Any
 
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask
-from leeward.planning.runs.outcomes import at_work, stuck
+from leeward.planning.runs.outcomes import at_work, broken, stuck
 from leeward.planning.runs.waves import Stage
 
 STAGE = Stage("data", 1, "Activate", ())
@@ -135,3 +135,11 @@ def test_what_failed_otherwise_waits_as_ever() -> None:
     outcome = stuck(FAILBACK, STAGE, [held("t", "Activate", z="NoRoom")], [])
     assert outcome.reason == "TasksFailed"
     assert 'leeward.dev/retry="YOU"' in outcome.message
+
+
+def test_a_run_whose_tasks_are_gone_waits_for_people_and_says_how_to_go_on() -> None:
+    outcome = broken(RUN, [f"task-{n}" for n in range(5)])
+    assert (outcome.state, outcome.reason) == ("WaitingForDecision", "TasksMissing")
+    assert "5 DRTasks of this run are gone or replaced: task-0, task-1, task-2" in outcome.message
+    assert 'kubectl annotate drx shop-1 -n shop leeward.dev/cancel="YOU"' in outcome.message
+    assert outcome.message.endswith("spec.continueFrom: shop-1")

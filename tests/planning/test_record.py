@@ -368,6 +368,29 @@ def test_a_cancelled_drill_names_the_clean_up_that_failed() -> None:
     assert "w1-cleanup" in outcome.message
 
 
+FROZEN = [{"name": f"w1-{n}", "uid": n, "digest": n} for n in ("instantiate", "activate")]
+
+
+def test_a_cancelled_run_says_which_of_its_tasks_are_gone_and_moved_nobody_knows_what() -> None:
+    run = execution(cancelling=True, tasks=FROZEN)
+    left = [task(state="Complete")]
+    outcome = verdict(run, left)
+    assert "what 1 task that is gone did in AWS is not known: w1-activate" in outcome.message
+    assert composed(run, left).location == "Mixed"
+    assert composed(run, []).location == "Mixed"
+    assert "gone" not in verdict(run, [*left, task("Activate")]).message
+
+
+def test_what_a_phase_went_without_is_no_whole_success_even_if_it_was_repaired_later() -> None:
+    repaired = task(state="Complete", resources={"a": "Complete", "b": "Complete"})
+    activated = task(
+        "Activate", "Complete", resources={"a": "Complete", "b": "Skipped"},
+        reasons={"b": "Tolerated"},
+    )  # fmt: skip
+    outcome = verdict(execution(), [repaired, activated])
+    assert (outcome.state, outcome.reason) == ("Succeeded", "WithinTolerance")
+
+
 def test_a_verdict_fits_into_the_status_however_much_failed() -> None:
     ids = {f"s-{n:060}": "Failed" for n in range(100)}
     tasks = [task(state="Failed", wave=n, resources=ids) for n in range(1, 20)]

@@ -11,7 +11,7 @@ from leeward.planning.runs.commands import Command
 from leeward.planning.runs.earlier import left_out, without
 from leeward.planning.runs.steering import (
     Ground,
-    after_relaunch,
+    after_command,
     paused_for,
     steer,
 )
@@ -355,7 +355,7 @@ def test_what_was_activated_is_activated_again_when_it_is_launched_anew(
         status("Complete", a="Complete", b="Complete"), command("relaunch", "a"), traits=LAUNCHES
     )
     activated = recorded(status(state, **before), "a", "b")
-    again = after_relaunch(task("Activate", activated), task("Instantiate", asked))
+    again = after_command(task("Activate", activated), task("Instantiate", asked))
     if after != "Retry":
         assert again == activated
         return
@@ -377,7 +377,33 @@ def test_other_tasks_do_not_mind_a_relaunch(other: dict[str, Any]) -> None:
     asked, _ = given(status("Complete", a="Complete"), command("relaunch", "a"), traits=LAUNCHES)
     activated = status("Complete", a="Complete")
     for mine in (task("Activate", activated, **other), task("Instantiate", activated)):
-        assert after_relaunch(mine, task("Instantiate", asked)) == activated
+        assert after_command(mine, task("Instantiate", asked)) == activated
+
+
+@pytest.mark.parametrize("verb", ["retry", "mark-done", "relaunch"])
+def test_what_a_later_phase_went_without_is_done_there_once_it_is_worked_on_again(
+    verb: str,
+) -> None:
+    failed = status("Failed", a="Complete", b="Failed")
+    again, _ = given(failed, command(verb, "b"), traits=LAUNCHES)
+    later = task("Activate", status("Complete", a="Complete", b="Skipped/Tolerated"))
+    after = after_command(later, task("Instantiate", again))
+    assert after.state == "Retry"
+    assert states(after) == {"a": "Complete", "b": "NotStarted"}
+
+
+def test_what_failed_before_and_still_does_stays_out_of_later_phases() -> None:
+    before = status("Failed", a="Failed", b="Failed")
+    again, _ = given(before, command("retry", "a"))
+    later = status("Complete", a="Skipped/LeftOut", b="Skipped/Tolerated")
+    assert after_command(task("Activate", later), task("Instantiate", again)) == later
+
+
+def test_nothing_is_tried_again_in_a_run_that_is_being_cancelled() -> None:
+    failed = status("Failed", a="Failed")
+    after, said = given(failed, command("retry"), cancelling=True)
+    assert after == failed
+    assert said == "nothing is tried again while the run is being cancelled"
 
 
 def record(verb: str, minutes: float) -> CommandRecord:

@@ -25,7 +25,7 @@ from leeward.engine.context import Context
 from leeward.engine.objects import Held, patch_metadata, put_status
 from leeward.planning.runs import commands, gates
 from leeward.planning.runs.commands import Command
-from leeward.planning.runs.steering import Ground, after_relaunch, steer
+from leeward.planning.runs.steering import Ground, after_command, steer
 from leeward.planning.runs.waves import GATE_OPEN
 from leeward.planning.times import render_time
 from leeward_adapters import registry
@@ -182,7 +182,8 @@ class CommandTaker:
             key=command.key, user=command.user, comment=command.comment[:256],
             time=render_time(self._c.now()), result=result[:1024],
         )  # fmt: skip
-        return status.model_copy(update={**update, "commands": [*status.commands, record][-100:]})
+        records = commands.remembered(status.commands, record)
+        return status.model_copy(update={**update, "commands": records})
 
     async def _emit(
         self, run: Held[DRExecution], record: CommandRecord, *, refused: bool = False
@@ -215,7 +216,7 @@ class CommandTaker:
         task = held[name].model
         status, result = steer(task, command, self._ground(run.model, task))
         changed = status != task.status
-        if changed and command.verb == "relaunch":
+        if changed:
             # First, so that a crash in between leaves the command on the object.
             await self._begin_later_again(held, task.model_copy(update={"status": status}))
         await self._restate(held, name, status)
@@ -227,7 +228,7 @@ class CommandTaker:
             time=render_time(self._c.now()),
             result=result[:1024],
         )
-        records = [*run.model.status.commands, record][-100:]
+        records = commands.remembered(run.model.status.commands, record)
         journal = run.model.status.model_copy(update={"commands": records})
         run = await put_status(self._c.kube, run, journal)
         await self._emit(run, record, refused=not changed)
@@ -248,9 +249,9 @@ class CommandTaker:
             cancelling=run.status.cancelling or run.metadata.deletion_timestamp is not None,
         )
 
-    async def _begin_later_again(self, held: dict[str, Held[DRTask]], relaunched: DRTask) -> None:
+    async def _begin_later_again(self, held: dict[str, Held[DRTask]], commanded: DRTask) -> None:
         for name, task in list(held.items()):
-            await self._restate(held, name, after_relaunch(task.model, relaunched))
+            await self._restate(held, name, after_command(task.model, commanded))
 
     async def _restate(
         self, held: dict[str, Held[DRTask]], name: str, status: DRTaskStatus

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from leeward.api.common import PREFIX
-from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord
+from leeward.api.execution import DRExecution, DRExecutionStatus, ExecutionState, TaskRecord
 from leeward.api.marks import unsupported
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
@@ -40,10 +40,12 @@ from leeward.engine.objects import (
 from leeward.engine.previous import PreviousRuns
 from leeward.engine.together import each
 from leeward.planning.digests import digest
+from leeward.planning.outlook import run_size
 from leeward.planning.outlook.direction_checks import awaits_discovery
 from leeward.planning.outlook.preflight import preflight
-from leeward.planning.outlook.run_checks import SETTLING
+from leeward.planning.outlook.run_checks import SETTLING, settling
 from leeward.planning.plans import region_pairs
+from leeward.planning.problem import Problem
 from leeward.planning.runs.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.runs.record import Outcome, compose
 from leeward.planning.runs.run_times import frozen_objectives
@@ -115,14 +117,13 @@ class Beginner:
             sizes=sizes,
         )  # fmt: skip
         if verdict.refusals:
-            first = verdict.refusals[0]
-            message = "; ".join(p.message for p in verdict.refusals)
-            state = "Expired" if first.reason == "Expired" else "Failed"
-            return await self._refuse(run, state, first.reason, message), 0
+            return await self._refused(run, verdict.refusals, previous)
         frozen = freeze(
             execution, plan.model, accounts, [i.model for i in inventories],
             leading=leading(execution), sizes=sizes,
         )  # fmt: skip
+        if too_large := list(run_size.fits(frozen)):
+            return await self._refused(run, too_large, previous)
         if unsettled := await self._claims.settled(execution):
             return await self._wait(run, SETTLING, unsettled), 1.0
         if earlier := await self._earlier.found(execution, accounts, frozen.tasks):
@@ -135,6 +136,37 @@ class Beginner:
         run = run.ahead(run.model.status.model_copy(update={"prepares": prepares}))
         tasks = await self._create_tasks(run, frozen)
         return await self._recorded(run, plan.model, frozen, tasks, verdict.findings), 0
+
+    async def _refused(
+        self, run: Held[DRExecution], refusals: Sequence[Problem], previous: DRExecution | None
+    ) -> tuple[Held[DRExecution], float]:
+        """The run that may not start.
+
+        One that has cancelled another waits in that one's place: else nobody would work on what
+        the other has moved half.
+        """
+        message = "; ".join(p.message for p in refusals)
+        if settling(run.model):
+            return await self._hold(run, message, previous), 10.0
+        first = refusals[0].reason
+        state = "Expired" if first == "Expired" else "Failed"
+        return await self._refuse(run, state, first, message), 0
+
+    async def _hold(
+        self, run: Held[DRExecution], why: str, previous: DRExecution | None
+    ) -> Held[DRExecution]:
+        metadata = run.model.metadata
+        cancel = (
+            f'kubectl annotate drx {metadata.name} -n {metadata.namespace} {PREFIX}cancel="YOU"'
+        )
+        message = (
+            f"it takes the place of the run that it cancelled, and begins by itself when this is "
+            f"mended: {clip(why, 700)}. Or cancel it: {cancel}"
+        )
+        ended = previous is None or previous.status.completion_time is not None
+        state: ExecutionState = "WaitingForDecision" if ended else "Preflight"
+        status = compose(run.model, [], Outcome(state, SETTLING, message), self._c.now())
+        return await put_status(self._c.kube, run, status)
 
     async def _ask(self, run: Held[DRExecution], earlier: str) -> Held[DRExecution]:
         """Let people decide whether this is that earlier run again."""

@@ -16,7 +16,17 @@ from leeward.api.plan_record import ActiveExecution
 from leeward.api.task import DRTask, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
-from leeward.engine.objects import LIVE_LABEL, Held, put_status, read, read_each
+from leeward.engine.objects import (
+    EXECUTION_LABEL,
+    LIVE_LABEL,
+    Held,
+    label_value,
+    put_status,
+    read,
+    read_all,
+    read_each,
+)
+from leeward.planning.runs.commands import remembered
 from leeward.planning.runs.making_way import releases, yields
 from leeward.planning.times import render_time
 
@@ -60,7 +70,11 @@ class Claims:
         if active is not None and active.uid == uid:
             return ""
         other = await self._live(active, namespace) if active is not None else None
-        why = releases(other.model, execution) if other is not None else ""
+        why = ""
+        if other is not None:
+            selector = f"{EXECUTION_LABEL}={label_value(other.model.metadata.name)}"
+            tasks = await read_all(self._c.kube, DRTask, namespace, selector)
+            why = releases(other.model, execution, [t.model for t in tasks])
         if other is not None and not why:
             return (
                 f"plan {plan.model.metadata.name} is already run by execution "
@@ -125,7 +139,7 @@ class Claims:
             time=render_time(self._c.now()),
             result="nothing new is started",
         )
-        update = {"cancelling": True, "commands": [*status.commands, record][-100:]}
+        update = {"cancelling": True, "commands": remembered(status.commands, record)}
         written = await put_status(self._c.kube, other, status.model_copy(update=update))
         message = f"{record.key} by {record.user} ({record.comment})"
         await self._c.recorder.emit(written.raw, "Superseded", message, "Warning", record.time)

@@ -8,6 +8,7 @@ reads and decides anew.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -35,7 +36,7 @@ from leeward.engine.objects import (
 )
 from leeward.engine.passes import Result, TaskPasses
 from leeward.engine.supervisor import Key
-from leeward.engine.task_store import TaskStore
+from leeward.engine.task_store import OwnTasks, TaskStore
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
 from leeward.logs import about
@@ -138,7 +139,10 @@ class RunReconciler:
 
     async def _live(self, run: Held[DRExecution]) -> float:
         """A pass over a run whose tasks are frozen."""
-        run, tasks = await both(self._commands.take(run), self._own_tasks(run))
+        run, own = await both(self._commands.take(run), self._own_tasks(run))
+        tasks = own.found
+        if own.missing and not self._cancelling(run.model):
+            return await self._broken(await self._commands.finish(run), own)
         run, tasks = await self._commands.take_from_tasks(run, tasks)
         run = await self._gates.expire(run)
         tasks = await self._let_go(run, tasks)
@@ -168,6 +172,12 @@ class RunReconciler:
         waits = (delay, rest, remind, let_go)
         return min(d for d in waits if d is not None).total_seconds()
 
+    async def _broken(self, run: Held[DRExecution], own: OwnTasks) -> float:
+        """Nothing new is begun without the record of what was done: a person decides."""
+        run = await self._write(run, own.found, outcomes.broken(run.model, own.missing))
+        remind = await self._notifier.after_pass(run, own.found)
+        return min(d for d in (WAITING_POLL, remind) if d is not None).total_seconds()
+
     async def settle(self, grace: float) -> None:
         """Let what runs in the background end, for `grace` seconds at most."""
         await self._passes.settle(grace)
@@ -175,14 +185,15 @@ class RunReconciler:
     def _cancelling(self, run: DRExecution) -> bool:
         return run.status.cancelling or run.metadata.deletion_timestamp is not None
 
-    async def _own_tasks(self, run: Held[DRExecution]) -> list[Held[DRTask]]:
+    async def _own_tasks(self, run: Held[DRExecution]) -> OwnTasks:
         """The frozen tasks, adopted: in order, each with the uid and digest that were recorded.
 
         Our epoch is put on those that are under way: what their leader still wanted to write is
         refused from then on. One that has not begun gets it with the write that begins it, which
         of two leaders only one can make.
         """
-        return [await self._owned(task) for task in await self._store.of(run.model)]
+        own = await self._store.of(run.model)
+        return replace(own, found=[await self._owned(task) for task in own.found])
 
     async def _owned(self, task: Held[DRTask]) -> Held[DRTask]:
         status, epoch = task.model.status, self._c.lease.epoch

@@ -7,6 +7,7 @@ the tasks of a large run are tens of megabytes, and most of them do not change f
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from leeward.api.execution import DRExecution, TaskRecord
@@ -22,8 +23,14 @@ _PAGE = 20
 """Tasks that are listed at a time: those of a page are in memory as text, too."""
 
 
-class MissingTaskError(Exception):
-    """A frozen task is gone or another: the record of the run is broken."""
+@dataclass(frozen=True, slots=True)
+class OwnTasks:
+    """The frozen tasks of a run as they are now."""
+
+    found: list[Held[DRTask]]
+    """In the order in which they were frozen."""
+    missing: tuple[str, ...]
+    """Names of those that are gone, or are not what was frozen: the run's record is broken."""
 
 
 class TaskStore:
@@ -33,20 +40,16 @@ class TaskStore:
         self._kube = kube
         self._known: dict[str, dict[str, Held[DRTask]]] = {}
 
-    async def of(self, run: DRExecution) -> list[Held[DRTask]]:
-        """The frozen tasks of the run as they are now, in order.
-
-        Raises:
-            MissingTaskError: one is gone, or is not what was frozen.
-        """
+    async def of(self, run: DRExecution) -> OwnTasks:
+        """The frozen tasks of the run as they are now."""
         if run.metadata.uid not in self._known:
             self._known[run.metadata.uid] = await self._read_all(run)
         else:
             await self._refresh(run)
         known = self._known[run.metadata.uid]
-        if missing := next((r for r in run.status.tasks if r.name not in known), None):
-            raise _missing(run, missing)
-        return [known[record.name] for record in run.status.tasks]
+        names = [record.name for record in run.status.tasks]
+        missing = tuple(name for name in names if name not in known)
+        return OwnTasks([known[name] for name in names if name in known], missing)
 
     def keep(self, run: DRExecution, tasks: Iterable[Held[DRTask]]) -> None:
         """The tasks as they were just written."""
@@ -61,9 +64,9 @@ class TaskStore:
         records = {record.name: record for record in run.status.tasks}
         listed = self._kube.each(_folder(run), selector=_selector(run), at_once=_PAGE)
         return {
-            name: _checked(run, records[name], body)
+            name: hold(DRTask, body)
             async for body in listed
-            if (name := body["metadata"]["name"]) in records
+            if (name := body["metadata"]["name"]) in records and _frozen(records[name], body)
         }
 
     async def _refresh(self, run: DRExecution) -> None:
@@ -77,10 +80,11 @@ class TaskStore:
             try:
                 body = await self._kube.get(f"{_folder(run)}/{record.name}")
             except ApiError as error:
-                if error.status == 404:
-                    raise _missing(run, record) from error
-                raise
-            known[record.name] = _checked(run, record, body)
+                if error.status != 404:
+                    raise
+            else:
+                if _frozen(record, body):
+                    known[record.name] = hold(DRTask, body)
 
         await each(read, stale, at_once=_AT_ONCE)
 
@@ -94,18 +98,9 @@ def _version(body: Object) -> tuple[Any, Any]:
     return body["metadata"]["uid"], body["metadata"]["resourceVersion"]
 
 
-def _checked(run: DRExecution, record: TaskRecord, body: Object) -> Held[DRTask]:
-    """The task, if it has the uid and the digest that were recorded when the plan was frozen."""
-    if body["metadata"]["uid"] != record.uid or digest(body["spec"]) != record.digest:
-        raise _missing(run, record)
-    return hold(DRTask, body)
-
-
-def _missing(run: DRExecution, record: TaskRecord) -> MissingTaskError:
-    return MissingTaskError(
-        f"DRTask {record.name} of {run.metadata.namespace}/{run.metadata.name} is gone or was "
-        "replaced; the run does not go on. Cancel it and create another execution"
-    )
+def _frozen(record: TaskRecord, body: Object) -> bool:
+    """Whether it has the uid and the digest that were recorded when the plan was frozen."""
+    return bool(body["metadata"]["uid"] == record.uid and digest(body["spec"]) == record.digest)
 
 
 def _folder(run: DRExecution) -> str:

@@ -19,6 +19,7 @@ from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask, Intent, TaskResourceStatus
 from leeward.engine import journal
 from leeward.engine.context import Context
+from leeward.engine.kube import ApiError, ApiUnavailable
 from leeward.engine.objects import Held
 from leeward.engine.steered import steered
 from leeward.engine.turn import Turn, given, input_of, turn_of
@@ -49,10 +50,12 @@ from leeward_adapters.base import (
     Step,
     Target,
 )
-from leeward_adapters.errors import Fault, classify
+from leeward_adapters.errors import Fault, classify, mistake
 
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
+_API_ERRORS = (ApiError, ApiUnavailable)
+"""What ends the pass over the run as well: the next one reads and decides anew."""
 _ENDED = frozenset({"Complete", "Skipped", "Failed", "Abandoned"})
 _IN_DOUBT = frozenset({"Pending", "InDoubt"})
 _SHARED = 0.8
@@ -111,6 +114,11 @@ class TaskRunner:
                 after, delay = await self._pass(turn, looking)
         except _AWS_ERRORS as error:
             after, delay = await self._unseen(turn, classify(error))
+        except _API_ERRORS:
+            raise
+        except Exception as error:
+            log.exception("%s: a mistake in its pass", task.model.metadata.name)
+            after, delay = await self._unseen(turn, mistake(error))
         self._note(after, delay)
         return after, delay
 
@@ -137,6 +145,9 @@ class TaskRunner:
             turn = turn.as_of(self._c.aws.now())
             observed = Observed({}) if stopping else await self._observe(turn)
         except _AWS_ERRORS:
+            return task, rest
+        except Exception:  # an adapter's mistake is said when it is met again in the task's turn
+            log.exception("%s: a mistake before its turn", task.model.metadata.name)
             return task, rest
         decision = decide_ahead(given(self._c, turn, observed))
         if decision.state == "Abandoned":

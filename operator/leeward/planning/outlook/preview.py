@@ -6,6 +6,7 @@ A dry run writes it into its status (`preview_size` makes it fit), the command l
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -24,6 +25,7 @@ from leeward.api.preview import (
 from leeward.planning.durations import parse, render
 from leeward.planning.estate.inventory import of_plan
 from leeward.planning.launch.launch_estate import drift
+from leeward.planning.outlook import run_size
 from leeward.planning.outlook.preflight import Preflight, preflight
 from leeward.planning.runs import gates
 from leeward.planning.runs.explicit import NO_SIZES, RecordedSizes
@@ -73,6 +75,10 @@ def preview(
     if any(problem.reason in _NO_TASKS for problem in verdict.refusals):
         return said, verdict
     frozen = freeze(execution, plan, accounts, inventories, leading=leading, sizes=sizes)
+    if too_large := tuple(run_size.fits(frozen)):
+        verdict = replace(verdict, refusals=(*verdict.refusals, *too_large))
+        refusals += [clip(f"{p.reason}: {p.message}", 1024) for p in too_large]
+        return Preview(refusals=refusals[-_MOST_REFUSALS:], findings=said.findings), verdict
     foreseen = forecast(execution.spec.operation, frozen, plan.status.history)
     objectives = at_start(plan.spec, frozen, foreseen)
     update = {

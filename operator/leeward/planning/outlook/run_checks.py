@@ -29,8 +29,7 @@ _MOST_OF_A_CAUSE: Final = 600
 def expiry(execution: DRExecution, now: datetime) -> Iterator[Problem]:
     """Whether `startBefore` has passed; a time that cannot be read is refused as well."""
     before = execution.spec.start_before
-    reconciling = find(execution.status.conditions, Type.RECONCILING)
-    if reconciling is not None and reconciling.reason == SETTLING:
+    if settling(execution):
         return  # it has cancelled another run, and takes that one's place
     try:
         late = before is not None and now >= parse_time(before)
@@ -43,6 +42,12 @@ def expiry(execution: DRExecution, now: datetime) -> Iterator[Problem]:
             f"startBefore {before} has passed and nothing was touched; if the run is still "
             "wanted, create an execution of another name",
         )
+
+
+def settling(execution: DRExecution) -> bool:
+    """Whether it has cancelled the run that it continues, and waits to take that one's place."""
+    reconciling = find(execution.status.conditions, Type.RECONCILING)
+    return reconciling is not None and reconciling.reason == SETTLING
 
 
 def unknown_plan(execution: DRExecution) -> Problem:

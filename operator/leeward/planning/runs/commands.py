@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from leeward.api.common import PREFIX
+from leeward.api.execution import CommandRecord
 
 EXECUTION_VERBS: Final = (
     "approve",
@@ -27,6 +28,8 @@ _GATE = re.compile(
     r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:\.[-a-zA-Z0-9_.]*)?$"
 )
 _IDS = re.compile(r"^\[([^\]]*)(?:\]\s*|$)")
+MOST_REMEMBERED: Final = 100
+_HOLDS: Final = frozenset({f"{PREFIX}pause", f"{PREFIX}resume"})
 _FIRST: Final = ("cancel", "break-glass", "resume")
 
 
@@ -45,6 +48,24 @@ class Command:
     resources: tuple[str, ...] = ()
     """Resource ids that a task's command names; empty: all that it can apply to. An empty or
     unclosed list of ids names nothing, so it holds one id that no resource has."""
+
+
+def remembered(records: Sequence[CommandRecord], record: CommandRecord) -> list[CommandRecord]:
+    """The record of commands with one more, of a hundred at most.
+
+    What was said to single tasks is forgotten first, then what is oldest; pauses and their ends
+    last of all, because time-outs are reckoned by them.
+    """
+    kept = [*records, record]
+    while len(kept) > MOST_REMEMBERED:
+        kept.remove(min(kept[:-1], key=_weight))
+    return kept
+
+
+def _weight(record: CommandRecord) -> int:
+    if record.object:
+        return 0
+    return 2 if record.key in _HOLDS else 1
 
 
 def on_execution(annotations: Mapping[str, str]) -> list[Command]:

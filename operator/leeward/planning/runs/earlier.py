@@ -28,6 +28,8 @@ class Earlier:
 
 
 NOTHING: Final = Earlier()
+TOLERATED: Final = "Tolerated"
+"""Reason of what a task goes without because it failed before, within the wave's tolerance."""
 
 
 def earlier(task: DRTask, tasks: Sequence[DRTask]) -> Earlier:
@@ -75,9 +77,14 @@ def left_out(task: DRTask, tasks: Sequence[DRTask]) -> list[TaskResourceStatus]:
 def _without(rid: str, state: str, phase: str) -> TaskResourceStatus:
     if state == "Failed":
         message = f"failed in {phase}, within the wave's tolerance"
-        return TaskResourceStatus(id=rid, state="Skipped", reason="Tolerated", message=message)
+        return TaskResourceStatus(id=rid, state="Skipped", reason=TOLERATED, message=message)
     message = f"left out of {phase} by people"
     return TaskResourceStatus(id=rid, state="Skipped", reason="LeftOut", message=message)
+
+
+def gone_without(tasks: Sequence[DRTask]) -> list[str]:
+    """Ids of resources that a task went without because an earlier one had failed with them."""
+    return [r.id for t in tasks for r in t.status.resources if r.reason == TOLERATED]
 
 
 def without(

@@ -127,13 +127,16 @@ def _person(user: str) -> str:
 
 
 def reopened(gate: GateStatus, now: datetime) -> GateStatus:
-    """The gate with all its answers void: it waits anew, as long as it was to wait at first."""
+    """The gate with its approvals void: it waits anew, as long as it was to wait at first.
+
+    A rejection stands: nobody gains by making it void, and an approval after it counts anew.
+    """
     patience = parse_time(gate.deadline) - parse_time(gate.asked_at)
     update = {
         "guard": "",
-        "answers": [],
+        "answers": [a for a in gate.answers if a.verdict == "Reject"],
         "data_loss": "Question" if gate.data_loss == "Accepted" else gate.data_loss,
-        "state": "Waiting",
+        "state": "Rejected" if gate.state == "Rejected" else "Waiting",
         "asked_at": render_time(now),
         "deadline": render_time(now + patience),
     }
@@ -193,7 +196,7 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
 
 
 def _rejection(gate: GateStatus) -> str:
-    """Who rejected it. Answers that became void are gone, the rejection stands."""
+    """Who rejected it."""
     last = next((a for a in reversed(gate.answers) if a.verdict == "Reject"), None)
     if last is None:
         return "rejected"

@@ -70,6 +70,24 @@ def stuck(
     return Outcome("WaitingForDecision", "TasksFailed", message, stage.wave, stage.phase)
 
 
+def broken(run: DRExecution, missing: Sequence[str]) -> Outcome:
+    """Frozen tasks of the run are gone, or are others of their name: a person decides.
+
+    What they had asked AWS for was written on them alone, so that nothing can go on unasked.
+    """
+    name, namespace = run.metadata.name, run.metadata.namespace
+    many = len(missing) > 1
+    message = (
+        f"{counted(len(missing), 'DRTask')} of this run {'are' if many else 'is'} gone or "
+        f"replaced: {some(missing, 3)}. Nothing new is begun; what they had asked AWS for is not "
+        f"known. If you have a backup of what was deleted, mind that a restored object is another. "
+        f'Cancel: kubectl annotate drx {name} -n {namespace} {PREFIX}cancel="YOU" ; what the other '
+        f"tasks have under way is then followed to its end. Go on with another execution that has "
+        f"spec.continueFrom: {name}"
+    )
+    return Outcome("WaitingForDecision", "TasksMissing", clip(message, _MOST))
+
+
 def _newer(
     run: DRExecution, stage: Stage, asking: Sequence[DRTask], tasks: Sequence[DRTask]
 ) -> Outcome:

@@ -26,7 +26,8 @@ from leeward.api.execution import (
 from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning.estate.direction import MOVES_TO
-from leeward.planning.runs import transitions
+from leeward.planning.runs import gone, transitions
+from leeward.planning.runs.earlier import TOLERATED, gone_without
 from leeward.planning.runs.fencing import FENCE, deferred
 from leeward.planning.runs.run_times import kept
 from leeward.planning.runs.tolerance import TOLERANT, failed_ids, tolerated, within
@@ -35,7 +36,7 @@ from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
 
-_NOT_BY_PEOPLE = frozenset({"NotInATest", Reason.FENCE_DEFERRED, "Tolerated"})
+_NOT_BY_PEOPLE = frozenset({"NotInATest", Reason.FENCE_DEFERRED, TOLERATED})
 """Reasons of what was left out without anybody's word."""
 _DONE: Final[Mapping[str, str]] = {
     "Failover": "recovered",
@@ -227,17 +228,18 @@ def _location(
 ) -> Location | None:
     """Where the estate serves as far as this run moved it; a Test moves nothing."""
     there = MOVES_TO.get(execution.spec.operation)
-    if there is None or not tasks:
+    if there is None or not (tasks or execution.status.tasks):
         return None
     # A wave of which nothing is left, because people left it out or undid it, serves nobody there.
     moved = [w.name for w in waves if w.resources.complete and w.state == "Complete"]
     moving = [t for t in tasks if t.spec.recovery_phase in {FENCE, "Activate"}]
     begun = any(t.status.journal for t in moving)
     whole = execution.spec.resources is None  # else the rest of the waves stayed where it was
-    if moved and whole and len(moved) == sum(1 for w in waves if w.resources.total):
+    lost = gone.missing(execution, tasks)
+    if moved and whole and not lost and len(moved) == sum(1 for w in waves if w.resources.total):
         return there
     here: Location = "Primary" if there == "Recovery" else "Recovery"
-    return "Mixed" if moved or begun else here
+    return "Mixed" if moved or begun or lost else here
 
 
 def compose_task(task: DRTask, status: DRTaskStatus, now: datetime) -> DRTaskStatus:
@@ -289,12 +291,10 @@ def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
     after it had failed is counted and named, and the reason is not that of a whole success.
     """
     operation, status = execution.spec.operation, execution.status
-    if status.cancelling:
-        return Outcome(
-            "Cancelled", Reason.CANCELLED, f"{cancelled_by(status.commands)}; {_stays(tasks)}"
-        )
-    if execution.metadata.deletion_timestamp is not None:
-        return Outcome("Cancelled", Reason.CANCELLED, f"deleted while it ran; {_stays(tasks)}")
+    if status.cancelling or execution.metadata.deletion_timestamp is not None:
+        how = cancelled_by(status.commands) if status.cancelling else "deleted while it ran"
+        words = f"{how}; {gone.unknown(execution, tasks)}{_stays(tasks)}"
+        return Outcome("Cancelled", Reason.CANCELLED, clip(words, 1024))
     fine = tolerated(status.waves, tasks)
     failed = [t for t in tasks if t.status.state == "Failed" and t.metadata.name not in fine]
     if failed:
@@ -319,7 +319,7 @@ def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
 def _less_than_whole(operation: str, tasks: Sequence[DRTask]) -> list[str]:
     """What keeps a success from being a whole one, each counted and named."""
     less = []
-    if lost := failed_ids(tasks):
+    if lost := [*dict.fromkeys([*failed_ids(tasks), *gone_without(tasks)])]:
         less.append(f"{len(lost)} failed within the plan's tolerance: {some(lost)}")
     if left := _given_up(operation, tasks):
         less.append(f"{len(left)} left out by people: {some(left)}")

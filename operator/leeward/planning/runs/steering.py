@@ -11,7 +11,7 @@ from leeward.api.common import PREFIX
 from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, ResourceRequest, TaskResourceStatus
 from leeward.planning.runs.commands import Command
-from leeward.planning.runs.earlier import alike, earlier_phases
+from leeward.planning.runs.earlier import TOLERATED, alike, earlier_phases
 from leeward.planning.runs.waves import closes, to_be_followed, unanswered_ahead
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import parse_time, render_time
@@ -57,6 +57,8 @@ def _nothing(verb: str, state: str, done: str) -> str:
 def _retry(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:
     """Failed resources; those that were undone when they are named, or when none has failed."""
     status = task.status
+    if ground.cancelling:
+        return status, "nothing is tried again while the run is being cancelled"
     if status.state not in {"Failed", "Complete", "Skipped"}:
         return status, _nothing("retry", status.state, "tried again")
     failed = {r.id for r in status.resources if r.state == "Failed"}
@@ -272,29 +274,33 @@ def _forgotten(status: DRTaskStatus, chosen: set[str]) -> DRTaskStatus:
     return status.model_copy(update={"pre_states": kept})
 
 
-def after_relaunch(task: DRTask, relaunched: DRTask) -> DRTaskStatus:
-    """The status of `task` when resources of `relaunched` are to be launched anew.
+def after_command(task: DRTask, commanded: DRTask) -> DRTaskStatus:
+    """The status of `task` when a command was applied to resources of `commanded`.
 
-    Where it is of a later phase of the same wave, what it did to the old ones must be done to
-    the new ones: it begins again for those that it had begun, whether it was through with them or
-    not. What people left out or had undone stays out.
+    Where it is of a later phase of the same wave, what it did to those that are launched anew
+    must be done to the new ones: it begins again for those that it had begun, whether it was
+    through with them or not. So it does for those that it went without because they had failed
+    before, and that are worked on again now. What people left out or had undone stays out.
     """
-    status = task.status
-    if status.state == "NotStarted" or relaunched.spec.recovery_phase not in earlier_phases(task):
+    status, phase = task.status, commanded.spec.recovery_phase
+    if status.state == "NotStarted" or phase not in earlier_phases(task):
         return status
-    anew = {r.id for r in relaunched.status.resources if r.request == "Relaunch"}
-    chosen = {
-        r.id
-        for r in status.resources
-        if alike(task) == alike(relaunched)
-        and r.id in anew
-        and r.request is None
-        and r.state in {"InProgress", "Complete", "Failed"}
-    }
+    if alike(task) != alike(commanded):
+        return status
+    before = {r.id: r for r in commanded.status.resources}
+    chosen = {r.id for r in status.resources if r.id in before and _due_again(r, before[r.id])}
     if not chosen:
         return status
-    message = f"{len(chosen)} to begin again: launched anew in {relaunched.spec.recovery_phase}"
+    message = f"{len(chosen)} to begin again, as in {phase}"
     return _begun_again(_forgotten(status, chosen), chosen, message, message)
+
+
+def _due_again(mine: TaskResourceStatus, before: TaskResourceStatus) -> bool:
+    """Whether a phase has to do a resource again, by what an earlier one has to do with it."""
+    if mine.reason == TOLERATED:
+        return before.state not in {"Failed", "Skipped"}
+    begun = mine.state in {"InProgress", "Complete", "Failed"}
+    return before.request == "Relaunch" and mine.request is None and begun
 
 
 _VERBS: Final[dict[str, Callable[[DRTask, Command, Ground], tuple[DRTaskStatus, str]]]] = {
