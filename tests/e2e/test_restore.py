@@ -60,7 +60,7 @@ def test_a_run_of_which_a_task_is_gone_waits_and_can_be_cancelled(lab: Lab) -> N
     assert gone in run["status"]["message"]
     assert f"continueFrom: {name}" in run["status"]["message"]
 
-    lab.annotate("drx", name, "cancel", APPROVER)
+    lab.annotate("drx", name, "cancel", "admin", user="admin")
     over = lab.until_state(name, "Cancelled")
     assert gone in over["status"]["message"]
     assert over["status"]["location"] == "Mixed"
