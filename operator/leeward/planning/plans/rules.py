@@ -16,7 +16,7 @@ from leeward.planning.durations import parse
 from leeward.planning.plans import dependencies, task_rules
 from leeward.planning.problem import Accounts, Problem, Rule, repeated
 from leeward.planning.runs.explicit import run_accounts
-from leeward.planning.runs.planned_gates import ceilings, gate_name
+from leeward.planning.runs.planned_gates import ceilings, floored, gate_name, reserved
 
 __all__ = ["GATE_NAME", "RULES", "problems_of"]
 
@@ -166,6 +166,16 @@ def _gate_names_are_different(plan: RecoveryPlan, _: Accounts) -> Iterator[Probl
         )
 
 
+def _gate_names_are_free(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
+    for wave, gate, name in _gates(plan.spec):
+        if prefix := reserved(name):
+            yield Problem(
+                "ReservedGateName",
+                f"the gate before {gate.before} of wave {wave} is named {name}, and names that "
+                f"begin with {prefix} are the operator's own; give it another `name`",
+            )
+
+
 def _gate_places_are_different(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
     for place in repeated(f"{gate.before} of wave {wave}" for wave, gate, _ in _gates(plan.spec)):
         yield Problem("DuplicateGate", f"there are two gates before {place}; keep one")
@@ -184,6 +194,21 @@ def _gates_can_be_passed(plan: RecoveryPlan, accounts: Accounts) -> Iterator[Pro
                 f"gate {name} of wave {wave} needs {required} approvals and names {users} "
                 "approver(s), so it could never be passed; name more users, or a group",
             )
+
+
+def _demanded_gate_can_be_passed(plan: RecoveryPlan, accounts: Accounts) -> Iterator[Problem]:
+    """The gate that an account's demands put before a run is answered by the plan's approvers."""
+    default = plan.spec.approval
+    approvers, (least, _) = default.approvers or Approvers(), ceilings(plan.spec, accounts)
+    required, users = max(default.required or 1, least), len(set(approvers.users))
+    demanded = floored(plan.spec, accounts)
+    if demanded and users and not approvers.groups and users < required:
+        yield Problem(
+            "TooFewApprovers",
+            f"runs begin with a gate, because TargetAccounts demand approval; it needs {required} "
+            f"approvals, and spec.approval names {users} approver(s), so it could never be passed; "
+            "name more users there, or a group",
+        )
 
 
 # --- figures -----------------------------------------------------------------------------------
@@ -238,8 +263,10 @@ RULES: Final[tuple[Rule, ...]] = (
     _staging_accounts_are_the_plans,
     _gate_names_are_short,
     _gate_names_are_different,
+    _gate_names_are_free,
     _gate_places_are_different,
     _gates_can_be_passed,
+    _demanded_gate_can_be_passed,
     _durations_are_readable,
     _one_drill_network_each,
 )
