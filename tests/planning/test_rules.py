@@ -18,6 +18,7 @@ DNS = {
         "records": [{"name": "a.example.com", "type": "A", "recovery": {"values": ["192.0.2.1"]}}],
     },
 }
+SESSIONS = [f"arn:aws:sts::111111111111:assumed-role/Oncall/{name}" for name in ("ann", "bob")]
 NETWORK = {
     "accountId": "111111111111",
     "subnetId": "subnet-0123456789abcdef0",
@@ -212,6 +213,12 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
             "approval": {"required": 2},
             "waves": [{"name": "x", "gates": [{"approvers": {"users": ["ann", "ann"]}}]}],
         },
+        "TooFewApprovers",
+        "needs 2 approvals and names 1",
+    ),
+    (
+        "a gate whose approvers are sessions of one role",
+        {"waves": [{"name": "x", "gates": [{"required": 2, "approvers": {"users": SESSIONS}}]}]},
         "TooFewApprovers",
         "needs 2 approvals and names 1",
     ),
