@@ -131,6 +131,15 @@ def drawn(shown: Object, width: int = 120) -> str:
     return preview_view.text(shown, "orders", "Failover", "Planned", width, color=False)
 
 
+def test_a_preview_shows_every_gate_of_a_place() -> None:
+    one = preview()["gates"][0]
+    shown = preview(gates=[one | {"name": "stop"}, one | {"name": "destroy"}])
+    lines = [line for line in drawn(shown).splitlines() if "\u25c7" in line]
+    assert [line.split()[2] for line in lines] == ["stop", "destroy"]
+    gates = [row.name for row in preview_view.rows(shown) if row.kind == "Gate"]
+    assert gates == ["app stop", "app destroy"]
+
+
 REFUSED = {
     "refusals": ["NoDrillNetwork: plan orders has no drill network for account orders-data"],
     "objectives": {

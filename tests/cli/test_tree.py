@@ -260,6 +260,17 @@ def test_many_quiet_waves_are_one_line_each(story: Story) -> None:
     assert drawn.count("✔ Automatic") == 1
 
 
+def test_two_gates_of_one_place_are_both_shown_in_the_order_of_the_plan(story: Story) -> None:
+    running(story)
+    story.status["frozenGates"] = []
+    story.status["gates"] = []
+    story.gate("stop", "app", "Approved").gate("destroy", "app")
+    drawn = tree.render(story.execution, story.tasks, story.now, 120, False).splitlines()
+    shown = [line for line in drawn if " Gate " in line]
+    assert [("stop" in line, "destroy" in line) for line in shown] == [(True, False), (False, True)]
+    assert ("Approved" in shown[0], "NotAsked" in shown[1]) == (True, True)
+
+
 def test_no_line_is_wider_than_the_terminal_but_commands(story: Story) -> None:
     for tell in (failed_server, large, running):
         fresh = type(story)()

@@ -163,6 +163,36 @@ def test_with_the_glass_broken_one_person_opens_a_gate_that_needs_two(lab: Any) 
     assert run["status"]["gates"][0]["required"] == 1
 
 
+@pytest.fixture
+def demanding_account(lab: Any) -> Iterator[None]:
+    """The account demands two approvals."""
+
+    def demand(approvals: int) -> None:
+        patch = f'{{"spec":{{"allow":{{"minApprovals":{approvals}}}}}}}'
+        words = ("patch", "ta", "east-a", "--type=merge", "-p", patch)
+        lab.stack.cluster.kubectl(*words, user="admin")
+
+    demand(2)
+    yield
+    demand(0)
+
+
+@pytest.mark.usefixtures("demanding_account")
+def test_what_an_account_demands_is_asked_for_though_the_plan_has_no_gate(lab: Any) -> None:
+    lab.ready_plan(waves=[{"name": "data"}])
+    with lab.untouched():
+        name = lab.start()
+        lab.until_gate(name, "begin-data")
+        lab.annotate("drx", name, "approve-begin-data", APPROVER)
+        lab.until(
+            "the first approval is counted",
+            lambda: "1 of 2 given" in lab.get("drx", name)["status"]["message"],
+        )
+    lab.annotate("drx", name, "approve-begin-data.second", SECOND, "approver-b")
+    run = lab.until_condition("drx", name, "Succeeded")
+    assert [(g["name"], g["state"]) for g in run["status"]["gates"]] == [("begin-data", "Approved")]
+
+
 @pytest.mark.usefixtures("approver_on_duty")
 def test_two_people_other_than_the_requester_must_approve(lab: Any) -> None:
     lab.ready_plan(waves=GATED, approval={"required": 2, "fourEyes": "Required"})

@@ -270,6 +270,66 @@ def test_a_gate_before_fencing_stands_before_the_launch_of_a_drill(build: Build)
     assert gate.before == "Instantiate"
 
 
+@pytest.mark.parametrize(("operation", "phase"), [("Cleanup", "Cleanup"), ("Test", "Instantiate")])
+def test_a_gate_before_fencing_stands_beside_the_one_that_has_the_place(
+    build: Build, operation: str, phase: str
+) -> None:
+    strict = {"before": phase, "required": 3, "fourEyes": "Required", "name": "strict"}
+    waves = [{"name": "a", "gates": [strict, {"before": "Fence", "name": "stop"}]}]
+    gates = gates_of(build, waves=waves, execution={"operation": operation})
+    assert [(g.name, g.before, g.required, g.four_eyes) for g in gates] == [
+        ("stop", phase, 1, "Off"),
+        ("strict", phase, 3, "Required"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("allow", "required", "four_eyes"),
+    [
+        ({"minApprovals": 2}, 2, "Off"),
+        ({"fourEyes": "Required"}, 1, "Required"),
+        ({"automaticApproval": "Refused"}, 1, "Off"),
+    ],
+)
+def test_a_plan_without_gates_does_not_take_away_the_approvals_that_an_account_demands(
+    build: Build, allow: dict[str, Any], required: int, four_eyes: str
+) -> None:
+    inventory = build.inventory(build.server(1), build.server(2, wave="app"))
+    accounts = build.accounts(allow=allow)
+    (gate,) = freeze(build.execution(), build.plan(), accounts, [inventory]).gates
+    assert (gate.name, gate.wave, gate.before) == ("begin-data", "data", "Instantiate")
+    assert (gate.required, gate.four_eyes, gate.opening) == (required, four_eyes, True)
+    test = build.execution(operation="Test")
+    assert freeze(test, build.plan(), accounts, [inventory]).gates == ()
+
+
+def test_a_run_that_account_s_people_must_let_begin_asks_before_its_first_wave(
+    build: Build,
+) -> None:
+    accounts = build.accounts(allow={"minApprovals": 2})
+    inventory = build.inventory(build.server(1), build.server(2, wave="app"))
+
+    def gates(*own: dict[str, Any]) -> list[tuple[str, str, int, bool]]:
+        plan = build.plan(waves=[{"name": "data", "gates": list(own)}, {"name": "app"}])
+        frozen = freeze(build.execution(), plan, accounts, [inventory])
+        return [(g.name, g.before, g.required, g.opening) for g in frozen.gates]
+
+    late = ("begin-data", "Instantiate", 2, True), ("wave-data", "Activate", 2, False)
+    assert gates({}) == list(late)
+    assert gates({"before": "Instantiate"}) == [("wave-data", "Instantiate", 2, True)]
+    # Nothing is fenced here, so the plan's own gate comes first of all.
+    assert gates({"before": "Fence"}) == [("wave-data", "Fence", 2, True)]
+
+
+@pytest.mark.parametrize(("allow", "required"), [({}, 0), ({"minApprovals": 2}, 2)])
+def test_the_question_about_lost_data_has_the_approvals_that_an_account_demands(
+    build: Build, allow: dict[str, Any], required: int
+) -> None:
+    plan = build.plan(waves=[{"name": "a"}]).spec
+    (gate,) = planned_gates(build.execution().spec, plan, build.accounts(allow=allow), losing=["a"])
+    assert (gate.name, gate.required, gate.data_loss) == ("lag-a", required, "Question")
+
+
 def test_what_a_gate_leaves_open_comes_from_the_plan_and_then_from_the_defaults(
     build: Build,
 ) -> None:
@@ -286,6 +346,7 @@ def test_what_a_gate_leaves_open_comes_from_the_plan_and_then_from_the_defaults(
         "dataLoss": "None",
         "onTimeout": "Hold",
         "onReject": "Hold",
+        "opening": False,
     }
     approval = {
         "required": 2,

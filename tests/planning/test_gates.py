@@ -14,6 +14,7 @@ from leeward.planning.times import render_time
 
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
 ROLE = "arn:aws:sts::111111111111:assumed-role/Oncall"
+GOV_ROLE = "arn:aws-us-gov:sts::111111111111:assumed-role/Oncall"
 
 
 def execution(operation: str = "Failover", **status: Any) -> DRExecution:
@@ -120,23 +121,33 @@ def test_a_rejection_stands_when_the_answers_become_void_and_an_approval_counts_
     assert (approved.state, approved.answers) == ("Waiting", [])
 
 
-def glass(**status: Any) -> DRExecution:
+def glass(operation: str = "Failover", **status: Any) -> DRExecution:
     broken = {"user": "ann", "time": "2026-03-01T02:00:00Z"}
-    return execution(breakGlass=broken, **status)
+    return execution(operation, breakGlass=broken, **status)
 
 
 def test_once_the_glass_is_broken_one_person_opens_a_gate() -> None:
-    gate = asked(glass(), required=3, fourEyes="Required")
-    assert (gate.required, gate.four_eyes, gate.state) == (1, "Off", "Waiting")
-    waiting = after(asked(required=2, fourEyes="Required"), ("Approve", "ann"))
+    gate = asked(glass(), required=3)
+    assert (gate.required, gate.state) == (1, "Waiting")
+    waiting = after(asked(required=2), ("Approve", "ann"))
     (opened,) = gates.glass_broken(execution(gates=[waiting.to_api()]))
-    assert (opened.state, opened.required, opened.four_eyes) == ("Approved", 1, "Off")
+    assert (opened.state, opened.required) == ("Approved", 1)
 
 
-def test_breaking_the_glass_waives_nothing_where_things_are_destroyed_or_data_is_lost() -> None:
-    gate = asked(glass(), required=2, before="Cleanup")
+def test_breaking_the_glass_leaves_the_rule_on_four_eyes_to_what_it_still_holds_for() -> None:
+    strict = {"required": 2, "fourEyes": "Required", "dataLoss": "Question"}
+    assert asked(glass(), **strict).four_eyes == "Required"
+    (kept,) = gates.glass_broken(execution(gates=[asked(**strict).to_api()]))
+    assert (kept.required, kept.four_eyes, kept.data_loss) == (1, "Required", "Question")
+
+
+@pytest.mark.parametrize("operation", ["Cleanup", "Test"])
+def test_breaking_the_glass_waives_nothing_where_things_are_destroyed_or_data_is_lost(
+    operation: str,
+) -> None:
+    gate = asked(glass(operation=operation), required=2, before="Cleanup")
     assert gate.required == 2
-    (kept,) = gates.glass_broken(execution(gates=[gate.to_api()]))
+    (kept,) = gates.glass_broken(execution(operation, gates=[gate.to_api()]))
     assert kept == gate
     losing = after(asked(glass(), dataLoss="Question"), ("Approve", "ann"))
     assert losing.state == "Waiting"
@@ -184,6 +195,66 @@ def test_sessions_of_one_role_are_one_person() -> None:
     assert len(gate.answers) == 1
     other = "arn:aws:sts::111111111111:assumed-role/Manager/cy"
     assert after(gate, ("Approve", other)).state == "Approved"
+
+
+@pytest.mark.parametrize(
+    ("user", "person"),
+    [
+        (f"{ROLE}/ann", ROLE),
+        (f"{GOV_ROLE}/ann@example.com", GOV_ROLE),
+        ("sso:ann@example.com", "sso:ann@example.com"),
+        ("arn:aws:iam::111111111111:user/ann", "arn:aws:iam::111111111111:user/ann"),
+        ("ann@example.com", "ann@example.com"),
+    ],
+)
+def test_only_sessions_of_a_role_are_folded_into_one_person(user: str, person: str) -> None:
+    assert gates.person(user) == person
+
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+ROBOT = "system:serviceaccount:ci:deployer"
+SESSION, OTHER_SESSION = f"{ROLE}/ann", f"{ROLE}/bob"
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "user", "verdict", "why"),
+    [
+        (ANN, BOB, "Approve", ""),
+        (ANN, ANN, "Approve", "asked for the run"),
+        (ANN, ANN, "AcceptDataLoss", "asked for the run"),
+        (ANN, ANN, "Reject", ""),
+        (SESSION, OTHER_SESSION, "Approve", "asked for the run"),
+        ("sso:ann", "sso:bob", "Approve", ""),
+        (ANN, ROBOT, "Approve", "is a service account"),
+        (ANN, ROBOT, "Reject", ""),
+        (ROBOT, BOB, "Approve", "which person"),
+        (None, BOB, "Approve", "which person"),
+    ],
+)
+def test_under_four_eyes_an_answer_counts_of_another_person_than_asked(
+    asked_by: str | None, user: str, verdict: str, why: str
+) -> None:
+    run = execution(requestedBy=asked_by)
+    said_why = gates.four_eyes(run, asked(run, fourEyes="Required"), said(verdict, user))
+    assert (why in said_why) if why else said_why == ""
+    assert gates.four_eyes(run, asked(run), said(verdict, user)) == ""
+
+
+@pytest.mark.parametrize(
+    ("user", "verdict", "before", "counts"),
+    [
+        (ANN, "Approve", "Activate", True),
+        (ANN, "AcceptDataLoss", "Activate", False),
+        (ANN, "Approve", "Cleanup", False),
+        (ROBOT, "Approve", "Activate", False),
+    ],
+)
+def test_broken_glass_lets_the_requester_approve_what_neither_destroys_nor_loses(
+    user: str, verdict: str, before: str, counts: bool
+) -> None:
+    run = glass(requestedBy=ANN)
+    gate = asked(run, fourEyes="Required", before=before)
+    assert (gates.four_eyes(run, gate, said(verdict, user)) == "") is counts
 
 
 def test_one_person_who_approves_again_and_again_pushes_nobody_out() -> None:

@@ -407,6 +407,15 @@ def test_the_record_stays_small_and_keeps_what_would_be_told_again(story: Story)
 # --- how it reads
 
 
+def test_a_notice_says_that_other_sessions_of_the_requester_s_role_do_not_count(
+    story: Story,
+) -> None:
+    role = "arn:aws:sts::111111111111:assumed-role/Oncall"
+    story.status(requestedBy=f"{role}/ann").waits(fourEyes="Required")
+    text = story.one("ApprovalNeeded").message.text
+    assert f"not {role}/ann, who asked for the run, nor another session of that role" in text
+
+
 def test_an_approval_notice_says_all_that_is_needed_to_answer_it(story: Story) -> None:
     answer = {"user": "bob", "verdict": "Approve", "time": START}
     story.status(requestedBy="ann@example.com").waits(answers=[answer], fourEyes="Required")

@@ -147,20 +147,33 @@ IMPOSSIBLE: list[tuple[str, Given, str, str]] = [
         "name go is taken",
     ),
     (
+        "its gate is named as the operator names its own",
+        {"execution": {"gates": [{"wave": "data", "before": "Instantiate", "name": "lag-data"}]}},
+        "InvalidGate",
+        "names that begin with lag- are the operator's own",
+    ),
+    (
         "the plan refuses automatic approval",
         {"execution": {"approvalMode": "Automatic"}},
         "AutomaticRefused",
         "plan shop does not allow",
     ),
-    (
-        "the account refuses automatic approval",
-        {
-            "execution": {"approvalMode": "Automatic"},
-            "plan": {"approval": {"automatic": "Allowed"}},
-            "account": {"allow": {"automaticApproval": "Refused"}},
-        },
-        "AutomaticRefused",
-        "TargetAccount prod refuses",
+    *(
+        (
+            f"the account demands approval ({key})",
+            {
+                "execution": {"approvalMode": "Automatic"},
+                "plan": {"approval": {"automatic": "Allowed"}},
+                "account": {"allow": {key: value}},
+            },
+            "AutomaticRefused",
+            "TargetAccount prod refuses",
+        )
+        for key, value in (
+            ("automaticApproval", "Refused"),
+            ("minApprovals", 1),
+            ("fourEyes", "Required"),
+        )
     ),
     (
         "the account refuses the operation",

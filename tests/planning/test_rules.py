@@ -18,6 +18,7 @@ DNS = {
         "records": [{"name": "a.example.com", "type": "A", "recovery": {"values": ["192.0.2.1"]}}],
     },
 }
+SESSIONS = [f"arn:aws:sts::111111111111:assumed-role/Oncall/{name}" for name in ("ann", "bob")]
 NETWORK = {
     "accountId": "111111111111",
     "subnetId": "subnet-0123456789abcdef0",
@@ -190,6 +191,16 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
         "DuplicateGate",
         "two gates are named wave-x",
     ),
+    *(
+        (
+            f"a gate that is named as the operator names its own ({prefix})",
+            {"waves": [{"name": "x", "gates": [{"name": f"{prefix}-x"}]}]},
+            "ReservedGateName",
+            f"the gate before Activate of wave x is named {prefix}-x, and names that begin with "
+            f"{prefix}- are the operator's own",
+        )
+        for prefix in ("lag", "begin", "cleanup")
+    ),
     (
         "two gates in one place",
         {"waves": [{"name": "x", "gates": [{"name": "one"}, {"name": "two"}]}]},
@@ -202,6 +213,12 @@ RULES: list[tuple[str, dict[str, Any], str, str]] = [
             "approval": {"required": 2},
             "waves": [{"name": "x", "gates": [{"approvers": {"users": ["ann", "ann"]}}]}],
         },
+        "TooFewApprovers",
+        "needs 2 approvals and names 1",
+    ),
+    (
+        "a gate whose approvers are sessions of one role",
+        {"waves": [{"name": "x", "gates": [{"required": 2, "approvers": {"users": SESSIONS}}]}]},
         "TooFewApprovers",
         "needs 2 approvals and names 1",
     ),
@@ -376,6 +393,17 @@ def test_approvals_that_an_account_demands_count_for_whether_a_gate_can_be_passe
     assert problems_of(plan, build.accounts()) == []
     (problem,) = problems_of(plan, build.accounts(allow={"minApprovals": 2}))
     assert problem.reason == "TooFewApprovers"
+
+
+def test_the_gate_that_an_account_demands_can_be_passed_by_those_whom_the_plan_names(
+    build: Build,
+) -> None:
+    plan = build.plan(waves=[{"name": "x"}], approval={"approvers": {"users": ["ann"]}})
+    assert problems_of(plan, build.accounts()) == []
+    assert problems_of(plan, build.accounts(allow={"minApprovals": 1})) == []
+    (problem,) = problems_of(plan, build.accounts(allow={"minApprovals": 2}))
+    assert problem.reason == "TooFewApprovers"
+    assert "spec.approval" in problem.message
 
 
 def test_a_chain_of_dependencies_longer_than_the_stack_is_no_danger() -> None:

@@ -210,6 +210,32 @@ def test_a_gate_of_a_phase_without_tasks_stands_before_the_next_that_there_is() 
     assert second.ask.before == "Activate"
 
 
+@pytest.mark.parametrize(("operation", "phase"), [("Cleanup", "Cleanup"), ("Test", "Instantiate")])
+def test_two_gates_before_one_phase_are_both_asked(operation: str, phase: str) -> None:
+    tasks = [task(1, phase, operation=operation)]
+    first, second = (gate(1, before=phase) | {"name": name} for name in ("stop", "destroy"))
+    where = run(tasks, operation, gates=[first, second])
+    assert where.ask is not None
+    assert where.ask.name == "stop"
+    approved = gate(1, "Approved", phase, name="stop")
+    where = run(tasks, operation, gates=[first, second], asked=[approved])
+    assert (names(where.work), where.ask and where.ask.name) == ([], "destroy")
+    waiting = [approved, gate(1, "Waiting", phase, name="destroy")]
+    where = run(tasks, operation, gates=[first, second], asked=waiting)
+    assert (names(where.work), where.waiting and where.waiting.name) == ([], "destroy")
+    both = [approved, gate(1, "Approved", phase, name="destroy")]
+    assert names(run(tasks, operation, gates=[first, second], asked=both).work) == names(tasks)
+
+
+def test_what_is_prepared_ahead_waits_for_every_gate_of_its_place() -> None:
+    tasks = [task(1, "Instantiate", "InProgress"), task(2, "Instantiate")]
+    both = [gate(2, before="Instantiate") | {"name": name} for name in ("one", "two")]
+    asked = [gate(2, "Approved", "Instantiate", name="one")]
+    assert names(run(tasks, prepares="Ahead", gates=both, asked=asked).early) == []
+    asked.append(gate(2, "Approved", "Instantiate", name="two"))
+    assert names(run(tasks, prepares="Ahead", gates=both, asked=asked).early) == ["w2-instantiate"]
+
+
 # --- beside the rest ---------------------------------------------------------------------------
 
 
@@ -233,6 +259,29 @@ def test_nothing_begins_ahead_of_its_turn_once_people_hold_the_run(state: str) -
         [task(1, "Activate"), ahead(2, "InProgress")], gates=[gate(1)], asked=[gate(1, state)]
     )
     assert names(begun.work) == ["w2-instantiate"]
+
+
+def test_the_gate_with_which_a_run_begins_holds_all_of_its_waves() -> None:
+    opening = gate(1, before="Instantiate") | {"opening": True}
+    tasks = [task(1, "Instantiate"), ahead(2)]
+    where = run(tasks, gates=[opening])
+    assert (names(where.work), where.ask is not None) == ([], True)
+    where = run(tasks, gates=[opening], asked=[gate(1, "Waiting", "Instantiate")])
+    assert (names(where.work), where.waiting is not None) == ([], True)
+    where = run(tasks, gates=[opening], asked=[gate(1, "Approved", "Instantiate")])
+    assert names(where.work) == ["w1-instantiate", "w2-instantiate"]
+
+
+def test_leaving_out_the_first_wave_does_not_pass_the_gate_with_which_a_run_begins() -> None:
+    opening = gate(1, before="Instantiate") | {"opening": True}
+    where = run([task(1, "Instantiate", "Skipped"), task(2, "Activate")], gates=[opening])
+    assert (names(where.work), where.ask and where.ask.wave) == ([], "w1")
+
+
+def test_a_drill_cleans_up_whether_or_not_it_was_let_begin() -> None:
+    opening = gate(1, before="Instantiate") | {"opening": True}
+    tasks = [task(1, "Instantiate", "Complete"), task(1, "Cleanup")]
+    assert names(run(tasks, "Test", gates=[opening]).work) == ["w1-cleanup"]
 
 
 def test_nothing_runs_ahead_through_a_gate_of_its_own_wave_or_its_fencing() -> None:

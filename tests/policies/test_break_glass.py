@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from leeward.api.execution import DRExecution
+from leeward.api.gate_record import FrozenGate
+from leeward.planning.runs import gates
+from leeward.planning.runs.waves import Stage
+
 pytestmark = pytest.mark.cluster
 
 World = Any  # conftest.World
-TIME = "2026-01-01T00:00:00Z"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BROKEN = {"user": "sealed@example.com", "time": "2026-01-01T00:00:00Z", "comment": "3 am"}
 ALICE = "approver-a@example.com"
 LOSER = "approver-c@example.com"
 LISTED = {"approvers": {"users": ["nobody-awake@example.com"], "groups": []}}
@@ -17,14 +24,46 @@ STRICT = {"fourEyes": "Required"}
 
 
 def gate(name: str = "wave-2", **more: Any) -> dict[str, Any]:
-    found = {"name": name, "id": "1", "wave": "wave-2", "before": "Activate", "state": "Waiting"}
-    return found | {"required": 2, "askedAt": TIME, "deadline": TIME} | more
+    """A gate of the frozen plan."""
+    return {"name": name, "wave": "wave-2", "before": "Activate", "required": 2} | more
 
 
-def broken(world: World, *gates: dict[str, Any], **more: Any) -> str:
-    run: str = world.waiting(*gates, **more)
-    world.status(run, breakGlass={"user": "sealed@example.com", "time": TIME, "comment": "3 am"})
+def whole(world: World, *frozen: dict[str, Any], **more: Any) -> str:
+    """A run that asked the gates, its glass whole."""
+    run: str = world.execution(**more)
+    ask(world, run, *frozen)
     return run
+
+
+def broken(world: World, *frozen: dict[str, Any], **more: Any) -> str:
+    """A run whose glass was broken at its gates."""
+    run = whole(world, *(frozen or [gate()]), **more)
+    waived = gates.glass_broken(model(world, run))
+    world.status(run, breakGlass=BROKEN, gates=[g.to_api() for g in waived])
+    return run
+
+
+def broken_before(world: World, *frozen: dict[str, Any], **more: Any) -> str:
+    """A run that came to the gates after its glass was broken."""
+    run: str = world.execution(**more)
+    world.status(run, breakGlass=BROKEN)
+    ask(world, run, *frozen)
+    return run
+
+
+def ask(world: World, run: str, *frozen: dict[str, Any]) -> None:
+    """Ask the gates as the engine does, which says what stands in the status."""
+    execution = model(world, run)
+    told = []
+    for body in frozen:
+        place = FrozenGate.model_validate(body)
+        stage = Stage(place.wave, 2, place.before, ())
+        told.append(gates.ask(execution, place, stage, (), "sha256:1", NOW).to_api())
+    world.status(run, gates=told)
+
+
+def model(world: World, run: str) -> DRExecution:
+    return DRExecution.model_validate(world.operator.get("drexecutions", run))
 
 
 def test_the_glass_is_broken_by_kubectl_once(world: World) -> None:
@@ -51,8 +90,9 @@ def test_whoever_may_only_break_the_glass_approves_nothing(world: World) -> None
 def test_an_approver_who_is_not_listed_approves_and_rejects_once_it_is_broken(
     world: World,
 ) -> None:
-    whole = world.waiting(gate(**LISTED))
-    assert "is not an approver of gate" in world.alice.annotate(whole, approve_wave_2=ALICE).message
+    before = whole(world, gate(**LISTED))
+    refused = world.alice.annotate(before, approve_wave_2=ALICE)
+    assert "is not an approver of gate" in refused.message
     run = broken(world, gate(**LISTED))
     assert world.alice.annotate(run, approve_wave_2=ALICE).ok
     assert world.bob.annotate(run, reject_wave_2=world.bob.user).ok
@@ -60,8 +100,8 @@ def test_an_approver_who_is_not_listed_approves_and_rejects_once_it_is_broken(
 
 def test_the_requester_approves_once_it_is_broken(world: World) -> None:
     both = world.caller(ALICE, "dr-approvers", "dr-operators")
-    whole = world.waiting(gate(**STRICT), by=both)
-    assert "four eyes: " in both.annotate(whole, approve_wave_2=ALICE).message
+    before = whole(world, gate(**STRICT), by=both)
+    assert "four eyes: " in both.annotate(before, approve_wave_2=ALICE).message
     assert both.annotate(broken(world, gate(**STRICT), by=both), approve_wave_2=ALICE).ok
 
 
@@ -70,16 +110,17 @@ def test_a_run_that_a_service_account_asked_for_is_approved_once_it_is_broken(
 ) -> None:
     robot = world.caller("system:serviceaccount:ci:deployer", "developers")
     asked = {"by": robot, "startBefore": "2030-01-01T00:00:00Z"}
-    whole = world.waiting(gate(**STRICT), **asked)
-    assert "four eyes: " in world.alice.annotate(whole, approve_wave_2=ALICE).message
+    before = whole(world, gate(**STRICT), **asked)
+    assert "four eyes: " in world.alice.annotate(before, approve_wave_2=ALICE).message
     assert world.alice.annotate(broken(world, gate(**STRICT), **asked), approve_wave_2=ALICE).ok
 
 
+@pytest.mark.parametrize("breaking", [broken, broken_before])
 def test_a_gate_that_asks_for_a_person_is_not_a_service_accounts_for_all_that(
-    world: World,
+    world: World, breaking: Any
 ) -> None:
     machine = world.caller("system:serviceaccount:ci:approver", "dr-approvers")
-    answer = machine.annotate(broken(world, gate(**STRICT)), approve_wave_2=machine.user)
+    answer = machine.annotate(breaking(world, gate(**STRICT)), approve_wave_2=machine.user)
     assert "is a service account, and gate wave-2 asks for a person" in answer.message
 
 
@@ -94,12 +135,16 @@ def test_a_gate_before_cleanup_stays_as_strict_as_it_was(world: World, operation
     assert "four eyes: " in both.annotate(own, approve_cleanup=LOSER).message
 
 
-def test_the_loss_of_data_stays_with_those_who_are_listed_and_did_not_ask(world: World) -> None:
+@pytest.mark.parametrize("breaking", [broken, broken_before])
+def test_the_loss_of_data_stays_with_those_who_are_listed_and_did_not_ask(
+    world: World, breaking: Any
+) -> None:
     asking = gate(dataLoss="Question")
-    answer = world.destroyer.annotate(broken(world, asking | LISTED), accept_data_loss_wave_2=LOSER)
+    listed = breaking(world, asking | LISTED)
+    answer = world.destroyer.annotate(listed, accept_data_loss_wave_2=LOSER)
     assert "is not an approver of gate wave-2" in answer.message
     both = world.caller(LOSER, "dr-approvers", "dr-destroyers", "dr-operators")
-    own = broken(world, asking | STRICT, by=both)
+    own = breaking(world, asking | STRICT, by=both)
     assert "four eyes: " in both.annotate(own, accept_data_loss_wave_2=LOSER).message
     assert both.annotate(own, approve_wave_2=LOSER).ok
 

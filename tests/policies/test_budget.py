@@ -11,13 +11,14 @@ pytestmark = pytest.mark.cluster
 World = Any  # conftest.World
 TIME = "2026-01-01T00:00:00Z"
 ALICE = "approver-a@example.com"
+SESSION = "arn:aws:sts::111111111111:assumed-role/Oncall/approver-a@example.com"
 LONG = "c" * 256
 
 
-def gate(number: int) -> dict[str, Any]:
+def gate(number: int, approver: str) -> dict[str, Any]:
     """A gate that waits, lists as many people as a gate can, and asks them everything."""
     place = {"name": f"wave-{number}", "id": "1", "wave": "web", "before": "Activate"}
-    listed = {"users": [f"user-{n}" for n in range(49)] + [ALICE], "groups": ["g"] * 50}
+    listed = {"users": [f"user-{n}" for n in range(49)] + [approver], "groups": ["g"] * 50}
     place |= {"state": "Waiting", "askedAt": TIME, "deadline": TIME, "dataLoss": "Question"}
     return place | {"required": 40, "fourEyes": "Required", "approvers": listed}
 
@@ -27,8 +28,9 @@ def answers(count: int) -> list[dict[str, Any]]:
     return [{"user": f"{n}-{'u' * 240}"} | said for n in range(count)]
 
 
-def test_the_largest_run_takes_commands(world: World) -> None:
-    gates = [gate(n) for n in range(60)]
+@pytest.mark.parametrize("who", [ALICE, SESSION], ids=["a user", "a session of a role"])
+def test_the_largest_run_takes_commands(world: World, who: str) -> None:
+    gates = [gate(n, who) for n in range(60)]
     run = world.waiting(*gates)
     for number in range(40):
         other = world.caller(f"user-{number}", "dr-approvers")
@@ -36,10 +38,10 @@ def test_the_largest_run_takes_commands(world: World) -> None:
         answer = other.annotate(run, **dict.fromkeys(keys, f"{other.user}: {LONG}"))
         assert answer.ok, answer
     world.status(run, gates=[g | {"answers": answers(20)} for g in gates])
-    alice = world.caller(ALICE, "dr-approvers", "dr-destroyers", "dr-operators")
-    many = {f"approve_wave_{n}__a": f"{ALICE}: {LONG}" for n in range(10)}
-    many |= {f"accept_data_loss_wave_{n}": ALICE for n in range(6)}
-    answer = alice.annotate(run, **many, cancel=ALICE, unplanned=ALICE)
+    alice = world.caller(who, "dr-approvers", "dr-destroyers", "dr-operators")
+    many = {f"approve_wave_{n}__a": f"{who}: {LONG}" for n in range(10)}
+    many |= {f"accept_data_loss_wave_{n}": who for n in range(6)}
+    answer = alice.annotate(run, **many, cancel=who, unplanned=who)
     assert answer.ok, answer
 
 

@@ -57,6 +57,25 @@ def test_a_user_name_with_colons_approves(world: World) -> None:
     assert oidc.annotate(run, approve_wave_2=f"{oidc.user}: fine").ok
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("sso:ann@example.com", "sso:bob@example.com"),  # EKS: sso:{{SessionNameRaw}}
+        ("sso:ann-example.com", "sso:bob-example.com"),  # EKS: sso:{{SessionName}}
+        tuple(f"arn:aws:sts::111111111111:assumed-role/{r}/x" for r in ("Oncall", "Oncall-2")),
+        tuple(f"arn:aws:iam::111111111111:user/dr/{user}" for user in ("ann", "bob")),
+    ],
+    ids=["raw session names", "session names", "two roles", "IAM users"],
+)
+def test_people_whom_the_cluster_tells_apart_are_two(world: World, names: tuple[str, str]) -> None:
+    ann, bob = (world.caller(name, "dr-approvers", "dr-operators") for name in names)
+    run = world.waiting(gate(required=2, fourEyes="Required"), by=ann)
+    assert bob.annotate(run, approve_wave_2=bob.user).ok
+    run = world.waiting(gate(required=2))
+    assert ann.annotate(run, approve_wave_2=ann.user).ok
+    assert bob.annotate(run, approve_wave_2__second=bob.user).ok
+
+
 def test_an_approver_rejects_while_the_own_approval_is_still_on_the_object(world: World) -> None:
     run = world.waiting()
     assert world.alice.annotate(run, approve_wave_2=ALICE).ok

@@ -15,6 +15,8 @@ ALICE = "approver-a@example.com"
 BOB = "approver-b@example.com"
 DUTY = "operator-on-duty@example.com"
 FOUR_EYES = {"fourEyes": "Required"}
+ROLE = "arn:aws:sts::111111111111:assumed-role/Oncall"
+SESSIONS = f"{ROLE}/ann@example.com", f"{ROLE}/botocore-session-1"
 
 
 def gate(name: str = "wave-2", state: str = "Waiting", **more: Any) -> dict[str, Any]:
@@ -145,6 +147,25 @@ def of_a_service_accounts_request(w: World) -> Answer:
 def by_a_service_account_under_four_eyes(w: World) -> Answer:
     robot = w.caller("system:serviceaccount:ci:approver", "dr-approvers")
     return robot.annotate(w.waiting(gate(**FOUR_EYES)), approve_wave_2=robot.user)
+
+
+def by_another_session_of_the_requester(w: World) -> Answer:
+    asked, answers = (w.caller(s, "dr-approvers", "dr-operators") for s in SESSIONS)
+    run = w.waiting(gate(**FOUR_EYES), by=asked)
+    return answers.annotate(run, approve_wave_2=answers.user)
+
+
+def twice_by_two_sessions(w: World) -> Answer:
+    run = w.waiting()
+    first, second = (w.caller(s, "dr-approvers") for s in SESSIONS)
+    assert first.annotate(run, approve_wave_2=f"{first.user}: fine").ok
+    return second.annotate(run, approve_wave_2__second=second.user)
+
+
+def again_by_another_session(w: World) -> Answer:
+    first, second = (w.caller(s, "dr-approvers") for s in SESSIONS)
+    run = w.waiting(gate(required=2, answers=[answer_of(first.user, "Approve")]))
+    return second.annotate(run, approve_wave_2=second.user)
 
 
 def twice_under_another_suffix(w: World) -> Answer:
@@ -289,6 +310,9 @@ FORGERIES: list[tuple[Callable[[World], Answer], str]] = [
     (by_the_requester, f"four eyes: {ALICE} asked for execution orders/"),
     (of_a_service_accounts_request, "nobody can tell which person that was"),
     (by_a_service_account_under_four_eyes, "is a service account, and gate wave-2 asks for"),
+    (by_another_session_of_the_requester, f"four eyes: {SESSIONS[1]} asked for execution orders/"),
+    (twice_by_two_sessions, "answers gate wave-2 once, whatever the suffix"),
+    (again_by_another_session, "is already recorded for gate wave-2"),
     (twice_under_another_suffix, "answers gate wave-2 once, whatever the suffix"),
     (twice_in_one_request, "answers gate wave-2 once, whatever the suffix"),
     (again_after_it_was_recorded, "is already recorded for gate wave-2"),

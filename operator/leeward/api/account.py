@@ -38,11 +38,14 @@ class Allow(Model):
     operations: Annotated[list[Operation], Field(max_length=5)] = []
     """Operations. Empty: all."""
     min_approvals: Annotated[int, Field(ge=0, le=10)] = 0
-    """Approvals that each gate needs at least."""
+    """Approvals that each gate needs at least. Above 0 a run other than a Test begins with a gate,
+    and passes none by itself, whatever the plan says."""
     four_eyes: Literal["Required", "PlanDecides"] = "PlanDecides"
-    """Required: the requester never counts as an approver."""
+    """Required: the requester never counts as an approver. A run other than a Test begins with a
+    gate then, and passes none by itself, whatever the plan says."""
     automatic_approval: Literal["Allowed", "Refused"] = "Allowed"
-    """Refused: no execution but a Test passes gates by itself."""
+    """Refused: no execution but a Test passes gates by itself, and it begins with one, whatever
+    the plan says."""
     destructive: Literal["Allowed", "Refused"] = "Refused"
     """Whether anything may be deleted beyond a drill's own instances: whether the account's part
     of an estate can be cleaned up after a failback."""

@@ -96,3 +96,5 @@ class FrozenGate(Model):
     """What then."""
     on_reject: OnTrouble = "Hold"
     """What a rejection does."""
+    opening: bool = False
+    """Whether the run begins with it: nothing is done in any wave before it is passed."""

@@ -90,10 +90,12 @@ class Gate(Approval):
     before: RecoveryPhase = "Activate"
     """The recovery phase that does not start before the gate is passed. Activate is the point of
     no return; Fence stops before the wave does anything, and Instantiate before it launches. A
-    gate is asked in the operations that have its phase."""
+    gate is asked in the operations that have its phase; one before Fence in all of them, before
+    the first phase where there is no Fence."""
     name: GateName | None = None
     """Name in `leeward.dev/approve-NAME`. Default `wave-WAVE`, with the phase appended for
-    every gate of the wave after the first."""
+    every gate of the wave after the first. Names that begin with `lag-`, `begin-` or `cleanup-`
+    are the operator's own."""
 
 
 class WaveTechnology(Model):

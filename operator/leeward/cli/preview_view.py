@@ -73,10 +73,9 @@ def _estimate(preview: Object) -> str:
 
 def rows(preview: Object) -> tuple[Row, ...]:
     """The stages as rows of a tree, each behind the gate that it waits at."""
-    asked = {(gate["wave"], gate["before"]): gate for gate in preview.get("gates") or []}
     found = []
     for stage in preview.get("stages") or []:
-        if gate := asked.get((stage["wave"], stage["recoveryPhase"])):
+        for gate in _gates_before(stage, preview):
             name = f"{stage['wave']} {gate['name']}"
             found.append(Row(name, "Gate", Status("Preview"), "", _conditions(gate)))
         tasks = sum(row["tasks"] for row in stage.get("work") or [])
@@ -86,6 +85,13 @@ def rows(preview: Object) -> tuple[Row, ...]:
         takes = times_view.short(stage["duration"])
         found.append(Row(name, "Phase", Status("Preview"), takes, said))
     return tuple(found)
+
+
+def _gates_before(stage: Object, preview: Object) -> Iterator[Object]:
+    """The gates that stand at the stage, in the order in which they are asked."""
+    place = (stage["wave"], stage["recoveryPhase"])
+    gates = preview.get("gates") or []
+    return (gate for gate in gates if (gate["wave"], gate["before"]) == place)
 
 
 # --- sections ----------------------------------------------------------------------------------
@@ -106,14 +112,13 @@ def _launch(launch: Object) -> Iterator[Pair]:
 
 def _timeline(preview: Object, width: int) -> Iterator[str]:
     """One bar for each stage, on one scale; a gate is a mark where it would be asked."""
-    asked = {(gate["wave"], gate["before"]): gate["name"] for gate in preview.get("gates") or []}
     lines: list[tuple[str, str, str, str]] = [("WAVE", "STEP", "START", "TAKES")]
     spans: list[tuple[timedelta, timedelta | None]] = []
     for stage in preview["stages"]:
         start, takes = parse(stage["start"]), parse(stage["duration"])
         place = (stage["wave"], stage["recoveryPhase"])
-        if place in asked:
-            lines.append((stage["wave"], f"◇ {asked[place]}", "", ""))
+        for gate in _gates_before(stage, preview):
+            lines.append((stage["wave"], f"◇ {gate['name']}", "", ""))
             spans.append((start, None))
         lines.append((*place, elapsed(start), elapsed(takes)))
         spans.append((start, takes))

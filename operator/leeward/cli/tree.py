@@ -240,13 +240,12 @@ class _Run:
 
     def _children(self, wave: Object) -> Iterator[Row]:
         """Gates and phases of the wave, each gate before the phase that it holds."""
-        asked = {(g["wave"], g["before"]): g for g in self._status.get("gates") or []}
-        frozen = {(g["wave"], g["before"]): g for g in self._status.get("frozenGates") or []}
+        listed = (*(self._status.get("frozenGates") or []), *(self._status.get("gates") or []))
+        gates = {gate["name"]: gate for gate in listed}
         mine = [t for t in self._tasks if t["spec"]["wave"] == wave["name"]]
         for phase in _PHASES:
-            key = (wave["name"], phase)
-            if gate := asked.get(key) or frozen.get(key):
-                yield self._gate(gate)
+            place = (wave["name"], phase)
+            yield from (self._gate(g) for g in gates.values() if (g["wave"], g["before"]) == place)
             if tasks := [t for t in mine if t["spec"]["recoveryPhase"] == phase]:
                 yield phase_row(phase, tasks, self._now)
 

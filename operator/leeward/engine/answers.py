@@ -131,20 +131,21 @@ class CommandTaker:
             return self._journalled(
                 status, command, f"void: {why}", {"gates": _with(status, reopened)}
             )
-        verdict = _VERDICTS[command.verb]
         record = ApprovalRecord(
             user=command.user,
-            verdict=verdict,
+            verdict=_VERDICTS[command.verb],
             time=render_time(self._c.now()),
             comment=command.comment[:256],
         )
+        if why := gates.four_eyes(run, gate, record):
+            return self._journalled(status, command, f"void: {why}", {})
         after = gates.answered(gate, record)
         have = len(gates.standing(after.answers))
         result = {
             "Approve": f"{have} of {after.required} approvals",
             "Reject": "rejected",
             "AcceptDataLoss": "the loss of data is accepted",
-        }[verdict]
+        }[record.verdict]
         return self._journalled(status, command, result, {"gates": _with(status, after)})
 
     async def _unproved(self, run: DRExecution, gate: GateStatus) -> str:
@@ -157,7 +158,7 @@ class CommandTaker:
         return "" if proof.snapshot == gate.guard else _CHANGED
 
     async def _glass_broken(self, run: DRExecution, command: Command) -> DRExecutionStatus:
-        """The status with quorum and four eyes waived, as far as they may be.
+        """The status with the quorum waived, and on record that lists and four eyes are.
 
         It is proved like an answer, and so counts only while a gate waits for answers.
         """
@@ -172,7 +173,7 @@ class CommandTaker:
             user=command.user, time=render_time(self._c.now()), comment=command.comment[:256]
         )
         update = {"break_glass": record, "gates": gates.glass_broken(run)}
-        result = "one approval is enough for each gate that destroys nothing"
+        result = "one approval is enough for each gate that is not before a clean-up"
         return self._journalled(run.status, command, result, update)
 
     def _journalled(

@@ -12,7 +12,7 @@ from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
 from leeward.planning.notifications.notice_matters import Matter, ended
 from leeward.planning.runs.earlier import older_than_known
-from leeward.planning.runs.gates import destroys
+from leeward.planning.runs.gates import destroys, person
 from leeward.planning.runs.outcomes import NEWER_DATA
 from leeward.planning.wording import some
 
@@ -122,5 +122,8 @@ def _approvers(execution: DRExecution, gate: GateStatus) -> str:
     if gate.data_loss == "Question":
         words += "; to accept the loss of data, with the verb approve-destructive"
     if gate.four_eyes == "Required":
-        words += f"; not {execution.status.requested_by or 'the requester'}, who asked for the run"
+        asked_by = execution.status.requested_by or "the requester"
+        words += f"; not {asked_by}, who asked for the run"
+        if person(asked_by) != asked_by:
+            words += ", nor another session of that role"
     return words

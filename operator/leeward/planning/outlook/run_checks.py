@@ -16,7 +16,7 @@ from leeward.planning.launch.launch_estate import told
 from leeward.planning.plans.request import Request
 from leeward.planning.plans.rules import GATE_NAME, problems_of
 from leeward.planning.problem import Problem
-from leeward.planning.runs.planned_gates import gate_name
+from leeward.planning.runs.planned_gates import demands_people, gate_name, reserved
 from leeward.planning.times import parse_time
 from leeward.planning.wording import clip, some
 
@@ -145,6 +145,9 @@ def gates_fit(request: Request) -> Iterator[Problem]:
             continue  # it only makes the plan's own gate stricter
         if name in taken or len(name) > GATE_NAME:
             yield _bad_gate(f"the name {name} is taken or longer than {GATE_NAME} characters")
+        if prefix := reserved(name):
+            own = f"names that begin with {prefix} are the operator's own"
+            yield _bad_gate(f"it is named {name}, and {own}")
         taken.add(name)
 
 
@@ -190,10 +193,11 @@ def automatic_approval_allowed(request: Request) -> Iterator[Problem]:
             f"(spec.approval.automatic); {remedy}",
         )
     for name, account in request.known_accounts:
-        if account.spec.allow.automatic_approval == "Refused":
+        if demands_people(account):
             yield Problem(
                 "AutomaticRefused",
-                f"TargetAccount {name} refuses automatic approval beyond Test; {remedy}",
+                f"TargetAccount {name} refuses automatic approval beyond Test (spec.allow: "
+                f"automaticApproval, minApprovals, fourEyes); {remedy}",
             )
 
 

@@ -16,7 +16,8 @@ from leeward.planning.durations import parse
 from leeward.planning.plans import dependencies, task_rules
 from leeward.planning.problem import Accounts, Problem, Rule, repeated
 from leeward.planning.runs.explicit import run_accounts
-from leeward.planning.runs.planned_gates import ceilings, gate_name
+from leeward.planning.runs.gates import person
+from leeward.planning.runs.planned_gates import ceilings, floored, gate_name, reserved
 
 __all__ = ["GATE_NAME", "RULES", "problems_of"]
 
@@ -166,24 +167,44 @@ def _gate_names_are_different(plan: RecoveryPlan, _: Accounts) -> Iterator[Probl
         )
 
 
+def _gate_names_are_free(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
+    for wave, gate, name in _gates(plan.spec):
+        if prefix := reserved(name):
+            yield Problem(
+                "ReservedGateName",
+                f"the gate before {gate.before} of wave {wave} is named {name}, and names that "
+                f"begin with {prefix} are the operator's own; give it another `name`",
+            )
+
+
 def _gate_places_are_different(plan: RecoveryPlan, _: Accounts) -> Iterator[Problem]:
     for place in repeated(f"{gate.before} of wave {wave}" for wave, gate, _ in _gates(plan.spec)):
         yield Problem("DuplicateGate", f"there are two gates before {place}; keep one")
 
 
 def _gates_can_be_passed(plan: RecoveryPlan, accounts: Accounts) -> Iterator[Problem]:
-    """Groups may hold any number of people; a list of users alone may be too short."""
+    """Those of the plan, and the one with which runs begin where an account demands approval."""
     default, (least, _) = plan.spec.approval, ceilings(plan.spec, accounts)
     for wave, gate, name in _gates(plan.spec):
-        approvers = gate.approvers or default.approvers or Approvers()
+        approvers = gate.approvers or default.approvers
         required = max(gate.required or default.required or 1, least)
-        users = len(set(approvers.users))
-        if users and not approvers.groups and users < required:
-            yield Problem(
-                "TooFewApprovers",
-                f"gate {name} of wave {wave} needs {required} approvals and names {users} "
-                "approver(s), so it could never be passed; name more users, or a group",
-            )
+        yield from _too_few(f"gate {name} of wave {wave}", required, approvers)
+    if floored(plan.spec, accounts):
+        what = "the gate of spec.approval that runs begin with, because TargetAccounts demand it,"
+        yield from _too_few(what, max(default.required or 1, least), default.approvers)
+
+
+def _too_few(gate: str, required: int, approvers: Approvers | None) -> Iterator[Problem]:
+    """Groups may hold any number of people; a list of users alone may be too short."""
+    if approvers is None or approvers.groups or not approvers.users:
+        return
+    people = len({person(user) for user in approvers.users})
+    if people < required:
+        yield Problem(
+            "TooFewApprovers",
+            f"{gate} needs {required} approvals and names {people} approver(s), sessions of one "
+            "AWS role being one, so it could never be passed; name more users, or a group",
+        )
 
 
 # --- figures -----------------------------------------------------------------------------------
@@ -238,6 +259,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _staging_accounts_are_the_plans,
     _gate_names_are_short,
     _gate_names_are_different,
+    _gate_names_are_free,
     _gate_places_are_different,
     _gates_can_be_passed,
     _durations_are_readable,

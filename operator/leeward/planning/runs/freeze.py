@@ -13,7 +13,6 @@ from itertools import groupby
 from typing import Final, cast
 
 from leeward.api.account import TargetAccount
-from leeward.api.chain import FOLLOWS_LABEL
 from leeward.api.common import RecoveryPhase
 from leeward.api.execution import DRExecution, WaveProgress
 from leeward.api.inventory import RecoveryInventory
@@ -37,8 +36,7 @@ from leeward.planning.estate.scope import taken, waves_of
 from leeward.planning.estate.taxonomy import RPO, RTO, minutes
 from leeward.planning.runs import explicit
 from leeward.planning.runs.fencing import may_fence
-from leeward.planning.runs.gates import destroys
-from leeward.planning.runs.planned_gates import Opening, PlannedGate, planned_gates
+from leeward.planning.runs.planned_gates import PlannedGate, opening, planned_gates
 from leeward.planning.runs.tolerance import criticality, required
 from leeward.planning.runs.waves import CLOSING, PHASES
 
@@ -172,10 +170,10 @@ def freeze(
         goes = run.operation in OUTWARD or away(plan, stage.wave.name, found)
         specs = [*dealt, *(_explicit(run, stage, [name for name, _ in dealt]) if goes else ())]
         tasks += [FrozenTask(name, spec, digest(spec.to_api())) for name, spec in specs]
+    first = opening(execution, plan.spec, accounts, tasks[0].spec if tasks else None)
     gates = planned_gates(
-        execution.spec, plan.spec, accounts,
-        losing=_losing(run, resources), opening=_opening(run, tasks),
-    )  # fmt: skip
+        execution.spec, plan.spec, accounts, losing=_losing(run, resources), opening=first
+    )
     progress = tuple(_progress(ordinal, wave, tasks) for ordinal, wave in waves)
     contents = {
         "waves": [wave.to_api() for wave in progress],
@@ -195,18 +193,6 @@ def _losing(run: _Run, resources: Sequence[Located]) -> set[str]:
         for found in servers(resources)
         if found.resource.wave and shortcoming(found, objective)
     }
-
-
-def _opening(run: _Run, tasks: Sequence[FrozenTask]) -> Opening | None:
-    """The gate with which the run begins, whatever the plan says.
-
-    One that follows another run does not go on by itself, and nothing is destroyed unasked.
-    """
-    follows = FOLLOWS_LABEL in run.execution.metadata.labels
-    if not tasks or not (follows or destroys(run.operation, tasks[0].spec.recovery_phase)):
-        return None
-    first = tasks[0].spec
-    return Opening(first.wave, first.recovery_phase, "begin" if follows else "cleanup")
 
 
 def _progress(ordinal: int, wave: Wave, tasks: Sequence[FrozenTask]) -> WaveProgress:

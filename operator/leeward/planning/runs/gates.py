@@ -18,7 +18,8 @@ from leeward.planning.runs.waves import GATE_OPEN, Stage, asks_nobody, closes, e
 from leeward.planning.times import parse_time, render_time
 from leeward.planning.wording import clip
 
-_SESSION: Final = re.compile(r"^(arn:[^:]+:sts::\d{12}:assumed-role/.+)/[^/]+$")
+_SESSION: Final = re.compile(r"(arn:[^:]+:sts::[0-9]{12}:assumed-role/[^/]+)/[^/]+")
+_ROBOT: Final = "system:serviceaccount:"
 _MOST_ANSWERS: Final = 20
 
 
@@ -35,14 +36,14 @@ def ask(
     `guard` is the snapshot of the admission policies proved at this moment, or `Off`. Automatic
     approval does not answer for data that would be lost: a lag above its objective, or unknown,
     is a question to people before users are sent over; nor does it let anything be destroyed. Once
-    a person broke the glass, one
-    approver of whatever name is enough, but not where something is destroyed.
+    a person broke the glass one approver is enough, but not before a clean-up. The rule on four
+    eyes stays: it still holds for some of the answers.
     """
     destructive = destroys(execution.spec.operation, gate.before)
     automatic = (
         execution.spec.approval_mode == "Automatic" and asks_nobody(gate) and not destructive
     )
-    broken = execution.status.break_glass is not None and not destructive
+    broken = execution.status.break_glass is not None and _waivable(gate.before)
     fenced = [] if gate.before == fencing.FENCE else fencing.findings(gate.wave, tasks)
     findings = [*fenced, *execution.status.findings]
     earlier = sum(1 for g in execution.status.gates if g.name == gate.name)
@@ -54,7 +55,7 @@ def ask(
         state="Automatic" if automatic else "Waiting",
         required=min(gate.required, 1) if broken else gate.required,
         approvers=gate.approvers,
-        four_eyes="Off" if broken else gate.four_eyes,
+        four_eyes=gate.four_eyes,
         data_loss=gate.data_loss,
         asked_at=render_time(now),
         deadline=render_time(now + parse(gate.timeout)),
@@ -71,14 +72,47 @@ def destroys(operation: str, phase: str) -> bool:
     return phase == "Cleanup" and operation != "Test"
 
 
+def _waivable(phase: str) -> bool:
+    """Whether broken glass waives anything at a gate before the phase."""
+    return phase != "Cleanup"
+
+
 def glass_broken(execution: DRExecution) -> list[GateStatus]:
-    """The run's gates once a person broke the glass: one approver is enough, whoever it is."""
+    """The run's gates once a person broke the glass: one approver is enough, listed or not."""
     return [
         g
-        if g.state in GATE_OPEN or destroys(execution.spec.operation, g.before)
-        else _judged(g.model_copy(update={"required": min(g.required, 1), "four_eyes": "Off"}))
+        if g.state in GATE_OPEN or not _waivable(g.before)
+        else _judged(g.model_copy(update={"required": min(g.required, 1)}))
         for g in execution.status.gates
     ]
+
+
+def four_eyes(execution: DRExecution, gate: GateStatus, answer: ApprovalRecord) -> str:
+    """Why the answer does not count under four eyes; empty: it does.
+
+    The admission policies refuse such an answer before it is written. Asked again here, the rule
+    does not rest on them alone. It says what they say: a rejection is open to everybody, a service
+    account is nobody's second pair of eyes, and broken glass waives the rest for approvals, but
+    not for the acceptance of lost data and not before a clean-up.
+    """
+    if gate.four_eyes != "Required" or answer.verdict == "Reject":
+        return ""
+    if answer.user.startswith(_ROBOT):
+        return f"four eyes: {answer.user} is a service account, and the gate asks for a person"
+    broken = execution.status.break_glass is not None and _waivable(gate.before)
+    if broken and answer.verdict == "Approve":
+        return ""
+    asked_by = execution.status.requested_by or ""
+    if not asked_by or asked_by.startswith(_ROBOT):
+        return (
+            f"four eyes: {asked_by or 'nobody who is known'} asked for the run, and nobody can "
+            "tell which person that was"
+        )
+    if person(answer.user) == person(asked_by):
+        return f"four eyes: {answer.user} asked for the run" + (
+            f" as {asked_by}; sessions of one role are one person" * (answer.user != asked_by)
+        )
+    return ""
 
 
 def answered(gate: GateStatus, record: ApprovalRecord) -> GateStatus:
@@ -87,7 +121,7 @@ def answered(gate: GateStatus, record: ApprovalRecord) -> GateStatus:
     An approval after a rejection starts the count anew: whoever approves then does so knowing
     of the rejection. N counts distinct people: who approves again adds nothing.
     """
-    if record.verdict == "Approve" and _person(record.user) in standing(gate.answers):
+    if record.verdict == "Approve" and person(record.user) in standing(gate.answers):
         return gate
     update: dict[str, object] = {"answers": [*gate.answers, record][-_MOST_ANSWERS:]}
     if record.verdict == "Reject":
@@ -117,12 +151,16 @@ def standing(answers: Sequence[ApprovalRecord]) -> set[str]:
         if answer.verdict == "Reject":
             people.clear()
         elif answer.verdict == "Approve":
-            people.add(_person(answer.user))
+            people.add(person(answer.user))
     return people
 
 
-def _person(user: str) -> str:
-    match = _SESSION.match(user)
+def person(user: str) -> str:
+    """Who a user name stands for: of a session of an AWS role the role, without `/SESSION`.
+
+    The policy on commands (its variable `role`) says the same.
+    """
+    match = _SESSION.fullmatch(user)
     return match[1] if match else user
 
 

@@ -214,11 +214,8 @@ class _Course:
         return Cursor(None, finished=True)
 
     def _ends_test(self, held: Cursor) -> bool:
-        return (
-            self._operation == "Test"
-            and held.waiting is not None
-            and ends_run("Test", held.waiting)
-        )
+        gate = held.waiting
+        return self._operation == "Test" and gate is not None and ends_run("Test", gate)
 
     def _at_gate(self, stage: Stage, beside: Mapping[Place, tuple[DRTask, ...]]) -> Cursor | None:
         """What the gates up to the stage demand; None: there are none, or they are passed.
@@ -228,8 +225,7 @@ class _Course:
         when fencing has ended.
         """
         for gate in self._gates(stage):
-            place = (gate.wave, gate.before)
-            answer = next((g for g in self._status.gates if (g.wave, g.before) == place), None)
+            answer = self._answer(gate)
             if answer is not None and answer.state in GATE_OPEN:
                 continue
             others = tuple(t for tasks in beside.values() for t in tasks)
@@ -240,13 +236,19 @@ class _Course:
             return Cursor(stage, others, waiting=answer)
         return None
 
+    def _answer(self, gate: FrozenGate) -> GateStatus | None:
+        """The gate as it was asked. Two may share a place, so the name tells them apart."""
+        return next((g for g in self._status.gates if g.name == gate.name), None)
+
     def _gates(self, stage: Stage) -> list[FrozenGate]:
-        gates = [g for g in self._status.frozen_gates if g.wave == stage.wave]
+        """The gates before the stage; those with which the run begins stand before every one."""
+        gates = self._status.frozen_gates
         if stage.phase in self._closes:
-            return [g for g in gates if g.before == stage.phase]
+            return [g for g in gates if (g.wave, g.before) == (stage.wave, stage.phase)]
         inside = PHASES[self._operation]
         upto = inside[: inside.index(stage.phase) + 1]
-        return sorted((g for g in gates if g.before in upto), key=lambda g: inside.index(g.before))
+        mine = [g for g in gates if g.opening or (g.wave == stage.wave and g.before in upto)]
+        return sorted(mine, key=lambda g: -1 if g.opening else inside.index(g.before))
 
     def ahead(self, where: Cursor) -> tuple[DRTask, ...]:
         """What may begin before its wave's turn: it is inert, and no gate of its wave forbids it.
@@ -286,8 +288,7 @@ class _Course:
 
     def _opens(self, gate: FrozenGate, *, automatic: bool) -> bool:
         """Whether the gate is passed, or will be without anybody's word."""
-        place = (gate.wave, gate.before)
-        answer = next((g for g in self._status.gates if (g.wave, g.before) == place), None)
+        answer = self._answer(gate)
         if answer is None:
             return automatic and asks_nobody(gate)
         return answer.state in GATE_OPEN
