@@ -129,8 +129,7 @@ class Beginner:
             return await self._ask(run, earlier), 30.0
         if busy := await self._claims.take(plan, execution):
             return await self._refuse(run, "Failed", "PlanBusy", busy), 0
-        arns = frozenset(r.arn for t in frozen.tasks for r in t.spec.resources)
-        drilled = await self._claims.clear_drills(execution, arns)
+        drilled = await self._claims.clear_drills(execution, [t.spec for t in frozen.tasks])
         prepares = "Ahead" if execution.spec.operation == "Failover" and not drilled else "InTurn"
         run = run.ahead(run.model.status.model_copy(update={"prepares": prepares}))
         tasks = await self._create_tasks(run, frozen)
