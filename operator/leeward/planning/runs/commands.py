@@ -28,6 +28,7 @@ _GATE = re.compile(
 )
 _IDS = re.compile(r"^\[([^\]]*)(?:\]\s*|$)")
 _FIRST: Final = ("cancel", "break-glass", "resume")
+_BY_GATE: Final = frozenset({*_OF_GATES, "break-glass"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Command:
     resources: tuple[str, ...] = ()
     """Resource ids that a task's command names; empty: all that it can apply to. An empty or
     unclosed list of ids names nothing, so it holds one id that no resource has."""
+
+    @property
+    def steers(self) -> bool:
+        """Whether it is about the run, and not about a gate that has a proof of its own."""
+        return self.verb not in _BY_GATE
 
 
 def on_execution(annotations: Mapping[str, str]) -> list[Command]:
