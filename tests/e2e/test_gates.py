@@ -374,3 +374,29 @@ def test_approvals_are_void_once_the_policies_were_away(lab: Any, policies: Any)
     answer(lab, name)
     answer(lab, name, user="approver-b")
     lab.until_condition("drx", name, "Succeeded")
+
+
+def test_without_the_policies_only_what_stops_is_taken_and_no_right_is_believed(
+    lab: Any, policies: Any
+) -> None:
+    lab.ready_plan(waves=GATED)
+    with lab.untouched():
+        name = lab.start()
+        lab.until_gate(name, GATE)
+        lab.kubectl("delete", "validatingadmissionpolicybinding", BINDING)
+        lab.annotate("drx", name, "cancel", "admin", user="admin")
+        run = lab.until_condition("drx", name, "GuardActive", "False")
+        assert run["status"]["paused"]
+        assert not run["status"].get("cancelling")
+        result = run["status"]["commands"][-1]["result"]
+        assert result.startswith("paused and not cancelled, since who asked for it is not proved")
+        part = lab.start(suffix="part", waves=["data"])
+        run = lab.until_state(part, "Failed")
+        assert lab.reason(run, "Succeeded") == "GuardNotProved"
+        assert "nobody checked who may ask for spec.waves" in run["status"]["message"]
+        policies()
+        forged = ("annotate", "drx", name, "leeward.dev/pause=nobody", "--dry-run=server")
+        lab.until("the policies bite", lambda: lab.kubectl(*forged, check=False).returncode)
+        lab.annotate("drx", name, "cancel", "admin", user="admin")
+        run = lab.until_state(name, "Cancelled")
+    assert lab.condition(run, "GuardActive") == "True"

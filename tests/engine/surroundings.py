@@ -8,10 +8,11 @@ from typing import Any, cast
 
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
+from leeward.api.task import DRTask, DRTaskSpec
 from leeward.engine.context import Context
 from leeward.engine.events import Recorder
 from leeward.engine.kube import Kube, path_of
-from leeward.engine.objects import Held, read
+from leeward.engine.objects import LIVE_LABEL, Held, read
 
 NAMESPACE = "default"
 NOW = datetime(2026, 3, 1, 2, 0, tzinfo=UTC)
@@ -35,8 +36,16 @@ async def execution(
     return await read(kube, DRExecution, NAMESPACE, name)
 
 
-async def plan(kube: Kube, name: str, holder: Held[DRExecution]) -> Held[RecoveryPlan]:
-    """A plan that an execution holds."""
+async def live_task(kube: Kube, name: str, spec: DRTaskSpec) -> Held[DRTask]:
+    """A task of a live run."""
+    body = _object("DRTask", name, spec.to_api())
+    body["metadata"]["labels"] = {LIVE_LABEL: "true"}
+    await _created(kube, "drtasks", body, None)
+    return await read(kube, DRTask, NAMESPACE, name)
+
+
+async def plan(kube: Kube, name: str, holder: Held[DRExecution] | None) -> Held[RecoveryPlan]:
+    """A plan that an execution holds, or (None) no one."""
     spec = {
         "customer": "acme",
         "environment": "production",
@@ -44,9 +53,12 @@ async def plan(kube: Kube, name: str, holder: Held[DRExecution]) -> Held[Recover
         "accounts": [{"name": "prod"}],
         "waves": [{"name": "data"}],
     }
-    active = {"name": holder.model.metadata.name, "uid": holder.model.metadata.uid}
     body = _object("RecoveryPlan", name, spec)
-    await _created(kube, "recoveryplans", body, {"activeExecution": active})
+    status = None
+    if holder is not None:
+        metadata = holder.model.metadata
+        status = {"activeExecution": {"name": metadata.name, "uid": metadata.uid}}
+    await _created(kube, "recoveryplans", body, status)
     return await read(kube, RecoveryPlan, NAMESPACE, name)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from leeward.api.task import DRTask
+from leeward.engine.account_book import AccountBook
 from leeward.engine.pool import Pool
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.turn import Turn
@@ -36,13 +37,26 @@ def task(operation: str) -> DRTask:
     return DRTask.model_validate({"spec": spec, "status": {"state": "InProgress", "attempt": 1}})
 
 
+ROLE = f"arn:aws:iam::{PLACE[0]}:role/leeward"
+ACCOUNT = {
+    "metadata": {"name": "prod", "uid": "u-2"},
+    "spec": {
+        "accountId": PLACE[0], "readRoleArn": ROLE, "recoveryRoleArn": ROLE,
+        "allow": {"namespaces": ["n"]},
+    },
+}  # fmt: skip
+
+
 class Runner(TaskRunner):
     """Says of what it would send whether others could act there meanwhile."""
 
     def __init__(self, pool: Pool) -> None:
         rules = StepRules(settle=timedelta(seconds=1), poll=timedelta(seconds=1))
+        book = AccountBook("leeward-system")
+        book.saw(ACCOUNT)
         context: Any = SimpleNamespace(
             pool=pool,
+            book=book,
             aws=SimpleNamespace(now=lambda: 0.0),
             lease=SimpleNamespace(epoch=1, since=NOW),
             now=lambda: NOW,
@@ -85,7 +99,8 @@ def test_what_others_count_on_changes_while_none_of_them_acts(
         runner = Runner(pool)
         step = Step("u", Phase.INSTANTIATE, operation, NOW, "us-east-1", ())
         held: Any = SimpleNamespace(model=task(operation), behind=None)
-        run: Any = SimpleNamespace(model=SimpleNamespace(status=SimpleNamespace(commands=[])))
+        model = {"status": SimpleNamespace(commands=[]), "metadata": SimpleNamespace(namespace="n")}
+        run: Any = SimpleNamespace(model=SimpleNamespace(**model))
         adapter: Any = SimpleNamespace(observe=look)
         nothing: Any = None
         turn = Turn(run, held, adapter, ACTIONS, nothing, replace(step), False, False)

@@ -186,7 +186,7 @@ IMPOSSIBLE: list[tuple[str, Given, str, str]] = [
     ("nothing was ever discovered", {"undiscovered": True}, "NotDiscovered", "account prod"),
     (
         "another run works on a server",
-        {"live": {SERVER: "crm-7"}},
+        {"live": {("111111111111", SERVER): "crm-7"}},
         "ResourcesBusy",
         "1 resource of this run is in the live execution crm-7: srv-1 (prod, us-east-2)",
     ),

@@ -31,7 +31,7 @@ class Case:
     def __init__(self, build: Build) -> None:
         self.build = build
         self.execution: dict[str, Any] = {}
-        self.live: dict[str, str] = {}
+        self.live: dict[tuple[str, str], str] = {}
         tasks = [build.dns_task("www", account="dns")]
         self.plan: dict[str, Any] = {
             "accounts": [{"name": "prod"}, {"name": "dr"}],
@@ -213,7 +213,7 @@ def test_a_test_asks_no_rights_for_dns_and_says_that_it_leaves_it_alone(case: Ca
             ["Expired", "PlanNotAssessed"],
             True,
         ),
-        (lambda c: c.live.update({c.arn: "acme/other"}), ["ResourcesBusy"], True),
+        (lambda c: c.live.update({("111111111111", c.arn): "acme/other"}), ["ResourcesBusy"], True),
     ],
     ids=["invalid plan", "no place to clean up", "nothing known", "two reasons", "busy servers"],
 )  # fmt: skip

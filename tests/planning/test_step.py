@@ -8,6 +8,7 @@ import pytest
 from annotated_types import MaxLen
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus, Intent, TaskResourceStatus
+from leeward.planning.tasks.barred import barred_for, noted
 from leeward.planning.tasks.step import (
     JOURNAL,
     StepDecision,
@@ -16,6 +17,7 @@ from leeward.planning.tasks.step import (
     decide,
     nothing_left_to_ask,
 )
+from leeward.planning.tasks.step_ahead import decide_ahead
 from leeward.planning.tasks.step_sent import with_intent
 from leeward.planning.times import render_time
 from leeward_adapters.base import ActionTraits, Observed, Seen, State
@@ -604,3 +606,69 @@ def test_no_news_is_looked_for_right_after_aws_took_all_that_was_open(
     resources = [{"id": i, "state": state} for i, state in states.items()]
     body = {"resources": resources, "journal": [sent(outcome, "a", action=action).to_api()]}
     assert nothing_left_to_ask(DRTaskStatus.model_validate(body), actions) == waits
+
+
+TAKEN_AWAY = "TargetAccount prod is no longer for namespace acme"
+
+
+def test_nothing_new_is_asked_and_the_resources_say_why() -> None:
+    decision = ask({"a": LAUNCH, "b": RUNNING}, sent("Sent", "b"), barred=TAKEN_AWAY)
+    assert decision.batch is None
+    assert decision.barred
+    assert (decision.state, TAKEN_AWAY in decision.message) == ("InProgress", True)
+    assert [(r.id, r.reason) for r in decision.resources] == [("a", "AccountRefused"), ("b", "")]
+    assert decision.resources[0].message == TAKEN_AWAY
+    assert decision.delay > timedelta(0)
+
+
+def test_what_aws_does_already_is_followed_to_its_end() -> None:
+    running = ask({"a": RUNNING}, sent("Sent"), barred=TAKEN_AWAY)
+    assert not running.barred
+    assert TAKEN_AWAY not in running.message
+    ended = ask({"a": DONE}, sent("Sent"), barred=TAKEN_AWAY)
+    assert (ended.state, ended.barred) == ("Complete", False)
+
+
+def test_it_goes_on_when_the_account_is_given_back() -> None:
+    held = ask({"a": LAUNCH}, barred=TAKEN_AWAY)
+    after = ask({"a": LAUNCH}, was={r.id: r for r in held.resources})
+    assert after.batch is not None
+    assert (states(after), after.resources[0].reason) == ({"a": "InProgress"}, "")
+
+
+def test_nothing_is_put_back_either_and_a_cancelled_run_waits_for_that_alone() -> None:
+    restore = Seen(State.NEEDED, action="restore")
+    waits = ask({"a": restore}, barred=TAKEN_AWAY, stopping=True)
+    assert (waits.batch, waits.state) == (None, "InProgress")
+    ends = ask({"a": LAUNCH}, barred=TAKEN_AWAY, stopping=True)
+    assert ends.state == "Abandoned"
+
+
+def test_nothing_is_done_ahead_of_its_turn() -> None:
+    def ahead(barred: str) -> bool:
+        given = StepInput(
+            spec=spec(["a"]), status=DRTaskStatus(), observed=Observed({"a": LAUNCH}),
+            actions={"launch": ActionTraits(repeatable=True, ahead=True)}, epoch=1,
+            leader_since=NOW, now=NOW, rules=RULES, barred=barred,
+        )  # fmt: skip
+        return decide_ahead(given).batch is not None
+
+    assert (ahead(""), ahead(TAKEN_AWAY)) == (True, False)
+
+
+def test_the_time_that_it_is_barred_is_not_the_tasks() -> None:
+    minutes = timedelta(minutes=1)
+    status = DRTaskStatus()
+    status = status.model_copy(update=dict(noted(status, NOW, barred=True)))
+    assert status.barred_since == render_time(NOW)
+    again = noted(status, NOW + 5 * minutes, barred=True)
+    assert again["barred_since"] == render_time(NOW)
+    assert barred_for(status, NOW + 9 * minutes) == 9 * minutes
+    update = noted(status, NOW + 9 * minutes, barred=False)
+    status = status.model_copy(update=dict(update))
+    assert (status.barred_since, status.barred_seconds) == (None, 540)
+    assert barred_for(status, NOW + 20 * minutes) == 9 * minutes
+    assert noted(status, NOW, barred=False) == {}
+    late = {"began": timedelta(hours=3), "held": timedelta(hours=2)}
+    assert ask({"a": LAUNCH}, **late).state == "InProgress"
+    assert ask({"a": LAUNCH}, began=timedelta(hours=3)).state == "Failed"

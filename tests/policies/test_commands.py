@@ -186,3 +186,35 @@ def test_the_audit_log_names_who_commanded_what(world: World) -> None:
     lines = [json.loads(line) for line in world.cluster.audit_log.read_text().splitlines()]
     key = "leeward-commands.leeward.dev/commands"
     assert [x for x in lines if x.get("annotations", {}).get(key) == written]
+
+
+FULL = {
+    "as many as there may be": {f"example.com/{n}": "" for n in range(100)},
+    "as long as they may be": {"example.com/note": "x" * (65536 - len("example.com/note"))},
+    "as many bytes as there may be": {
+        "example.com/note": "\U0001f30a" * ((65536 - len("example.com/note")) // 4)
+    },
+}
+
+
+@pytest.mark.parametrize("notes", FULL.values(), ids=FULL)
+def test_a_run_that_somebody_filled_takes_commands_of_all(
+    world: World, notes: dict[str, str]
+) -> None:
+    run = world.waiting()
+    # Beside what is stamped, to the brim: one more is refused.
+    assert world.intruder.patch("drexecutions", run, {"metadata": {"annotations": notes}}).ok
+    more = {"metadata": {"annotations": {"example.com/more": "1"}}}
+    assert "always room for commands" in world.intruder.patch("drexecutions", run, more).message
+    assert world.alice.annotate(run, approve_wave_2=f"{ALICE}: {'c' * 256}").ok
+    assert world.bob.annotate(run, reject_wave_2__2=BOB).ok
+    assert world.duty.annotate(run, cancel=DUTY, pause=DUTY).ok
+
+
+def test_labels_that_somebody_filled_leave_room_for_the_operators(world: World) -> None:
+    run = world.waiting()
+    labels = {f"example.com/{n}": "" for n in range(100)}
+    assert world.intruder.patch("drexecutions", run, {"metadata": {"labels": labels}}).ok
+    ours = {"metadata": {"labels": {"leeward.dev/incident": "INC1"}}}
+    assert world.operator.patch("drexecutions", run, ours).ok
+    assert world.duty.annotate(run, pause=DUTY).ok

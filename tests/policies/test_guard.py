@@ -15,6 +15,7 @@ from kubernetes.aio import client, config
 from leeward import policies
 from leeward.api.common import OPERATOR_USER
 from leeward.api.execution import DRExecution
+from leeward.api.task import DRTask
 from leeward.engine.guard import Guard, Proof
 from leeward.engine.kube import Kube
 
@@ -112,6 +113,56 @@ def test_intact_policies_are_proved_and_the_proof_is_repeatable(world: World, pr
     assert len(first.snapshot) <= 128
     assert prove(run) == first
     assert prove(world.waiting(), None) == first
+
+
+@pytest.fixture
+def prove_task(world: World, token: str) -> Callable[[str], Proof]:
+    """Prove the guard for a task as the API server has it now."""
+
+    async def once(task: str) -> Proof:
+        configuration = client.Configuration()
+        await config.load_kube_config(config_file=token, client_configuration=configuration)
+        kube = Kube(configuration)
+        try:
+            path = f"/apis/leeward.dev/v1alpha1/namespaces/orders/drtasks/{task}"
+            return await Guard(kube).prove(DRTask.model_validate(await kube.get(path)))
+        finally:
+            await kube.close()
+
+    return lambda task: asyncio.run(once(task))
+
+
+def test_the_proof_for_a_task_tries_a_command_of_a_task(
+    world: World, prove: Prove, prove_task: Callable[[str], Proof]
+) -> None:
+    run = world.waiting()
+    task = world.task(run)
+    proof = prove_task(task)
+    assert proof == prove(run)
+    assert world.admin.get("drtasks", task)["metadata"].get("annotations", {}) == {}
+
+
+@pytest.mark.usefixtures("intact")
+def test_a_policy_of_tasks_that_is_away_is_noticed_and_a_new_one_is_younger(
+    world: World, prove: Prove, prove_task: Callable[[str], Proof]
+) -> None:
+    run = world.waiting()
+    task, before = world.task(run), prove(run).since
+    name = "leeward-task-commands.leeward.dev"
+    created = [
+        o["metadata"]["creationTimestamp"]
+        for shipped in VALIDATING
+        if (o := get(world, shipped["kind"], shipped["metadata"]["name"])) is not None
+    ]
+    assert before == max(created)
+    world.cluster.kubectl("delete", BINDING, name)
+    away = prove_task(task)
+    assert (away.ok, away.reason, away.since) == (False, "PolicyMissing", "")
+    world.cluster.apply(*policies.load())
+    world.settle()
+    made = get(world, BINDING, name)
+    assert made is not None
+    assert prove_task(task).since == made["metadata"]["creationTimestamp"]
 
 
 def test_the_proof_leaves_nothing_on_the_object_and_stands_beside_answers(

@@ -155,6 +155,35 @@ def test_those_who_only_approve_do_not_correct_and_a_manifest_needs_no_right_to_
     assert world.intruder.patch("drexecutions", made.body["metadata"]["name"], note).ok
 
 
+def test_unplanned_at_creation_needs_the_right_to_operate_as_the_command_does(
+    world: World,
+) -> None:
+    refused = create(world, world.intruder, {}, mode="Unplanned")
+    assert refused.status == 403
+    assert "mode Unplanned, which passes over checks that failed" in refused.message
+    assert "can-i operate recoveryplans.leeward.dev/orders-east --subresource" in refused.message
+    approver = world.caller(ALICE, "dr-approvers", "developers")
+    assert not create(world, approver, {}, mode="Unplanned").ok
+    assert create(world, world.intruder, {}, mode="Planned").ok
+    # One person who is awake, and on duty, needs nobody else for it.
+    assert create(world, world.duty, {}, mode="Unplanned").ok
+
+
+def test_a_drill_and_what_is_only_shown_may_be_unplanned(world: World) -> None:
+    assert create(world, world.intruder, {}, mode="Unplanned", operation="Test").ok
+    assert create(world, world.intruder, {}, mode="Unplanned", dryRun="Plan").ok
+
+
+def test_git_asks_for_no_unplanned_run(world: World) -> None:
+    argocd = world.caller(
+        "system:serviceaccount:argocd:argocd-application-controller", "system:masters"
+    )
+    limit = {"startBefore": "2030-01-01T00:00:00Z"}
+    answer = create(world, argocd, {}, mode="Unplanned", **limit)
+    assert "may not create an execution with mode Unplanned: leave that out" in answer.message
+    assert create(world, argocd, {}, **limit).ok
+
+
 def test_a_service_account_says_until_when_anything_but_a_test_may_start(world: World) -> None:
     robot = world.caller("system:serviceaccount:ci:deployer", "developers")
     refused = create(world, robot, {})

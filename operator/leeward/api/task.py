@@ -228,6 +228,10 @@ class DRTaskStatus(Model):
     """When it ended."""
     unseen_since: Time | None = None
     """Since when AWS could not be looked at for this task."""
+    barred_since: Time | None = None
+    """Since when it asks nothing of AWS because the TargetAccount is not for it any more."""
+    barred_seconds: int = 0
+    """How long it was so before, in this attempt. That does not count as the task's time."""
 
 
 class DRTask(Resource):

@@ -20,6 +20,7 @@ from leeward.cli.kinds import ACCOUNT, INVENTORY, PLAN, TASK
 from leeward.engine.leading import leading
 from leeward.planning.outlook.preview import preview
 from leeward.planning.runs.explicit import RecordedSizes, recorded_sizes, run_accounts
+from leeward.planning.runs.holding import Holding, holdings
 from leeward_adapters import registry
 
 if TYPE_CHECKING:
@@ -86,15 +87,15 @@ def _sizes(api: Api, plan: RecoveryPlan) -> RecordedSizes:
     return recorded_sizes([task for task in tasks if task.spec.plan == plan.metadata.name])
 
 
-def _live_elsewhere(api: Api, plan: RecoveryPlan) -> dict[str, str]:
-    """By ARN: the live run of another plan in this namespace that holds the resource."""
+def _live_elsewhere(api: Api, plan: RecoveryPlan) -> dict[Holding, str]:
+    """The live run of another plan in this namespace that holds the resource."""
     found, _ = api.list(TASK.path(api.namespace), {"labelSelector": "leeward.dev/live=true"})
     tasks = [DRTask.model_validate(task) for task in found]
     return {
-        resource.arn: f"{api.namespace}/{task.spec.execution_ref.name}"
+        held: f"{api.namespace}/{task.spec.execution_ref.name}"
         for task in tasks
         if task.spec.plan != plan.metadata.name
-        for resource in task.spec.resources
+        for held in holdings(task.spec)
     }
 
 

@@ -1,8 +1,9 @@
-"""What sessions of an account's roles carry beyond what a task has frozen.
+"""What is read live of accounts, beyond what a task has frozen.
 
-A task freezes which role it works through; under which external id the role is assumed, and with
-which tags of the platform team's, is read live. Both come from the TargetAccount: an external id of
-somebody else's making only by a Secret in the operator's own namespace, where no tenant writes.
+A task freezes which role it works through; whether the account is still for it, under which
+external id the role is assumed, and with which tags of the platform team's, is read live. All of it
+comes from the TargetAccount: an external id of somebody else's making only by a Secret in the
+operator's own namespace, where no tenant writes.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from leeward.api.account import TargetAccount
-from leeward.engine.kube import ApiError, Kube
+from leeward.api.account import TargetAccount, TargetAccountSpec
+from leeward.engine.kube import ApiError, Kube, Object
 from leeward.engine.objects import read_all
 
 SECRET_TYPE: Final = "leeward.dev/external-id"
@@ -29,13 +30,16 @@ class ExternalIdError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one account's sessions carry."""
+    """What is known of one account, and what its sessions carry."""
 
     external_id: str | None = field(default=None, repr=False)
     """None: the one that Leeward issues for the namespace."""
     session_tags: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     """Why the external id that is meant is not known."""
+    spec: TargetAccountSpec | None = None
+    """What the platform's administrators allow; None: there is no such account."""
+    uid: str = ""
 
 
 class AccountBook:
@@ -62,13 +66,29 @@ class AccountBook:
                 external_id = await self._secret(kube, target.spec.external_id_secret_ref.name)
             except ExternalIdError as error:
                 problem = str(error)
-        entry = Entry(external_id, dict(target.spec.session_tags), problem)
-        self._entries[target.metadata.name] = entry
+        metadata, tags = target.metadata, dict(target.spec.session_tags)
+        entry = Entry(external_id, tags, problem, target.spec, metadata.uid)
+        self._entries[metadata.name] = entry
         return entry
 
-    def forget(self, name: str) -> None:
-        """The account is gone."""
-        self._entries.pop(name, None)
+    def saw(self, body: Object) -> None:
+        """A watch showed the account. What it allows counts at once, its next pass may be far off.
+
+        A body that cannot be read is left to the pass, which says why.
+        """
+        if "spec" not in body:
+            return  # metadata alone was listed
+        try:
+            target = TargetAccount.model_validate(body)
+        except ValueError:
+            return
+        name, uid = target.metadata.name, target.metadata.uid
+        self._entries[name] = replace(self.entry(name), spec=target.spec, uid=uid)
+
+    def forget(self, name: str, uid: str) -> None:
+        """The account of that uid is gone; there may be another of its name."""
+        if self.entry(name).uid == uid:
+            self._entries.pop(name, None)
 
     async def _secret(self, kube: Kube, name: str) -> str:
         where = f"Secret {self._namespace}/{name}"

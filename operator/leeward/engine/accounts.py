@@ -43,7 +43,7 @@ class AccountReconciler:
         except ApiError as error:
             if error.status == 404:
                 self._looked.pop(key.uid, None)
-                self._c.book.forget(key.name)
+                self._c.book.forget(key.name, key.uid)
                 return None
             raise
         target = held.model

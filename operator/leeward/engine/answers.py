@@ -4,6 +4,10 @@ The order is: the command and `accepting` in one conditional write of the status
 off; `accepting` cleared. While `accepting` names a key, admission refuses to have it written
 again, so that a crash between the steps neither loses a command nor takes it twice. The command
 counts from the first step on; the others are done beside what it sets going.
+
+No command is trusted without the proof of the guard, made after the command was read: without it
+anybody may have written it in anybody's name. What stops a run is taken all the same, but only so
+far as it can be taken back: a `cancel` of nobody knows whom pauses.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from leeward.api.conditions import set_condition
 from leeward.api.execution import (
     Accepting,
     BreakGlass,
@@ -36,6 +41,11 @@ _VERDICTS: Final[dict[str, Literal["Approve", "Reject", "AcceptDataLoss"]]] = {
     "reject": "Reject",
     "accept-data-loss": "AcceptDataLoss",
 }
+_STOPS: Final = {
+    "pause": "paused, though who asked for it is not proved",
+    "cancel": "paused and not cancelled, since who asked for it is not proved; give it again",
+}
+"""What is taken without proof: what became of it."""
 _EARLY = (
     "given before the guard was proved, which takes a moment after a gate is asked; give it again"
 )
@@ -58,9 +68,26 @@ class CommandTaker:
         nobody who acts on the command.
         """
         run = await self.finish(run)
-        for command in commands.on_execution(run.model.metadata.annotations):
-            run = await self._record(run, command, await self._applied(run.model, command))
+        given = commands.on_execution(run.model.metadata.annotations)
+        doubt = ""
+        if any(c.steers for c in given):
+            run, doubt = await self._proved(run, run.model)
+        for command in given:
+            status = await self._applied(run.model, command, doubt)
+            run = await self._record(run, command, status)
         return run
+
+    async def _proved(
+        self, run: Held[DRExecution], read: DRExecution | DRTask
+    ) -> tuple[Held[DRExecution], str]:
+        """Why commands that were `read` on the run or a task of it may be anybody's; empty: they
+        are not. The run says so with its next write.
+        """
+        proof = await self._c.guard.prove(read)
+        condition = proof.condition(run.model, render_time(self._c.now()))
+        conditions = set_condition(run.model.status.conditions, condition)
+        run = run.ahead(run.model.status.model_copy(update={"conditions": conditions}))
+        return run, "" if proof.ok else proof.message
 
     async def void(self, run: Held[DRExecution], gate: str, why: str) -> Held[DRExecution]:
         """The run after every answer to `gate` that is on it now was taken off, uncounted.
@@ -97,7 +124,9 @@ class CommandTaker:
         status = run.model.status.model_copy(update={"accepting": None})
         return await put_status(self._c.kube, run, status)
 
-    async def _applied(self, run: DRExecution, command: Command) -> DRExecutionStatus:
+    async def _applied(self, run: DRExecution, command: Command, doubt: str) -> DRExecutionStatus:
+        if doubt and command.steers:
+            return self._doubted(run.status, command, doubt)
         match command.verb:
             case "approve" | "reject" | "accept-data-loss":
                 return await self._answered(run, command)
@@ -118,6 +147,14 @@ class CommandTaker:
                 )
             case _:
                 raise AssertionError(command.verb)
+
+    def _doubted(
+        self, status: DRExecutionStatus, command: Command, doubt: str
+    ) -> DRExecutionStatus:
+        """The status after a command of which nobody knows who gave it: it stops, or is void."""
+        stopped = _STOPS.get(command.verb)
+        update: dict[str, object] = {"paused": True} if stopped else {}
+        return self._journalled(status, command, f"{stopped or 'void'}: {doubt}", update)
 
     async def _answered(self, run: DRExecution, command: Command) -> DRExecutionStatus:
         """The status with an approval or a rejection counted, or with the reason why it is void."""
@@ -206,16 +243,28 @@ class CommandTaker:
         is written first, the annotation taken off after, and a repeat finds nothing to change.
         """
         held = {task.model.metadata.name: task for task in tasks}
-        for name in held:
-            for command in commands.on_task(held[name].model.metadata.annotations):
-                run = await self._take_from_task(run, held, name, command)
+        given = {n: commands.on_task(t.model.metadata.annotations) for n, t in held.items()}
+        asked = next((held[name].model for name, found in given.items() if found), None)
+        doubt = ""
+        if asked is not None:
+            run, doubt = await self._proved(run, asked)
+        for name, found in given.items():
+            for command in found:
+                run = await self._take_from_task(run, held, name, command, doubt)
         return run, list(held.values())
 
     async def _take_from_task(
-        self, run: Held[DRExecution], held: dict[str, Held[DRTask]], name: str, command: Command
+        self,
+        run: Held[DRExecution],
+        held: dict[str, Held[DRTask]],
+        name: str,
+        command: Command,
+        doubt: str,
     ) -> Held[DRExecution]:
         task = held[name].model
-        status, result = steer(task, command, self._ground(run.model, task))
+        status, result = task.status, f"void: {doubt}"
+        if not doubt:
+            status, result = steer(task, command, self._ground(run.model, task))
         changed = status != task.status
         if changed:
             # First, so that a crash in between leaves the command on the object.
@@ -230,8 +279,8 @@ class CommandTaker:
             result=result[:1024],
         )
         records = commands.remembered(run.model.status.commands, record)
-        journal = run.model.status.model_copy(update={"commands": records})
-        run = await put_status(self._c.kube, run, journal)
+        recorded = run.model.status.model_copy(update={"commands": records})
+        run = await put_status(self._c.kube, run, recorded)
         await self._emit(run, record, refused=not changed)
         held[name] = await patch_metadata(
             self._c.kube, held[name], {"annotations": {command.key: None}}

@@ -38,6 +38,7 @@ from leeward.engine.objects import (
     read_all,
 )
 from leeward.engine.previous import PreviousRuns
+from leeward.engine.request_proof import NOT_PROVED, RequestProof
 from leeward.engine.together import each
 from leeward.planning.digests import digest
 from leeward.planning.outlook import run_size
@@ -67,6 +68,7 @@ class Beginner:
         self._c = context
         self._claims = Claims(context)
         self._earlier = PreviousRuns(context)
+        self._requests = RequestProof(context)
         self._dependencies = Dependencies(context)
         self._beginning = asyncio.Lock()
 
@@ -83,6 +85,11 @@ class Beginner:
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
         if waiting := await self._waits_for(plan.model, execution):
             return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
+        run, doubt = await self._requests.of(run)
+        if doubt is not None and doubt.final:
+            return await self._refuse(run, "Failed", NOT_PROVED, doubt.message), 0
+        if doubt is not None:
+            return await self._wait(run, NOT_PROVED, doubt.message), 5.0
         # Before the lock: what does not answer takes its time.
         looked = await self._dependencies.look(
             plan.model, await accounts_of(self._c.kube, plan.model)
@@ -130,8 +137,7 @@ class Beginner:
             return await self._ask(run, earlier), 30.0
         if busy := await self._claims.take(plan, execution):
             return await self._refuse(run, "Failed", "PlanBusy", busy), 0
-        arns = frozenset(r.arn for t in frozen.tasks for r in t.spec.resources)
-        drilled = await self._claims.clear_drills(execution, arns)
+        drilled = await self._claims.clear_drills(execution, [t.spec for t in frozen.tasks])
         prepares = "Ahead" if execution.spec.operation == "Failover" and not drilled else "InTurn"
         run = run.ahead(run.model.status.model_copy(update={"prepares": prepares}))
         tasks = await self._create_tasks(run, frozen)

@@ -9,11 +9,13 @@ continues another one cancels it, and waits until nothing of it is under way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from leeward.api.common import PREFIX
 from leeward.api.execution import CommandRecord, DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import ActiveExecution
-from leeward.api.task import DRTask, ExecutionRef
+from leeward.api.task import DRTask, DRTaskSpec, ExecutionRef
 from leeward.engine.context import Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import (
@@ -27,6 +29,7 @@ from leeward.engine.objects import (
     read_each,
 )
 from leeward.planning.runs.commands import remembered
+from leeward.planning.runs.holding import Holding, holdings
 from leeward.planning.runs.making_way import releases, yields
 from leeward.planning.times import render_time
 
@@ -40,8 +43,10 @@ class Claims:
     def __init__(self, context: Context) -> None:
         self._c = context
 
-    async def held_elsewhere(self, execution: DRExecution, plan: RecoveryPlan) -> dict[str, str]:
-        """By ARN: the other live run that holds the resource, in whatever namespace.
+    async def held_elsewhere(
+        self, execution: DRExecution, plan: RecoveryPlan
+    ) -> dict[Holding, str]:
+        """The other live run that holds a resource, in whatever namespace.
 
         The run that holds the plan itself is left to `take`. One that has its verdict holds
         nothing any more, even if its tasks still have to be laid to rest; nor does a Test that
@@ -50,7 +55,7 @@ class Claims:
         active = plan.status.active_execution
         own = {execution.metadata.uid, active.uid if active else ""}
         runs: dict[str, Held[DRExecution] | None] = {}
-        held: dict[str, str] = {}
+        held: dict[Holding, str] = {}
         async for task in read_each(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
             holder, namespace = task.model.spec.execution_ref, task.model.metadata.namespace
             if holder.uid in own:
@@ -60,7 +65,7 @@ class Claims:
             other = runs[holder.uid]
             if other is not None and not yields(other.model, execution):
                 name = f"{namespace}/{holder.name}"
-                held |= {resource.arn: name for resource in task.model.spec.resources}
+                held |= dict.fromkeys(holdings(task.model.spec), name)
         return held
 
     async def take(self, plan: Held[RecoveryPlan], execution: DRExecution) -> str:
@@ -88,19 +93,20 @@ class Claims:
         await put_status(self._c.kube, plan, status)
         return ""
 
-    async def clear_drills(self, execution: DRExecution, resources: frozenset[str]) -> bool:
-        """Cancel the Tests that work on the resources (ARNs) of a run that is no Test.
+    async def clear_drills(self, execution: DRExecution, tasks: Sequence[DRTaskSpec]) -> bool:
+        """Cancel the Tests that hold what a run that is no Test will hold by its `tasks`.
 
         Whether there are any, be it that they were cancelled before: they still clean up.
         """
         if execution.spec.operation == "Test":
             return False
+        wanted = frozenset[Holding]().union(*map(holdings, tasks))
         found = False
         seen: set[str] = set()
         async for task in read_each(self._c.kube, DRTask, None, f"{LIVE_LABEL}=true"):
             holder = task.model.spec.execution_ref
-            mine = any(r.arn in resources for r in task.model.spec.resources)
-            if not mine or holder.uid in seen or task.model.spec.operation != "Test":
+            drill = task.model.spec.operation == "Test"
+            if not drill or holder.uid in seen or wanted.isdisjoint(holdings(task.model.spec)):
                 continue
             seen.add(holder.uid)
             if other := await self._live(holder, task.model.metadata.namespace):

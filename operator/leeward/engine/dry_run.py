@@ -20,6 +20,7 @@ from leeward.planning.outlook.preview import preview
 from leeward.planning.outlook.preview_size import fitted
 from leeward.planning.problem import Problem
 from leeward.planning.runs.explicit import RecordedSizes
+from leeward.planning.runs.holding import Holding
 from leeward.planning.runs.record import Outcome, compose
 from leeward.planning.wording import clip, counted
 from leeward_adapters import registry
@@ -31,13 +32,13 @@ async def end_dry_run(
     plan: RecoveryPlan,
     accounts: Mapping[str, TargetAccount],
     inventories: Sequence[RecoveryInventory],
-    live_elsewhere: Mapping[str, str],
+    live_elsewhere: Mapping[Holding, str],
     previous: DRExecution | None,
     sizes: RecordedSizes,
 ) -> Held[DRExecution]:
     """The run with its preview and its verdict. The plan is not taken, no task written.
 
-    `live_elsewhere` gives, by ARN, the other live run that holds a resource; `previous` is the
+    `live_elsewhere` gives the other live run that holds a resource; `previous` is the
     run that this one would continue; `sizes` are those of groups that Failovers emptied.
     """
     execution, now = run.model, context.now()

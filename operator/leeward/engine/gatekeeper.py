@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from leeward.api.common import Condition
 from leeward.api.conditions import Type, find, set_condition
 from leeward.api.execution import DRExecution, DRExecutionStatus
 from leeward.api.gate_record import GateStatus
 from leeward.api.task import DRTask
 from leeward.engine.answers import CommandTaker
 from leeward.engine.context import Context
-from leeward.engine.guard import OFF
 from leeward.engine.objects import Held, put_status
 from leeward.planning.runs import gates
 from leeward.planning.runs.record import Outcome, compose
@@ -70,15 +68,7 @@ class Gatekeeper:
         status = status or run.model.status
         proof = await self._c.guard.prove(run.model, gate.name)
         was = find(run.model.status.conditions, Type.GUARD_ACTIVE)
-        active = proof.ok and proof.snapshot != OFF
-        condition = Condition(
-            type=Type.GUARD_ACTIVE,
-            status="True" if active else "False",
-            reason=proof.reason,
-            message=proof.message[:4096],
-            last_transition_time=render_time(self._c.now()),
-            observed_generation=run.model.metadata.generation,
-        )
+        condition = proof.condition(run.model, render_time(self._c.now()))
         snapshot = proof.snapshot if proof.ok else ""
         update = {
             "conditions": set_condition(status.conditions, condition),
@@ -88,7 +78,7 @@ class Gatekeeper:
             ],
         }
         run = await put_status(self._c.kube, run, status.model_copy(update=update))
-        if not active and (was is None or was.reason != proof.reason):
+        if not proof.active and (was is None or was.reason != proof.reason):
             await self._c.recorder.emit(
                 run.raw, proof.reason, proof.message, "Warning", condition.last_transition_time
             )

@@ -1,4 +1,4 @@
-"""Proof that the admission policies are in force, before any approval on an object is trusted.
+"""Proof that the admission policies are in force, before anything on an object is trusted.
 
 An annotation names its author only because the API server refused all others. That is worth
 nothing where the policies were deleted, weakened or replaced for a while, so the engine reads the
@@ -14,14 +14,17 @@ from hashlib import sha256
 from typing import Any, Final, Literal, Protocol
 
 from leeward import policies
-from leeward.api.common import OPERATOR_USER, PREFIX
+from leeward.api.common import OPERATOR_USER, PREFIX, Condition
+from leeward.api.conditions import Type
 from leeward.api.execution import DRExecution
+from leeward.api.task import DRTask
 from leeward.engine.kube import ApiError, path_of
 from leeward.engine.together import both, each
 
 OFF: Final = "Off"
 """Snapshot of gates that were asked while the setting `guard` was Off."""
 COMMANDS: Final = "leeward-commands.leeward.dev"
+TASK_COMMANDS: Final = "leeward-task-commands.leeward.dev"
 _PROBE_VALUE = "nobody-this-is-the-guards-probe"
 _PLURALS = {
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
@@ -71,6 +74,37 @@ class Proof:
     snapshot: str
     """Digest of the uids and generations of all policies, for `status.gates[].guard`; empty
     where they could not be read, `Off` where the guard is switched off."""
+    since: str = ""
+    """When the youngest of the policies and bindings that refuse was created: what is on an object
+    that is older may be from a time without it. Empty where nothing was proved."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the policies were proved, rather than trusted."""
+        return self.ok and self.snapshot != OFF
+
+    def condition(self, run: DRExecution, at: str) -> Condition:
+        """The condition GuardActive of a run at that time (RFC 3339)."""
+        return Condition(
+            type=Type.GUARD_ACTIVE,
+            status="True" if self.active else "False",
+            reason=self.reason,
+            message=self.message[:4096],
+            last_transition_time=at,
+            observed_generation=run.metadata.generation,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A command in another's name, which the policies must refuse."""
+
+    path: str
+    key: str
+    policy: str
+    """The one that must refuse it."""
+    on: str
+    """The object, for people."""
 
 
 class Guard:
@@ -89,8 +123,8 @@ class Guard:
         self._seen: dict[str, dict[str, Any]] = {}
         """By path: a policy as it was read last. One of the same version is the same."""
 
-    async def prove(self, execution: DRExecution, gate: str | None) -> Proof:
-        """Prove the guard for what was read of `execution` just before.
+    async def prove(self, read: DRExecution | DRTask, gate: str | None = None) -> Proof:
+        """Prove the guard for what was `read` of an execution or a task just before.
 
         `gate` is the name of the gate that waits; without one the probe is another command. An
         answer counts only if the snapshot equals `status.gates[].guard`, the one of when the gate
@@ -105,7 +139,7 @@ class Guard:
         # Side by side: what counts is that all of it comes after the execution was read.
         live, probed = await both(
             each(self._read, self._shipped, at_once=len(self._shipped)),
-            self._probe(execution, gate),
+            self._probe(_probe_of(read, gate)),
         )
         for shipped, found in zip(self._shipped, live, strict=True):
             if problem := _problem(shipped, found, self._repair):
@@ -114,7 +148,7 @@ class Guard:
         if probed is not None:
             return replace(probed, snapshot=snapshot)
         message = "the admission policies are in force and as shipped"
-        return Proof(True, "Proved", message, snapshot)
+        return Proof(True, "Proved", message, snapshot, _since(self._shipped, live))
 
     async def _read(self, shipped: Mapping[str, Any]) -> dict[str, Any] | ApiError:
         plural = _PLURALS[shipped["kind"]]
@@ -130,40 +164,47 @@ class Guard:
             return error
         return self._seen[path]
 
-    async def _probe(self, execution: DRExecution, gate: str | None) -> Proof | None:
+    async def _probe(self, probe: _Probe) -> Proof | None:
         """Try, as a dry run, to give a command in another's name; None if it is refused right."""
-        key = PREFIX + (f"approve-{gate}" if gate else "pause")
-        meta = execution.metadata
-        path = path_of(DRExecution.PLURAL, meta.namespace, meta.name)
-        body = {"metadata": {"annotations": {key: _PROBE_VALUE}}}
+        body = {"metadata": {"annotations": {probe.key: _PROBE_VALUE}}}
         try:
-            await self._kube.patch(path, body, dry_run=True)
+            await self._kube.patch(probe.path, body, dry_run=True)
         except ApiError as error:
-            if error.status == 403 and _refused_by_identity(error.message, key):
+            if error.status == 403 and _refused_by_identity(error.message, probe):
                 return None
             message = (
-                f"the guard's probe, a dry run of {key} in another's name on {meta.namespace}/"
-                f"{meta.name}, was refused for another reason than its author, which proves "
-                f"nothing: {error.message}; {self._repair}"
+                f"the guard's probe, a dry run of {probe.key} in another's name on {probe.on}, was "
+                "refused for another reason than its author, which proves nothing: "
+                f"{error.message}; {self._repair}"
             )
             return Proof(False, "ProbeInconclusive", message, "")
         message = (
-            f"the API server would take {key} in another's name on {meta.namespace}/{meta.name}, "
-            f"although the policies are as shipped (a new policy takes a moment to come into "
-            f"force); if it stays so, {self._repair}"
+            f"the API server would take {probe.key} in another's name on {probe.on}, although the "
+            "policies are as shipped (a new policy takes a moment to come into force); if it stays "
+            f"so, {self._repair}"
         )
         return Proof(False, "ProbePassed", message, "")
+
+
+def _probe_of(read: DRExecution | DRTask, gate: str | None) -> _Probe:
+    meta = read.metadata
+    path = path_of(read.PLURAL, meta.namespace, meta.name)
+    verb, policy = f"approve-{gate}" if gate else "pause", COMMANDS
+    if isinstance(read, DRTask):
+        verb, policy = "retry", TASK_COMMANDS
+    return _Probe(path, PREFIX + verb, policy, f"{meta.namespace}/{meta.name}")
 
 
 def _version(policy: Mapping[str, Any]) -> tuple[str, str]:
     return policy["metadata"]["uid"], policy["metadata"]["resourceVersion"]
 
 
-def _refused_by_identity(message: str, key: str) -> bool:
+def _refused_by_identity(message: str, probe: _Probe) -> bool:
     """Whether a refusal is that of the rule about the author, in the policy's own words."""
+    policy = probe.policy
     return (
-        f"ValidatingAdmissionPolicy '{COMMANDS}' with binding '{COMMANDS}' denied request: "
-        f"the value of {key} must be your own user name" in message
+        f"ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request: "
+        f"the value of {probe.key} must be your own user name" in message
     )
 
 
@@ -230,3 +271,11 @@ def _snapshot(
             state = f"{found['metadata']['uid']} {found['metadata'].get('generation', 0)}"
         lines.append(f"{expected['kind']} {expected['metadata']['name']} {state}")
     return "sha256:" + sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _since(shipped: Sequence[Mapping[str, Any]], live: Sequence[dict[str, Any] | ApiError]) -> str:
+    return max(
+        str(found["metadata"].get("creationTimestamp", ""))
+        for expected, found in zip(shipped, live, strict=True)
+        if expected["kind"] not in _CONVENIENCES and not isinstance(found, ApiError)
+    )

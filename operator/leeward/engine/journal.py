@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from leeward.api.task import DRTask, DRTaskStatus, Intent, PreState
 from leeward.engine.context import Context
@@ -13,6 +14,7 @@ from leeward.engine.kube import ApiError, ApiUnavailable
 from leeward.engine.objects import Held, put_status, read
 from leeward.planning.runs.progress import only_progress
 from leeward.planning.runs.record import compose_task
+from leeward.planning.tasks import barred
 from leeward.planning.tasks.step import Batch, StepDecision
 from leeward.planning.tasks.step_sent import with_intent
 from leeward.planning.times import parse_time, render_time
@@ -25,7 +27,7 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between the tries to record an answer; shorter together than a Lease lasts."""
 
 
-def decided(status: DRTaskStatus, decision: StepDecision) -> DRTaskStatus:
+def decided(status: DRTaskStatus, decision: StepDecision, now: datetime) -> DRTaskStatus:
     """The task's status with what a pass over it came to."""
     return status.model_copy(
         update={
@@ -34,6 +36,7 @@ def decided(status: DRTaskStatus, decision: StepDecision) -> DRTaskStatus:
             "resources": list(decision.resources),
             "journal": _with_absent(status.journal, decision.absent),
             "stopped": decision.state == "Abandoned",
+            **barred.noted(status, now, barred=decision.barred),
         }
     )
 
@@ -64,7 +67,7 @@ async def write_intent(
 
     Raises `ApiError` 409 when anybody wrote the task since it was read: then nothing is sent.
     """
-    status = decided(task.model.status, decision)
+    status = decided(task.model.status, decision, context.now())
     # Each id follows from the one before, and so is no other's, whatever was taken off the journal.
     last = status.journal[-1].id if status.journal else ""
     number = f"{context.settings.hub}/{task.model.metadata.uid}/{last}"

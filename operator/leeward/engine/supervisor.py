@@ -72,6 +72,8 @@ class Supervisor:
         news: what of an object must differ from when it was last seen for it to be woken.
         told: is told what came of each pass, and how many seconds it took.
         subject: what log lines of a pass call its object, see `leeward.logs.about`.
+        saw: is shown each object that a watch or a list shows, before its pass.
+        gone: is told of each that is no longer there.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class Supervisor:
         news: Callable[[Object], object] = version,
         told: Callable[[PassOutcome, float], None] = lambda _outcome, _seconds: None,
         subject: str = "object",
+        saw: Callable[[Object], None] = lambda _body: None,
+        gone: Callable[[Key], None] = lambda _key: None,
     ) -> None:
         self._kube = kube
         self._path = path
@@ -96,6 +100,8 @@ class Supervisor:
         self._news = news
         self._told = isolated(told)
         self._subject = subject
+        self._saw = saw
+        self._gone = gone
         self._turned = elapsed()
         self._listed: float | None = None
         self._seen: dict[Key, object] = {}
@@ -127,7 +133,9 @@ class Supervisor:
         key = key_of(body)
         if deleted:
             self._drop(key)
-        elif key in self._tasks:
+            return
+        self._saw(body)
+        if key in self._tasks:
             if (news := self._news(body)) != self._seen[key]:
                 self._seen[key] = news
                 self._wakes[key].set()
@@ -161,6 +169,7 @@ class Supervisor:
 
     def _drop(self, key: Key) -> None:
         self._forget(key)
+        self._gone(key)
         task = self._tasks.pop(key, None)
         if task is not None:
             task.cancel()

@@ -39,6 +39,7 @@ from leeward.planning.tasks.step import (
 )
 from leeward.planning.tasks.step_ahead import attempt, decide_ahead
 from leeward.planning.tasks.step_types import failed
+from leeward.planning.tasks.withdrawn import ACCOUNT_REFUSED
 from leeward.planning.times import render_time
 from leeward_adapters import registry
 from leeward_adapters.base import (
@@ -202,6 +203,7 @@ class TaskRunner:
                 "attempt": attempt(status),
                 "start_time": render_time(now),
                 "message": "looking at AWS",
+                "barred_seconds": 0,
                 "resources": without(status.resources, left_out),
             }
         )
@@ -333,9 +335,16 @@ class TaskRunner:
     async def _record(
         self, task: Held[DRTask], decision: StepDecision, unseen_since: str | None = None
     ) -> Held[DRTask]:
-        status = journal.decided(task.model.status, decision)
+        now, before = self._c.now(), task.model.status
+        status = journal.decided(before, decision, now)
         status = status.model_copy(update={"unseen_since": unseen_since})
-        return await journal.write(self._c, task, status)
+        task = await journal.write(self._c, task, status)
+        if status.barred_since and not before.barred_since:
+            at = render_time(now)
+            await self._c.recorder.emit(
+                task.raw, ACCOUNT_REFUSED, status.message or "", "Warning", at
+            )
+        return task
 
     async def _unseen(self, turn: Turn, fault: Fault) -> tuple[Held[DRTask], timedelta]:
         """AWS could not be looked at: the task says so and looks again, or gives up."""

@@ -16,8 +16,10 @@ from leeward.engine.targets import target_of
 from leeward.planning.runs import fencing
 from leeward.planning.runs.earlier import NOTHING, Earlier
 from leeward.planning.runs.steering import paused_for
+from leeward.planning.tasks.barred import barred_for
 from leeward.planning.tasks.step import StepInput
 from leeward.planning.tasks.step_requests import losses_accepted, relaunched
+from leeward.planning.tasks.withdrawn import withdrawn
 from leeward.planning.times import parse_time
 from leeward_adapters import registry
 from leeward_adapters.base import (
@@ -78,9 +80,12 @@ def turn_of(
 
 def given(context: Context, turn: Turn, observed: Observed) -> StepInput:
     """What the decision of a pass is made from."""
+    spec = turn.task.model.spec
+    account = context.book.entry(spec.account).spec
     return input_of(
         context, turn.run, turn.task, turn.actions, observed,
         holding=turn.holding, stopping=turn.stopping,
+        barred=withdrawn(spec, turn.run.model.metadata.namespace, account),
     )  # fmt: skip
 
 
@@ -93,8 +98,9 @@ def input_of(
     *,
     holding: bool,
     stopping: bool,
+    barred: str = "",
 ) -> StepInput:
-    """The same for a task that has no adapter."""
+    """The same for a task that has no adapter, and so asks nothing of any account."""
     status, now = task.model.status, context.now()
     began = parse_time(status.start_time) if status.start_time else now
     return StepInput(
@@ -108,7 +114,8 @@ def input_of(
         rules=context.step_rules(),
         holding=holding,
         stopping=stopping,
-        held=paused_for(run.model.status.commands, began, now),
+        barred=barred,
+        held=paused_for(run.model.status.commands, began, now) + barred_for(status, now),
     )
 
 

@@ -211,7 +211,14 @@ def _supervisors(context: Context, runs: RunReconciler, metering: Metering) -> S
     return Supervisors(
         runs=make(DRExecution, "execution", runs.run, needs_passes, news=asked, selector=NOT_ENDED),
         plans=make(RecoveryPlan, "plan", plans.run, lambda _: True, news=asked),
-        accounts=make(TargetAccount, "account", accounts.run, lambda _: True),
+        accounts=make(
+            TargetAccount,
+            "account",
+            accounts.run,
+            lambda _: True,
+            saw=context.book.saw,
+            gone=lambda key: context.book.forget(key.name, key.uid),
+        ),
     )
 
 

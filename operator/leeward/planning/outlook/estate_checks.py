@@ -58,7 +58,7 @@ def resources_are_free(request: Request) -> Iterator[Problem]:
     """No other live run works on the same resources."""
     held: dict[str, list[str]] = {}
     for found in request.selected:
-        other = request.live_elsewhere.get(found.resource.arn)
+        other = request.live_elsewhere.get((found.account_id, found.resource.arn))
         if other:
             held.setdefault(other, []).append(str(found))
     for other, names in sorted(held.items()):

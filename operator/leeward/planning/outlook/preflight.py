@@ -22,6 +22,7 @@ from leeward.planning.plans import dependencies
 from leeward.planning.plans.request import Check, Request
 from leeward.planning.problem import Problem
 from leeward.planning.runs.explicit import NO_SIZES, RecordedSizes
+from leeward.planning.runs.holding import Holding
 from leeward.planning.wording import clip
 
 PASSING: Final = frozenset({"PlanNotAssessed", "NotDiscovered"})
@@ -102,15 +103,15 @@ def preflight(
     inventories: Sequence[RecoveryInventory],
     *,
     now: datetime,
-    live_elsewhere: Mapping[str, str],
+    live_elsewhere: Mapping[Holding, str],
     previous: DRExecution | None = None,
     looked: Sequence[DependencyStatus] | None = None,
     sizes: RecordedSizes = NO_SIZES,
 ) -> Preflight:
     """Whether the run may start now.
 
-    `plan` is None when there is none of that name; `live_elsewhere` gives, by ARN, the other
-    live execution that works on a resource; `previous` is the one that this one continues;
+    `plan` is None when there is none of that name; `live_elsewhere` gives the other live
+    execution that holds a resource; `previous` is the one that this one continues;
     `looked` is what the plan depends on as it is now, by default as its status says; `sizes` are
     those of Auto Scaling groups before a Failover emptied them.
     Whether the plan is free is not judged here: taking it is a compare-and-set.

@@ -32,6 +32,7 @@ from leeward.planning.runs.explicit import NO_SIZES, RecordedSizes
 from leeward.planning.runs.fencing import FENCE
 from leeward.planning.runs.forecast import Forecast, StageForecast, forecast
 from leeward.planning.runs.freeze import Frozen, FrozenTask, freeze
+from leeward.planning.runs.holding import Holding
 from leeward.planning.runs.planned_gates import PlannedGate
 from leeward.planning.runs.run_times import at_start
 from leeward.planning.runs.waves import PHASES, Stage, serves_before
@@ -55,7 +56,7 @@ def preview(
     inventories: Sequence[RecoveryInventory],
     *,
     now: datetime,
-    live_elsewhere: Mapping[str, str],
+    live_elsewhere: Mapping[Holding, str],
     permissions: Permissions,
     leading: Collection[str],
     previous: DRExecution | None = None,

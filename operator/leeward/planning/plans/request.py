@@ -17,6 +17,7 @@ from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.scope import taken, waves_of
 from leeward.planning.problem import Problem
 from leeward.planning.runs.explicit import RecordedSizes, run_accounts
+from leeward.planning.runs.holding import Holding
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Request:
     inventories: Sequence[RecoveryInventory]
     found: Sequence[Located]
     now: datetime
-    live_elsewhere: Mapping[str, str]
+    live_elsewhere: Mapping[Holding, str]
     previous: DRExecution | None = None
     """The run that this one continues."""
     dependencies: Sequence[DependencyStatus] | None = None

@@ -31,6 +31,7 @@ _IDS = re.compile(r"^\[([^\]]*)(?:\]\s*|$)")
 MOST_REMEMBERED: Final = 100
 _HOLDS: Final = frozenset({f"{PREFIX}pause", f"{PREFIX}resume"})
 _FIRST: Final = ("cancel", "break-glass", "resume")
+_BY_GATE: Final = frozenset({*_OF_GATES, "break-glass"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Command:
     resources: tuple[str, ...] = ()
     """Resource ids that a task's command names; empty: all that it can apply to. An empty or
     unclosed list of ids names nothing, so it holds one id that no resource has."""
+
+    @property
+    def steers(self) -> bool:
+        """Whether it is about the run, and not about a gate that has a proof of its own."""
+        return self.verb not in _BY_GATE
 
 
 def remembered(records: Sequence[CommandRecord], record: CommandRecord) -> list[CommandRecord]:

@@ -11,6 +11,7 @@ from leeward.api.task import DRTask
 from leeward.planning.runs.earlier import launched_by, older_than_known
 from leeward.planning.runs.record import Outcome, said_by
 from leeward.planning.runs.waves import Stage
+from leeward.planning.tasks.withdrawn import ACCOUNT_REFUSED
 from leeward.planning.wording import clip, counted, some
 
 _MOST = 1000
@@ -31,6 +32,8 @@ def at_work(run: DRExecution, stage: Stage, busy: Sequence[DRTask], *, holding: 
     message = f"wave {stage.wave}, {phase}: {' | '.join(words[:2]) or 'done'}{more}"
     if busy and all(t.status.state == "PendingApproval" for t in busy):
         return Outcome("WaitingForDecision", "ManualTask", message, stage.wave, stage.phase)
+    if begun and all(t.status.barred_since for t in begun) and not holding:
+        return Outcome("WaitingForDecision", ACCOUNT_REFUSED, message, stage.wave, stage.phase)
     if holding:
         message = clip(f"{_paused(run)}. {message}", _MOST)
     state: Literal["Paused", "Running"] = "Paused" if holding else "Running"

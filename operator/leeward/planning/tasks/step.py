@@ -9,20 +9,22 @@ The rules that nothing may break:
 * a resource is Complete only when the adapter proved it, or when a person said so, and then the
   record tells the one from the other (`step_requests`);
 * while a run is paused or being cancelled nothing new is asked for, but to put something back;
-  what AWS is doing already is followed to its end, and what it may still do until it cannot.
+  what AWS is doing already is followed to its end, and what it may still do until it cannot;
+* of an account that was taken away nothing at all is asked (`barred`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Literal
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus, TaskResourceStatus
 from leeward.planning.durations import parse
+from leeward.planning.tasks import barred, step_sent
 from leeward.planning.tasks import step_messages as messages
 from leeward.planning.tasks import step_requests as requests
-from leeward.planning.tasks import step_sent
 from leeward.planning.tasks.step_types import (
     FINAL_STATES,
     JOURNAL,
@@ -33,6 +35,7 @@ from leeward.planning.tasks.step_types import (
     Tally,
     failed,
 )
+from leeward.planning.tasks.withdrawn import ACCOUNT_REFUSED
 from leeward.planning.times import parse_time
 from leeward_adapters.base import ActionTraits, Seen, State
 
@@ -68,6 +71,10 @@ def decide(given: StepInput) -> StepDecision:
     if given.stopping and (rest := step_sent.may_arrive(given)) > timedelta(0):
         tally.waits.append(rest)
     batch = _batch(given, tally)
+    if batch is not None and given.barred:
+        tally.waits.append(given.poll)
+        after = barred.resources(after, batch.resources, given.barred)
+        return replace(_decision(given, tuple(after), None, tally), barred=True)
     return _decision(given, tuple(after), batch, tally)
 
 
@@ -216,7 +223,9 @@ def _decision(
 
 def _progress(given: StepInput, after: Sequence[TaskResourceStatus], batch: Batch | None) -> str:
     room = given.observed.capacity_reason if given.observed.capacity == 0 else ""
-    if batch is not None:
+    if given.barred and batch is None and any(r.reason == ACCOUNT_REFUSED for r in after):
+        doing = given.barred
+    elif batch is not None:
         doing = f"{batch.action} for {len(batch.resources)}"
     elif given.stopping:
         doing = "cancelled, following what AWS is doing"

@@ -20,7 +20,7 @@ def decide_ahead(given: StepInput) -> StepDecision:
     known, words = tuple(status.resources), status.message or ""
     if given.stopping:
         return _stopped(given)
-    batch = None if given.holding or status.journal else _harmless(given)
+    batch = None if given.holding or given.barred or status.journal else _harmless(given)
     if batch is None:
         return StepDecision(known, "NotStarted", words, delay=given.rules.poll)
     words = f"not begun; {batch.action} ahead of its turn for {len(batch.resources)}"

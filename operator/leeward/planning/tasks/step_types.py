@@ -57,6 +57,8 @@ class StepDecision:
     """Ids of intents that were sent in part, which a new one for the same resources may replace."""
     delay: timedelta = timedelta(0)
     """When to look again, if nothing wakes the run before."""
+    barred: bool = False
+    """Whether something would be asked of AWS now, were the account not barred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,11 @@ class StepInput:
     """Paused: ask for nothing new."""
     stopping: bool = False
     """Cancelled: ask for nothing new, and end when nothing is under way."""
+    barred: str = ""
+    """Why nothing at all may be asked of the account; empty: it may."""
     held: timedelta = timedelta(0)
-    """How long the run was paused since the task began; that does not count as the task's time."""
+    """How long the run was paused, or the task barred, since it began; that does not count as the
+    task's time."""
 
     @property
     def poll(self) -> timedelta:
