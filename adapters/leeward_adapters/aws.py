@@ -162,6 +162,8 @@ class Aws:
                 service, region, config=self._config(once), endpoint_url=self._endpoint_url
             )
             events = client.meta.events
+            if not role:  # so that an error of their renewal says what to look at
+                events.register_first("before-sign", lambda **_: self.own_credentials())
             events.register("response-received", _naming(_place(account, role, region)))
             events.register("after-call", self._renewing(identity, session))
             self.guards.watch(client, account.id, region)
