@@ -65,6 +65,8 @@ _UNSEEN: Final = frozenset(
 
 Unread = Callable[[str, str], BadAnswerError]
 """Makes the error of an operation whose answer is not AWS's, for a reason."""
+_ONCE: Final = "leeward-once"
+"""In the context that botocore keeps of a call: that it must not be sent twice."""
 _CAME_OF: Final = "leeward-came-of"
 """In the context that botocore keeps of a call: what came of it so far, as `_Came`."""
 _NOT_TAKEN_UP: Final = frozenset[Outcome]({"NotSent", "Throttled", "Transient"})
@@ -82,6 +84,8 @@ class Record:
 
     sent: bool = False
     """Whether any was that AWS took up, or may have: one that it throttled it did not."""
+    once: bool = False
+    """The same of those that must not be sent twice, by clients whose calls are never repeated."""
     requests: list[str] = field(default_factory=list)
     """AWS's ids of those that it answered."""
 
@@ -157,15 +161,18 @@ class Guards:
         return self._settings_changed.get((account, region), float("-inf"))
 
     @contextmanager
-    def recording(self) -> Iterator[Record]:
+    def recording(self, record: Record | None = None) -> Iterator[Record]:
         """A record of this thread's calls, and of those that other threads make for it.
+
+        Args:
+            record: an empty one to be filled, for who asks after an error; None: a new one.
 
         Raises:
             PartlySentError: a call was not sent, others that change something were.
             NothingChangedError: what became of a call is not known, and none that changes
                 something was sent: it only reads.
         """
-        record = Record()
+        record = record or Record()
         try:
             with self.recording_in(record):
                 yield record
@@ -193,14 +200,16 @@ class Guards:
         """What this thread's calls are noted in."""
         return self._mine.record
 
-    def watch(self, client: Any, account: str, region: str) -> None:
-        """Have all calls of a client pass here."""
+    def watch(self, client: Any, account: str, region: str, *, once: bool = False) -> None:
+        """Have all calls of a client pass here; `once`: they are never repeated."""
         service = client.meta.service_model.service_name
         place = (account, region, service)
         events, unread = client.meta.events, partial(_unread, place, client.meta.endpoint_url)
         events.register("before-send", partial(self._sent, place))
         events.register_first("before-parse", partial(_refuse_bad, unread))
         events.register("response-received", partial(self._received, place))
+        if once:
+            events.register_first("before-call", _never_twice)
         mark = partial(self._mark, place)
         for moment in ("before-call", "after-call", "after-call-error"):
             events.register(moment, mark)
@@ -261,6 +270,7 @@ class Guards:
             context[_CAME_OF] = came
         if self.record is not None and not reads(operation):
             self.record.sent = True
+            self.record.once |= _ONCE in context
 
     def _judge(self, place: tuple[str, str, str], code: str, exception: Any) -> None:
         """Let the breakers and the rate limit know what came of an attempt."""
@@ -330,6 +340,10 @@ class Guards:
             error = came.error(operation)
         if error is not exception:
             raise error from exception
+
+
+def _never_twice(context: dict[str, Any], **_: Any) -> None:
+    context[_ONCE] = True
 
 
 def _refuse_bad(
