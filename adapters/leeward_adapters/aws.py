@@ -162,9 +162,11 @@ class Aws:
                 service, region, config=self._config(once), endpoint_url=self._endpoint_url
             )
             events = client.meta.events
+            if not role:  # so that an error of their renewal says what to look at
+                events.register_first("before-sign", lambda **_: self.own_credentials())
             events.register("response-received", _naming(_place(account, role, region)))
             events.register("after-call", self._renewing(identity, session))
-            self.guards.watch(client, account.id, region)
+            self.guards.watch(client, account.id, region, once=once)
             attribution.mark(client)
             self._clients[key] = client
             self._evict()
@@ -199,9 +201,9 @@ class Aws:
 
         self._crew.each((account.id, region), one, items)
 
-    def recording(self) -> AbstractContextManager[Record]:
+    def recording(self, record: Record | None = None) -> AbstractContextManager[Record]:
         """What is sent inside it that changes something; see `Guards.recording`."""
-        return self.guards.recording()
+        return self.guards.recording(record)
 
     def circuits(self) -> list[Circuit]:
         """The circuit breakers of everything that was called so far."""

@@ -18,6 +18,9 @@ from botocore.exceptions import (
     MetadataRetrievalError,
     NoCredentialsError,
 )
+from botocore.parsers import ResponseParserError
+
+from leeward_adapters.bad_answers import BadAnswerError
 
 _SOURCES: Final = (
     ("AWS_ACCESS_KEY_ID", "keys of the environment"),
@@ -39,15 +42,29 @@ def source(environment: Mapping[str, str] | None = None) -> str:
     return "nothing: neither keys of the environment, nor IRSA, nor EKS Pod Identity is set up"
 
 
+class BadCredentialsError(BadAnswerError):
+    """What gives the credentials did not answer, but something else did."""
+
+    fmt = (
+        "the operator's own credentials, from {source}: what came cannot be read ({why}). "
+        "Something on the way to STS, or to the agent, answers in its place, such as a proxy or a "
+        "portal: see that the operator reaches it past that (HTTPS_PROXY, NO_PROXY)"
+    )
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Names where the credentials should have come from, and what to look at, in errors of that.
 
     Raises:
         CredentialRetrievalError: in place of what botocore raises, a missing token file among it.
+        BadCredentialsError: what came is no answer of their source. It is not repeated.
     """
     try:
         yield
+    except (ResponseParserError, KeyError, ValueError) as error:
+        why = type(error).__name__
+        raise BadCredentialsError(source=source(), why=why, doubt=False) from error
     except (NoCredentialsError, CredentialRetrievalError, MetadataRetrievalError, OSError) as error:
         raise _not_got(f"{type(error).__name__}: {error}") from error
     except ClientError as error:

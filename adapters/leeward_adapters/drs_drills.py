@@ -20,8 +20,7 @@ from leeward_adapters import drs_sources, launch_templates
 from leeward_adapters.base import Scope, Step
 
 _KEPT: Final = 86400.0
-"""Seconds for which is remembered what never changes: versions up to a number, a server's
-template."""
+"""Seconds for which is remembered what never changes: versions up to a number."""
 
 _DRILL: Final = re.compile(
     r"leeward-drill server=(?P<server>s-\w+) source=(?P<source>\d+) "
@@ -185,16 +184,6 @@ def left_in(
     return _of(default, last) if last is not None else None
 
 
-def template_of(scope: Scope, server: str) -> str:
-    """Id of the server's launch template, which stays the same."""
-
-    def look() -> str:
-        config = scope.client("drs").get_launch_configuration(sourceServerID=server)
-        return str(config["ec2LaunchTemplateID"])
-
-    return scope.cached(("launch-template", server), _KEPT, look)
-
-
 def _told(scope: Scope) -> tuple[list[tuple[_Ends, DrillVersion]], list[_Ends]]:
     """What the ends of the account's templates say of drills; those with a history that do not."""
     told, silent = [], []
@@ -223,8 +212,8 @@ def _suspects(
         for server, raw in known.items()
         if drs_sources.TEMPLATE_NAME + server not in named and _in_question(raw)
     ]
-    scope.each(lambda server: template_of(scope, server), asking)
-    own |= {template_of(scope, server): known[server] for server in asking}
+    scope.each(lambda server: drs_sources.template_of(scope, server), asking)
+    own |= {drs_sources.template_of(scope, server): known[server] for server in asking}
 
     def suspected(ends: _Ends) -> bool:
         server = own.get(_name(ends)) or own.get(ends[0]["LaunchTemplateId"])

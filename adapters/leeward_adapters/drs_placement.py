@@ -21,8 +21,6 @@ from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.ec2 import place
 from leeward_adapters.errors import classify
 
-_TEMPLATE_KEPT: Final = 3600.0
-
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
@@ -83,25 +81,14 @@ def _launches(scope: Scope, targets: Sequence[Target]) -> tuple[list[_Launch], l
     launches, missing = [], []
     # One that is launched into an existing instance needs no room of its own.
     for target in (t for t in targets if not t.settings.get("launchIntoInstance")):
-        template = named.get(f"{drs_sources.TEMPLATE_NAME}{target.id}") or _template_of(
-            scope, target.id
-        )
+        name = f"{drs_sources.TEMPLATE_NAME}{target.id}"
+        template = named.get(name) or drs_sources.template_of(scope, target.id)
         version = versions.get(template)
         if version is None:
             missing.append(_no_template(scope, target, template))
         else:
             launches.append(_launch(target, template, version))
     return launches, missing
-
-
-def _template_of(scope: Scope, server: str) -> str:
-    """The template that DRS keeps for a server, for one whose template has another name."""
-
-    def ask() -> str:
-        config = scope.client("drs").get_launch_configuration(sourceServerID=server)
-        return str(config.get("ec2LaunchTemplateID", ""))
-
-    return scope.cached(("drs-template", server), _TEMPLATE_KEPT, ask)
 
 
 def _launch(target: Target, template: str, version: Mapping[str, Any]) -> _Launch:

@@ -17,6 +17,9 @@ _NAMED: Final = 200
 """Source servers that one question can name (DescribeSourceServersRequestFilters)."""
 TEMPLATE_NAME: Final = "created-and-used-by-drs-"
 """How DRS names a server's launch template, followed by the server's id."""
+_TEMPLATE_KEPT: Final = 3600.0
+"""Seconds for which is remembered which template a server has: DRS makes another one only where
+somebody deleted it."""
 DRILL_TAG: Final = "leeward:drill-subnets"
 """Tag of a source server: the subnets of its drills, the newest first, parted by spaces."""
 _REMEMBERED: Final = 10
@@ -60,6 +63,19 @@ def shared(scope: Scope, ids: Sequence[str], as_of: float | None) -> dict[str, M
         return {server: judged(raw) for server, raw in describe(drs, some).items()}
 
     return scope.views.look_up("drs-servers", ids, as_of, ask)
+
+
+def template_of(scope: Scope, server: str) -> str:
+    """Id of the launch template that DRS keeps for a server; empty: it says none.
+
+    For one whose template has another name than DRS gives it (`TEMPLATE_NAME`).
+    """
+
+    def ask() -> str:
+        config = scope.client("drs").get_launch_configuration(sourceServerID=server)
+        return str(config.get("ec2LaunchTemplateID", ""))
+
+    return scope.cached(("drs-template", server), _TEMPLATE_KEPT, ask)
 
 
 def launched_by_drill(server: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from botocore.exceptions import (
     ParamValidationError,
 )
 
+from leeward_adapters.bad_answers import BadAnswerError
 from leeward_adapters.base import ErrorClass, IrreversibleError
 from leeward_adapters.breaker import (
     CircuitOpenError,
@@ -98,8 +99,9 @@ NEVER_LEFT: Final = (
 def classify(error: Exception) -> Fault:
     """Class of an error that a botocore client, or an adapter's undo(), raised.
 
-    An HTTP 5xx or a lost connection is IN_DOUBT: the call may have taken effect. What never left
-    this process (bad parameters, no credentials, no route) is not.
+    An HTTP 5xx or a lost connection is IN_DOUBT: the call may have taken effect. So is an answer
+    that is not AWS's, to what changes something. What never left this process (bad parameters, no
+    credentials, no route) is not.
     """
     if isinstance(error, ClientError):
         return _of_client_error(error)
@@ -114,6 +116,9 @@ def classify(error: Exception) -> Fault:
         return Fault(ErrorClass.TRANSIENT, "PartlySent", str(error), error.kwargs["seconds"])
     if isinstance(error, NothingChangedError):
         return replace(classify(error.kwargs["error"]), kind=ErrorClass.TRANSIENT)
+    if isinstance(error, BadAnswerError):
+        kind = ErrorClass.IN_DOUBT if error.kwargs["doubt"] else ErrorClass.TRANSIENT
+        return Fault(kind, "BadAnswer", str(error))
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return Fault(ErrorClass.TRANSIENT, type(error).__name__, str(error))
     if isinstance(error, IrreversibleError):

@@ -10,6 +10,9 @@ held back does not unsend it, and one that AWS refused for its rate was as good 
 Of a call that changes something, doubt outlives what comes after it: an attempt without an answer
 may still arrive when a later one was refused. A success ends it. What the call asks for is there
 then, and an attempt that arrives late asks for the same once more.
+
+What is not AWS's answer is no answer, and what botocore cannot read is none either: both come to a
+`BadAnswerError`, since nothing that it would read from them is true.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from botocore.exceptions import (
     ConnectionError as NoConnectionError,
 )
 
+from leeward_adapters.bad_answers import BadAnswerError, why_bad
 from leeward_adapters.breaker import (
     Breaker,
     Bucket,
@@ -59,6 +63,10 @@ _UNSEEN: Final = frozenset(
 """Operations that change launch settings, and nothing else of what is shared."""
 
 
+Unread = Callable[[str, str], BadAnswerError]
+"""Makes the error of an operation whose answer is not AWS's, for a reason."""
+_ONCE: Final = "leeward-once"
+"""In the context that botocore keeps of a call: that it must not be sent twice."""
 _CAME_OF: Final = "leeward-came-of"
 """In the context that botocore keeps of a call: what came of it so far, as `_Came`."""
 _NOT_TAKEN_UP: Final = frozenset[Outcome]({"NotSent", "Throttled", "Transient"})
@@ -76,6 +84,8 @@ class Record:
 
     sent: bool = False
     """Whether any was that AWS took up, or may have: one that it throttled it did not."""
+    once: bool = False
+    """The same of those that must not be sent twice, by clients whose calls are never repeated."""
     requests: list[str] = field(default_factory=list)
     """AWS's ids of those that it answered."""
 
@@ -94,6 +104,15 @@ class _Came:
         if isinstance(self.answer, Exception):
             return self.answer
         return ClientError(self.answer, operation)
+
+
+class _Mine(threading.local):
+    """What one thread is at."""
+
+    record: Record | None = None
+    """What its calls are noted in."""
+    began: float | None = None
+    """When the attempt was sent that is under way; None: none is."""
 
 
 class Guards:
@@ -118,8 +137,7 @@ class Guards:
         self._buckets = _Made(lambda: Bucket(clock))
         self._changed: dict[tuple[str, str], dict[str, float]] = {}
         self._settings_changed: dict[tuple[str, str], float] = {}
-        self._records = threading.local()
-        self._attempt = threading.local()
+        self._mine = _Mine()
 
     def circuits(self) -> list[Circuit]:
         """The circuit breakers of everything that was called so far."""
@@ -143,15 +161,18 @@ class Guards:
         return self._settings_changed.get((account, region), float("-inf"))
 
     @contextmanager
-    def recording(self) -> Iterator[Record]:
+    def recording(self, record: Record | None = None) -> Iterator[Record]:
         """A record of this thread's calls, and of those that other threads make for it.
+
+        Args:
+            record: an empty one to be filled, for who asks after an error; None: a new one.
 
         Raises:
             PartlySentError: a call was not sent, others that change something were.
             NothingChangedError: what became of a call is not known, and none that changes
                 something was sent: it only reads.
         """
-        record = Record()
+        record = record or Record()
         try:
             with self.recording_in(record):
                 yield record
@@ -167,36 +188,37 @@ class Guards:
     @contextmanager
     def recording_in(self, record: Record | None) -> Iterator[None]:
         """Have this thread's calls noted in the record of the thread that it works for."""
-        before = self.record
-        self._records.mine = record
+        before = self._mine.record
+        self._mine.record = record
         try:
             yield
         finally:
-            self._records.mine = before
+            self._mine.record = before
 
     @property
     def record(self) -> Record | None:
         """What this thread's calls are noted in."""
-        return getattr(self._records, "mine", None)
+        return self._mine.record
 
-    def watch(self, client: Any, account: str, region: str) -> None:
-        """Have all calls of a client pass here."""
+    def watch(self, client: Any, account: str, region: str, *, once: bool = False) -> None:
+        """Have all calls of a client pass here; `once`: they are never repeated."""
         service = client.meta.service_model.service_name
         place = (account, region, service)
-        events = client.meta.events
+        events, unread = client.meta.events, partial(_unread, place, client.meta.endpoint_url)
         events.register("before-send", partial(self._sent, place))
+        events.register_first("before-parse", partial(_refuse_bad, unread))
         events.register("response-received", partial(self._received, place))
-        if service == "sts":
-            return
+        if once:
+            events.register_first("before-call", _never_twice)
         mark = partial(self._mark, place)
         for moment in ("before-call", "after-call", "after-call-error"):
             events.register(moment, mark)
         events.register("after-call", self._note)
         events.register_last("after-call", self._refused)
-        events.register_last("after-call-error", self._given_up)
+        events.register_last("after-call-error", partial(self._given_up, place, unread))
 
     def _sent(self, place: tuple[str, str, str], event_name: str, **_: Any) -> None:
-        self._attempt.began = self._clock()
+        self._mine.began = self._clock()
         region, service = place[1:]
         operation = _operation(event_name)
         trial = reads(operation) or operation in _TRIALS
@@ -207,7 +229,7 @@ class Guards:
             raise RateLimitError(service=service, region=region, seconds=wait)
         if wait > 0:
             self._sleep(wait)
-            self._attempt.began = self._clock()
+            self._mine.began = self._clock()
 
     def _received(
         self,
@@ -218,12 +240,24 @@ class Guards:
         context: dict[str, Any],
         **_: Any,
     ) -> None:
-        operation, seconds = _operation(event_name), self._clock() - self._attempt.began
-        outcome = outcome_of(parsed_response, exception, operation)
+        self._over(place, _operation(event_name), context, exception, parsed_response)
+
+    def _over(
+        self,
+        place: tuple[str, str, str],
+        operation: str,
+        context: dict[str, Any],
+        exception: Exception | None,
+        parsed: Any = None,
+    ) -> None:
+        """Take what came of the attempt that is under way."""
+        now = self._clock()
+        seconds, self._mine.began = now - (self._mine.began or now), None
+        outcome = outcome_of(parsed, exception, operation)
         if outcome not in _NOT_TAKEN_UP:
             doubt = outcome == "InDoubt" and not reads(operation)
-            self._taken_up(operation, context, _Came(exception or parsed_response, doubt))
-        said = parsed_response or {}
+            self._taken_up(operation, context, _Came(exception or parsed, doubt))
+        said = parsed or {}
         code = said.get("Error", {}).get("Code") or ""
         self._judge(place, code, exception)
         request = said.get("ResponseMetadata", {}).get("RequestId") or ""
@@ -236,13 +270,14 @@ class Guards:
             context[_CAME_OF] = came
         if self.record is not None and not reads(operation):
             self.record.sent = True
+            self.record.once |= _ONCE in context
 
     def _judge(self, place: tuple[str, str, str], code: str, exception: Any) -> None:
         """Let the breakers and the rate limit know what came of an attempt."""
         if isinstance(exception, NotSentError):
             return
         endpoint, account = self._breakers_of(place)
-        if isinstance(exception, (NoConnectionError, HTTPClientError)):
+        if isinstance(exception, _NO_ANSWER):
             cause = type(exception).__name__
             account.failed(cause)
             if isinstance(exception, _NO_WAY):
@@ -282,16 +317,57 @@ class Guards:
             raise came.error(operation) from ClientError(parsed, operation)
 
     def _given_up(
-        self, event_name: str, exception: Exception, context: dict[str, Any], **_: Any
+        self,
+        place: tuple[str, str, str],
+        unread: Unread,
+        event_name: str,
+        exception: Exception,
+        context: dict[str, Any],
+        **_: Any,
     ) -> None:
-        """Raise what came of a call of which an attempt was sent, and the last one was not."""
+        """Raise what came of a call of which an attempt was sent, and the last one was not.
+
+        An attempt that is still under way was answered, and botocore did not get to say so: it
+        could not read the answer.
+        """
+        operation, error = _operation(event_name), exception
+        if self._mine.began is not None:
+            if not isinstance(error, BotoCoreError):
+                error = unread(operation, f"what came cannot be read ({type(error).__name__})")
+            self._over(place, operation, context, error)
         came = context.get(_CAME_OF)
-        if came is None or came.answer is exception:
-            return
-        if came.doubt or isinstance(exception, NEVER_LEFT):
-            raise came.error(_operation(event_name)) from exception
+        if came is not None and (came.doubt or isinstance(error, NEVER_LEFT)):
+            error = came.error(operation)
+        if error is not exception:
+            raise error from exception
 
 
+def _never_twice(context: dict[str, Any], **_: Any) -> None:
+    context[_ONCE] = True
+
+
+def _refuse_bad(
+    unread: Unread, event_name: str, operation_model: Any, response_dict: Any, **_: Any
+) -> None:
+    """Raise where an answer is not AWS's, before anything is read from it."""
+    if why := why_bad(response_dict, operation_model):
+        raise unread(_operation(event_name), why)
+
+
+def _unread(place: tuple[str, str, str], endpoint: str, operation: str, why: str) -> BadAnswerError:
+    account, region, service = place
+    return BadAnswerError(
+        service=service,
+        operation=operation,
+        account=account or "the operator's own",
+        region=region,
+        endpoint=endpoint,
+        why=why,
+        doubt=not reads(operation),
+    )
+
+
+_NO_ANSWER: Final = (NoConnectionError, HTTPClientError, BadAnswerError)
 _NO_WAY: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 
 

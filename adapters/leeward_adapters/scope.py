@@ -71,7 +71,9 @@ class Scope(Protocol):
         """A boto3 client, cached and safe to share between threads.
 
         `once=True` gives one whose calls are never repeated by botocore: for actions that are
-        not repeatable. `region` asks for another Region than the scope's.
+        not repeatable. Such an action is in doubt once a call of such a client was sent, so all
+        that it sends by others must be absolute, as launch settings are. `region` asks for another
+        Region than the scope's.
         """
         ...
 

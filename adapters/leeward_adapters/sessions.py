@@ -51,12 +51,25 @@ def not_assumed(error: ClientError, account: Account, role: str, region: str) ->
     if classify(error).kind in {ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT}:
         answer["Error"]["Message"] = f"{what} for now; it is tried again"
         return ClientError(answer, error.operation_name)
-    external = _external_id(account)
-    rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
-    answer["Error"]["Message"] = (
-        f"{what}. Its trust policy must allow {rights} to the identity named above and {external}"
-    )
+    answer["Error"]["Message"] = f"{what}. {_to_mend(account, classify(error).kind)}"
     return ClientError(answer, error.operation_name)
+
+
+def _to_mend(account: Account, kind: ErrorClass) -> str:
+    """What to look at.
+
+    STS gives one answer for a role that is not there and for one that does not trust its caller.
+    """
+    if kind is not ErrorClass.DENIED:
+        return "Correct what AWS names: the role's ARN, the external id or the tags of the session"
+    rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
+    return (
+        "AWS says the same of a role that does not exist, of one that does not trust the identity "
+        "named above, and of another external id. Look in this order: is there such a role in that "
+        f"account (the ARN's path included); does its trust policy allow {rights} to that "
+        f"identity; does it {_external_id(account)}; does the identity's own policy allow {rights} "
+        "on the role"
+    )
 
 
 def _external_id(account: Account) -> str:

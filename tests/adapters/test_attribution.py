@@ -30,7 +30,7 @@ class Wire:
         sent = request.headers.items()
         self.headers.append({k: v.decode() if isinstance(v, bytes) else v for k, v in sent})
         status = self._statuses.pop(0) if self._statuses else 200
-        return AWSResponse(request.url, status, {}, _Raw())
+        return AWSResponse(request.url, status, {"x-amzn-requestid": "r-1"}, _Raw())
 
     @property
     def agents(self) -> list[str]:

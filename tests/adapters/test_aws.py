@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,19 +54,53 @@ def test_the_session_is_short_tagged_and_asked_for_in_the_base_region(sandbox: A
     ]
 
 
-def test_a_wrong_external_id_says_which_role_account_and_region(sandbox: Any) -> None:
-    wrong = sandbox.reached(external_id="leeward/sandbox/other")
+def _not_there(sandbox: Any) -> Any:
+    return sandbox.reached(read_role_arn=f"arn:aws:iam::{sandbox.account}:role/LeewardReed")
+
+
+def _not_trusting(sandbox: Any) -> Any:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{sandbox.account}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sandbox.client("iam").update_assume_role_policy(RoleName="LeewardRead", PolicyDocument=policy)
+    return sandbox.reached()
+
+
+def _other_id(sandbox: Any) -> Any:
+    return sandbox.reached(external_id="leeward/sandbox/other")
+
+
+@pytest.mark.parametrize("wrong", [_not_there, _not_trusting, _other_id])
+def test_a_role_that_is_refused_says_all_that_may_be_wrong_since_aws_does_not(
+    sandbox: Any, wrong: Any
+) -> None:
+    account = wrong(sandbox)
 
     with pytest.raises(ClientError) as refused:
-        sandbox.aws.whoami(sandbox.aws.scope(wrong, "us-east-2"))
+        sandbox.aws.whoami(sandbox.aws.scope(account, "us-east-2"))
 
     said = str(refused.value)
     assert classify(refused.value).kind is ErrorClass.DENIED
-    assert f"arn:aws:iam::{sandbox.account}:role/LeewardRead" in said
+    assert account.read_role_arn in said
     assert f"{sandbox.account} (tiny)" in said
     assert "us-east-2" in said
-    assert "leeward/sandbox/other" in said
-    assert "sts:TagSession" in said
+    assert "is there such a role in that account" in said
+    assert "does its trust policy allow sts:AssumeRole and sts:TagSession" in said
+    assert f"demand exactly the external id '{account.external_id}'" in said
+
+
+def test_a_request_that_sts_calls_wrong_is_not_said_to_be_untrusted(sandbox: Any) -> None:
+    sandbox.control.add_fault(
+        service="sts", operation="AssumeRole", action="error", code="ValidationError"
+    )
+
+    with pytest.raises(ClientError, match="Correct what AWS names") as refused:
+        sandbox.scope().client("drs").describe_jobs(filters={})
+
+    assert "trust policy" not in str(refused.value)
 
 
 def test_a_secret_external_id_is_not_said(sandbox: Any) -> None:

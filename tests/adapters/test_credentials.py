@@ -16,6 +16,7 @@ from botocore.exceptions import CredentialRetrievalError
 
 from leeward_adapters import aws as module
 from leeward_adapters.aws import Aws
+from leeward_adapters.bad_answers import BadAnswerError
 from leeward_adapters.base import ErrorClass
 from leeward_adapters.credentials import source
 from leeward_adapters.errors import classify
@@ -32,6 +33,8 @@ class Issuer:
         self.asked: list[dict[str, str]] = []
         self.lasts = timedelta(hours=6)
         self.status = 200
+        self.page = ""
+        """What answers in their place; empty: nothing does."""
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -57,6 +60,7 @@ class Issuer:
                 self._say("text/xml", f"<{kind}>{answer}</{kind}>")
 
             def _say(self, kind: str, text: str) -> None:
+                text = issuer.page or text
                 self.send_response(issuer.status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(text)))
@@ -219,6 +223,32 @@ def test_an_agent_that_refuses_is_named(
     assert f"EKS Pod Identity (AWS_CONTAINER_CREDENTIALS_FULL_URI={issuer.endpoint}" in (
         _refused(sandbox)
     )
+
+
+@pytest.mark.parametrize("page", ["<html>s3cr3t", "<html><body>s3cr3t</body></html>"])
+@pytest.mark.parametrize("role", ["", "LeewardRead"])
+def test_a_page_in_sts_s_place_passes_and_is_not_repeated(
+    sandbox: Any,
+    issuer: Issuer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    page: str,
+    role: str,
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("token")
+    use_irsa(issuer, monkeypatch, token)
+    issuer.page = page
+    arn = role and f"arn:aws:iam::{sandbox.account}:role/{role}"
+    scope = fresh(sandbox).scope(sandbox.reached(read_role_arn=arn), "us-east-2")
+
+    with pytest.raises(BadAnswerError) as found:
+        scope.client("drs").describe_jobs(filters={})
+
+    fault = classify(found.value)
+    assert (fault.kind, fault.code) == (ErrorClass.TRANSIENT, "BadAnswer")
+    assert f"IRSA (AWS_WEB_IDENTITY_TOKEN_FILE={token})" in fault.message
+    assert "s3cr3t" not in fault.message
 
 
 def test_no_source_at_all_says_which_there_could_be(sandbox: Any, issuer: Issuer) -> None:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.aws
 
 UPDATE: Final = "UpdateLaunchConfiguration"
 LOST: Final = {"action": "drop"}
+PAGE: Final = {"action": "page"}
 BROKEN: Final = {"action": "error", "code": "InternalServerException"}
 THROTTLED: Final = {"action": "error", "code": "ThrottlingException", "status": 429}
 DENIED: Final = {"action": "error", "code": "AccessDeniedException"}
@@ -77,6 +78,7 @@ def _failed(aws: Aws, batch: Any) -> tuple[Fault, Record]:
             [BROKEN, DENIED], (ErrorClass.IN_DOUBT, BROKEN["code"]), id="refused after a 5xx"
         ),
         pytest.param([BROKEN, LOST, DENIED], CLOSED, id="the newest doubt"),
+        pytest.param([LOST, PAGE], (ErrorClass.IN_DOUBT, "BadAnswer"), id="not AWS's answer"),
         pytest.param([THROTTLED, DENIED], (ErrorClass.DENIED, DENIED["code"]), id="never in doubt"),
     ],
 )

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
-from leeward_adapters.base import State, Target
+from leeward_adapters.base import ErrorClass, State, Target
+from leeward_adapters.errors import classify
 
 pytestmark = pytest.mark.aws
 
@@ -349,3 +350,32 @@ def test_a_server_is_launched_into_the_instance_that_is_named(sandbox: Any, make
     proof = _wanting(make_task(sandbox, [server]), settings).run()
 
     assert (proof[server].state, proof[server].reference) == (State.DONE, instance)
+
+
+@pytest.mark.parametrize(
+    ("fault", "launched"),
+    [
+        pytest.param({"operation": "UpdateLaunchConfiguration"}, False, id="setting"),
+        pytest.param({"operation": "DescribeLaunchTemplateVersions"}, False, id="reading after it"),
+        pytest.param({"operation": "StartRecovery"}, True, id="launching"),
+    ],
+)
+def test_of_a_launch_only_the_call_that_launches_leaves_what_must_not_be_sent_twice(
+    sandbox: Any, make_task: Any, fault: dict[str, Any], launched: bool
+) -> None:
+    server, _ = sandbox.servers()
+    task = _wanting(make_task(sandbox, [server]), {"copyPrivateIp": True})
+    task.act("prepare")
+    config = sandbox.client("drs").update_launch_configuration(
+        sourceServerID=server, copyPrivateIp=False
+    )
+    if fault["operation"] == "DescribeLaunchTemplateVersions":
+        fault = {**fault, "params": {"LaunchTemplateId": config["ec2LaunchTemplateID"]}}
+    sandbox.control.add_fault(action="drop", when="after", **fault)
+
+    with pytest.raises(HTTPClientError) as lost, sandbox.aws.recording() as record:
+        task.act("launch")
+
+    assert (record.sent, record.once) == (True, launched)
+    assert classify(lost.value).kind is ErrorClass.IN_DOUBT
+    assert len(sandbox.calls("StartRecovery")) == launched

@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 from botocore.exceptions import NoCredentialsError
-from botocore.parsers import ResponseParserError
 
 from leeward.engine.clock import SteadyClock
 from leeward.handlers.endpoints import Endpoints
@@ -137,14 +136,6 @@ def test_a_replica_without_credentials_is_not_ready_and_says_why() -> None:
     status, body = Replica(aws=FakeAws(NoCredentialsError())).ready()
     assert status == 503
     assert "Unable to locate credentials" in body["checks"]["credentials"]
-
-
-def test_an_answer_that_is_none_of_sts_is_said_and_not_repeated() -> None:
-    page = ResponseParserError("invalid XML received:\n<SecretAccessKey>s3cr3t")
-    status, body = Replica(aws=FakeAws(page)).ready()
-    assert status == 503
-    said = body["checks"]["credentials"]
-    assert said == "their source gave what cannot be read (ResponseParserError)"
 
 
 def test_lists_that_are_too_old_make_a_leader_not_ready() -> None:

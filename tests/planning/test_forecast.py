@@ -84,6 +84,11 @@ def test_servers_are_packed_into_jobs_within_the_quotas(
     assert seconds(seen.stages[0].duration) == round(expected)
 
 
+def test_a_first_drill_takes_seven_calls_for_each_server(build: Build) -> None:
+    seen = foreseen(build, [build.server(n) for n in range(1, 101)], "Test")
+    assert seconds(seen.stages[0].duration) == round(100 * 7 * CALL + LAUNCH + SEEN)
+
+
 def test_launch_settings_take_calls_of_their_own(build: Build) -> None:
     launch = {"instanceType": "m5.large"}
     seen = foreseen(build, [build.server(n, launch=launch) for n in range(1, 101)])

@@ -186,3 +186,34 @@ def test_the_control_api_says_what_it_does_not_know(aws: Any) -> None:
         aws.control.backend("ec2", {})
     with pytest.raises(ControlError, match="only moves forward"):
         aws.control.advance(-1)
+
+
+@pytest.mark.parametrize(("when", "left"), [("before", []), ("after", ["/a"])])
+def test_something_between_answers_in_aws_s_place(aws: Any, when: str, left: list[str]) -> None:
+    ssm = aws.client("ssm")
+    rule = aws.control.add_fault(operation="PutParameter", action="page", when=when, nth=1)
+
+    metadata = put(ssm)["ResponseMetadata"]
+
+    assert (metadata["HTTPStatusCode"], "RequestId" in metadata) == (200, False)
+    assert metadata["HTTPHeaders"]["content-type"] == "text/html"
+    assert names(ssm) == left
+    (call,) = aws.control.calls(operation="PutParameter")
+    assert (call["status"], call["fault"], call["executed"]) == (200, rule, when == "after")
+
+
+def test_what_answers_in_aws_s_place_is_the_rule_s_to_say(aws: Any) -> None:
+    aws.control.add_fault(
+        operation="PutParameter", action="page", status=403, body="no", headers={"Via": "a proxy"}
+    )
+
+    with pytest.raises(ClientError) as refused:
+        put(aws.client("ssm"))
+
+    metadata = refused.value.response["ResponseMetadata"]
+    assert (metadata["HTTPStatusCode"], metadata["HTTPHeaders"]["via"]) == (403, "a proxy")
+
+
+def test_an_error_is_no_success(aws: Any) -> None:
+    with pytest.raises(ControlError, match="an error's status is 400 or more"):
+        aws.control.add_fault(action="error", status=200)

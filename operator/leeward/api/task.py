@@ -162,8 +162,8 @@ class Intent(Model):
     """Attempt of the task."""
     outcome: Literal["Pending", "Sent", "Refused", "InDoubt", "Absent"] = "Pending"
     """Pending: no answer recorded. Sent: AWS accepted. Refused: AWS refused, or it is sent again
-    as if it had, because it may be sent twice (answerLost, or code PartlySent). InDoubt: the answer
-    was lost. Absent: proved that AWS never did it."""
+    as if it had, because what was sent of it may be sent twice (answerLost, or code PartlySent).
+    InDoubt: the answer was lost. Absent: proved that AWS never did it."""
     answer_time: Time | None = None
     """When the answer was recorded, or given up."""
     reference: Line = ""
@@ -175,8 +175,8 @@ class Intent(Model):
     error_class: Annotated[str, Field(max_length=32)] = ""
     """For Refused: what the code means (Transient, Quota, Conflict, Denied or Final)."""
     answer_lost: bool = False
-    """For Refused: whether AWS did not refuse it but gave no answer, so that it may have been done
-    or may still be."""
+    """For Refused: whether AWS did not refuse it but gave no answer, so that what was sent of it
+    may have been done or may still be. Of a launch that is its settings alone."""
     request_id: Line = ""
     """AWS's id of the request that it refused, or of the last one of the batch, as in
     CloudTrail."""

@@ -52,6 +52,7 @@ from leeward_adapters.base import (
     Target,
 )
 from leeward_adapters.errors import Fault, classify, mistake
+from leeward_adapters.guards import Record
 
 log = logging.getLogger(__name__)
 _AWS_ERRORS = (ClientError, BotoCoreError)
@@ -302,35 +303,47 @@ class TaskRunner:
         targets = {t.id: t for t in turn.step.targets}
         batch = [targets[r] for r in intent.resources]
         self._c.lease.assert_valid()
+        answer = await self._answer(turn, intent, batch)
+        return await journal.write_answer(self._c, task, intent, answer)
+
+    async def _answer(
+        self, turn: Turn, intent: Intent, batch: Sequence[Target]
+    ) -> dict[str, str | bool]:
+        """Ask AWS for the batch; its answer, for the journal.
+
+        What goes before the one call of a batch that must not be sent twice may be: launch
+        settings are absolute. So there is doubt only once that call was sent.
+        """
+        record = Record()
         try:
-            answer = await self._send(turn, intent, batch)
+            reference = await self._send(turn, intent, batch, record)
         except (*_AWS_ERRORS, IrreversibleError) as error:
             fault = classify(error)
             log.warning(
                 "%s: %s for %d resources: %s: %s",
-                task.model.metadata.name, intent.action, len(batch), fault.code, fault.message,
+                turn.task.model.metadata.name, intent.action, len(batch), fault.code, fault.message,
             )  # fmt: skip
-            answer = journal.answer_of(fault, turn.actions[intent.action].repeatable)
-        return await journal.write_answer(self._c, task, intent, answer)
-
-    async def _send(
-        self, turn: Turn, intent: Intent, batch: Sequence[Target]
-    ) -> dict[str, str | bool]:
-        """Ask AWS for the batch; its answer, for the journal."""
-        adapter, scope, step = turn.adapter, turn.scope, turn.step
-
-        def ask() -> tuple[str, list[str]]:
-            with self._c.aws.recording() as record:
-                if intent.action == UNDO:
-                    return adapter.undo(scope, step, intent.id, batch), record.requests
-                return adapter.act(scope, step, intent.action, intent.id, batch), record.requests
-
-        reference, requests = await self._c.pool.run(ask)
+            again = turn.actions[intent.action].repeatable or not record.once
+            return journal.answer_of(fault, again)
         return {
             "outcome": "Sent",
             "reference": reference[:256],
-            "request_id": requests[-1][:256] if requests else "",
+            "request_id": record.requests[-1][:256] if record.requests else "",
         }
+
+    async def _send(
+        self, turn: Turn, intent: Intent, batch: Sequence[Target], record: Record
+    ) -> str:
+        """Ask AWS for the batch; its reference. What was sent is noted in `record`."""
+        adapter, scope, step = turn.adapter, turn.scope, turn.step
+
+        def ask() -> str:
+            with self._c.aws.recording(record):
+                if intent.action == UNDO:
+                    return adapter.undo(scope, step, intent.id, batch)
+                return adapter.act(scope, step, intent.action, intent.id, batch)
+
+        return await self._c.pool.run(ask)
 
     async def _record(
         self, task: Held[DRTask], decision: StepDecision, unseen_since: str | None = None

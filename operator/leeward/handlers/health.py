@@ -10,7 +10,6 @@ import asyncio
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from leeward.engine.lease import Lease
 from leeward.handlers.wakeups import Supervisors
@@ -94,9 +93,6 @@ class Health:
             self._credentials = str(error)
         except TimeoutError:
             self._credentials = f"their source gave none in {_CREDENTIALS_TIMEOUT:.0f} s"
-        except (ResponseParserError, ValueError, KeyError) as error:
-            # Such as a proxy's page for STS's answer: what it holds is not repeated.
-            self._credentials = f"their source gave what cannot be read ({type(error).__name__})"
 
     async def watch_credentials(self) -> None:
         """Look for them again and again, without end."""

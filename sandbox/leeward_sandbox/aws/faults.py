@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from leeward_sandbox.aws.backend import AwsError, Call
 from leeward_sandbox.aws.clock import Clock
+from leeward_sandbox.aws.wire import HttpResponse
 
 _POLL_SECONDS = 0.02
 _DEFAULT_STATUS = {
@@ -34,9 +35,9 @@ class Rule(BaseModel):
     matching calls are; with `every`, only each such one is. A rule with none of them hits every
     matching call.
 
-    An effect `before` keeps the call from the backend (an error, a dropped connection) or only
-    makes it wait (hold, delay); `after` the call was done, whatever came of it, and its answer is
-    replaced, lost or late.
+    An effect `before` keeps the call from the backend (an error, a dropped connection, a page that
+    something between answers with) or only makes it wait (hold, delay); `after` the call was done,
+    whatever came of it, and its answer is replaced, lost or late.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,11 +50,13 @@ class Rule(BaseModel):
     nth: int | None = Field(default=None, ge=1)
     times: int | None = Field(default=None, ge=1)
     every: int = Field(default=1, ge=1)
-    action: Literal["error", "drop", "hold", "delay"]
+    action: Literal["error", "drop", "page", "hold", "delay"]
     when: Literal["before", "after"] = "before"
     code: str = "InternalFailure"
-    status: int | None = Field(default=None, ge=400, le=599)
+    status: int | None = Field(default=None, ge=200, le=599)
     message: str | None = None
+    body: str = "<!doctype html><html><body>Sign in to this network</body></html>"
+    headers: dict[str, str] = Field(default_factory=lambda: {"Content-Type": "text/html"})
     seconds: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
@@ -62,6 +65,8 @@ class Rule(BaseModel):
             raise ValueError("a rule has nth or times, not both")
         if self.nth is not None and self.every != 1:
             raise ValueError("a rule has nth or every, not both")
+        if self.action == "error" and (self.status or 400) < 400:
+            raise ValueError("an error's status is 400 or more")
         if self.action == "delay" and self.seconds == 0:
             raise ValueError("a delay needs its seconds (virtual)")
         return self
@@ -77,6 +82,14 @@ class Rule(BaseModel):
 
 class AnswerDropped(Exception):  # noqa: N818 - it is no error, the connection is to be closed
     """The rule wants the connection closed without an answer."""
+
+
+class AnswerReplaced(Exception):  # noqa: N818 - it is no error, something else answers
+    """The rule wants what a proxy or portal in AWS's place answers: no request id, any body."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 @dataclass
@@ -164,11 +177,12 @@ class Faults:
         return hitting
 
     def apply(self, hitting: list[str], when: Literal["before", "after"], call: Call) -> None:
-        """Do what the rules want at this moment; waits first, then an error or a drop.
+        """Do what the rules want at this moment; waits first, then an error, a page or a drop.
 
         Raises:
             AwsError: the rule's error.
             AnswerDropped: the connection is to be closed.
+            AnswerReplaced: the rule's body is the answer.
         """
         with self._changed:
             states = [self._rules[one] for one in hitting if one in self._rules]
@@ -182,6 +196,11 @@ class Faults:
             rule = state.rule
             if rule.action == "drop":
                 raise AnswerDropped
+            if rule.action == "page":
+                page = rule.body.encode()
+                raise AnswerReplaced(
+                    HttpResponse(rule.status or 200, tuple(rule.headers.items()), page)
+                )
             if rule.action == "error":
                 status = rule.status or _DEFAULT_STATUS.get(rule.code, 400)
                 message = rule.message or (

@@ -20,7 +20,7 @@ from leeward_sandbox.aws import parsing, protocol, validation
 from leeward_sandbox.aws.asker import asker
 from leeward_sandbox.aws.backend import AwsError, Backend, Call, Overlay, Settling, World
 from leeward_sandbox.aws.denials import Denials
-from leeward_sandbox.aws.faults import AnswerDropped, Faults
+from leeward_sandbox.aws.faults import AnswerDropped, AnswerReplaced, Faults
 from leeward_sandbox.aws.identity import Caller, Identities, Scope, scope_of
 from leeward_sandbox.aws.moto_host import MotoHost
 from leeward_sandbox.aws.record import Entry, Recorder, is_mutating, printable
@@ -72,6 +72,8 @@ class Gateway:
             response = self._authenticated(request, request_id, scope, entry)
         except AnswerDropped:
             response = None
+        except AnswerReplaced as replaced:
+            response = replaced.response
         if response is not None:
             entry.status = response.status
         self.recorder.add(entry)
