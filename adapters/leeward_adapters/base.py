@@ -142,6 +142,8 @@ class Step:
     """Whether the run goes on without waiting for `source_region`."""
     unfenced: frozenset[str] = frozenset()
     """Ids of the instances of the step's wave in `source_region` that the run could not fence."""
+    fenced: frozenset[str] = frozenset()
+    """Ids of those there that it saw stopped."""
     accepted: frozenset[str] = frozenset()
     """Ids of targets of which a person took what is there although something newer is known: no
     refusal for a reason of `LOSSES` is repeated for them."""
@@ -228,9 +230,11 @@ class PhaseTraits:
     """observe() and verify() honour `Step.relaunch`."""
 
 
-LOSSES: Final = frozenset({"FailbackOutdated", "FailoverOutdated"})
-"""Reasons of refusals to go on with what is older than what could be had. A person may accept that
-(`Step.accepted`)."""
+SOURCE_RESTARTED: Final = "SourceRestarted"
+"""Reason of a refusal to go on while what was fenced runs again, and writes."""
+LOSSES: Final = frozenset({"FailbackOutdated", "FailoverOutdated", SOURCE_RESTARTED})
+"""Reasons of refusals to go on with what is older than what could be had, or will be. A person may
+accept that (`Step.accepted`)."""
 
 UNDO: Final = "undo"
 """The action, in the journal and in `Step.calls`, that stands for Adapter.undo()."""

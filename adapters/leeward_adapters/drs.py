@@ -231,7 +231,9 @@ class Drs:
         look = self._look(step)
         if drs_failback.applies(step):
             return drs_failback.observe(scope, step, look)
-        return look(scope, step)
+        observed = look(scope, step)
+        launching = step.phase is Phase.INSTANTIATE
+        return drs_outdated.launch(scope, step, observed) if launching else observed
 
     def _look(self, step: Step) -> drs_failback.Look:
         match step.phase:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from leeward_adapters import drs_instances, drs_outdated, drs_sides, drs_stale
+from leeward_adapters import drs_fenced, drs_instances, drs_outdated, drs_sides, drs_stale
 from leeward_adapters.base import Observed, Phase, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
@@ -49,9 +49,9 @@ def observe(scope: Scope, step: Step, look: Look) -> Observed:
 
 def translated(scope: Scope, step: Step, batch: Sequence[Target]) -> tuple[Step, list[Target]]:
     """Step and batch with the reversed source servers in place of the targets."""
-    inner = drs_sides.as_seen_there(step, _reversed(scope, step))
-    wanted = drs_sides.as_seen_there(replace(step, targets=tuple(batch)), _reversed(scope, step))
-    return inner, list(wanted.targets)
+    back = _reversed(scope, step)
+    wanted = drs_sides.as_seen_there(replace(step, targets=tuple(batch)), back)
+    return drs_sides.as_seen_there(step, back), list(wanted.targets)
 
 
 def release(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
@@ -64,7 +64,7 @@ def release(scope: Scope, step: Step, batch: Sequence[Target]) -> str:
 
 
 def _reversed(scope: Scope, step: Step) -> dict[str, Raw]:
-    return drs_sides.reversed_of(drs_sides.listing(scope.client("drs")), step.targets)
+    return drs_sides.reversed_of(drs_sides.shared_listing(scope, step.since), step.targets)
 
 
 def _judged(
@@ -73,15 +73,18 @@ def _judged(
     """What must not be launched from, and what must not be adopted, nor started."""
     servers = {str(server["sourceServerID"]): server for server in back.values()}
     names = {str(server["sourceServerID"]): target for target, server in back.items()}
+    sources = {s: drs_sides.protects(raw) for s, raw in servers.items()}
     if inner.phase is not Phase.INSTANTIATE:
         stopped = [s for s, one in seen.items() if one.state is State.NEEDED]
-        launched = drs_instances.launched(scope, stopped) if stopped else {}
-        return drs_outdated.refused(scope, inner, names, servers, launched)
+        launched = drs_instances.to_start(scope, inner, stopped) if stopped else {}
+        return drs_outdated.refused(scope, inner, names, sources, launched)
     # A launch that is about to be asked for; one that was asked for already says more.
     wanted = [s for s, one in seen.items() if one.state is State.NEEDED]
     told = {
         s: _incomplete(scope, s, servers[s]) for s in wanted if not drs_sides.rescanned(servers[s])
     }
+    whole = {s: one for s, one in seen.items() if s not in told}
+    told |= drs_fenced.before_launch(scope, inner, whole, names, sources)
     adopted = [s for s, one in seen.items() if one.reason == "Adopted"]
     if not adopted:
         return told
@@ -89,7 +92,7 @@ def _judged(
     old = drs_stale.before_failover(drs_sides.other_side(scope, inner), servers, live)
     told |= {s: drs_stale.release_needed(scope, s, live[s]) for s in old}
     rest = {s: i for s, i in live.items() if s not in old}
-    return told | drs_outdated.refused(scope, inner, names, servers, rest)
+    return told | drs_outdated.refused(scope, inner, names, sources, rest)
 
 
 def _incomplete(scope: Scope, server: str, raw: Raw) -> Seen:

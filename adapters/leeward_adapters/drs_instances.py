@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -178,6 +178,12 @@ def _machines(
         if len(chosen) == len(step.targets) and all(alive):
             break
     return chosen, machines
+
+
+def to_start(scope: Scope, step: Step, servers: Iterable[str]) -> dict[str, RecoveryInstance]:
+    """What a step that starts instances would start of the servers, as observe() saw them."""
+    chosen = _chosen(scope, step, _known_since(scope, step))
+    return {server: chosen[server] for server in servers if server in chosen}
 
 
 def _known_since(scope: Scope, step: Step) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from leeward_adapters import drs_lists, quotas
@@ -32,6 +33,8 @@ BATCH: Final = 100
 _ENDED: Final = frozenset({"FAILED", "TERMINATED"})
 _PAGE: Final = 100
 """Jobs on a page, if DRS gives so many."""
+_KEPT: Final = 86400.0
+"""Seconds for which is remembered when a job was asked for, which never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,32 @@ def shared_with_ids(scope: Scope, ids: Iterable[str], as_of: float | None) -> li
 
     answers = scope.views.look_up("drs-jobs", ids, as_of, ask)
     return [part for parts in answers.values() for part in parts]
+
+
+def asked_at(scope: Scope, ids: Iterable[str]) -> dict[str, datetime]:
+    """When jobs were asked for, by DRS's clock; what it does not know any more is left out.
+
+    One call, or none where this process asked for all of them (`note_asked`).
+    """
+    wanted = sorted(set(ids))
+
+    @cache
+    def listed() -> dict[str, datetime | None]:
+        return {part.job: part.created for part in with_ids(scope.client("drs"), wanted)}
+
+    def one(job: str) -> datetime | None:
+        return scope.cached(_asked_key(job), _KEPT, lambda: listed().get(job))
+
+    return {job: at for job in wanted if (at := one(job)) is not None}
+
+
+def note_asked(scope: Scope, job: Mapping[str, Any]) -> None:
+    """Remember when a job was asked for, by DRS's answer to it."""
+    scope.cached(_asked_key(job["jobID"]), _KEPT, lambda: _time(job.get("creationDateTime")))
+
+
+def _asked_key(job: str) -> tuple[str, str]:
+    return ("drs-job-asked", job)
 
 
 def newest(parts: Iterable[Part]) -> dict[str, Part]:

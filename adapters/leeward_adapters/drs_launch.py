@@ -85,6 +85,7 @@ def start_recovery(scope: Scope, step: Step, call: str, batch: Sequence[Target])
         isDrill=step.drill,
         tags={**step.tags, CALL_TAG: call},
     )
+    drs_jobs.note_asked(scope, answer["job"])
     return str(answer["job"]["jobID"])
 
 

@@ -14,17 +14,22 @@ before the launch was asked for has not, and of one that merely ran on the point
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from leeward_adapters import drs_instances, drs_jobs, drs_servers, drs_sides, drs_sources, ec2
+from leeward_adapters import (
+    drs_fenced,
+    drs_instances,
+    drs_jobs,
+    drs_servers,
+    drs_sides,
+    drs_sources,
+    ec2,
+)
 from leeward_adapters.base import Observed, Phase, Scope, Seen, State, Step
 from leeward_adapters.drs_instances import RecoveryInstance
-from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
 
 _SAME: Final = timedelta(minutes=2)
@@ -62,57 +67,82 @@ class _Launched:
 
 
 def activation(scope: Scope, step: Step) -> Observed:
-    """State of what a Failover starts, told of what is not started without a person's word.
-
-    A Planned Failover has stopped what it leaves and seen that before it launched; of others what
-    came back since is asked for.
-    """
+    """State of what a Failover starts, told of what is not started without a person's word."""
     observed = drs_instances.observe_activate(scope, step)
     wanted = [s for s, one in observed.targets.items() if one.state is State.NEEDED]
-    if step.operation != "Failover" or not step.unplanned or not wanted:
+    if step.operation != "Failover" or not wanted:
         return observed
-    instances = drs_instances.launched(scope, wanted)
-    servers = drs_sources.describe(scope.client("drs"), sorted(instances))
-    known = {s: i for s, i in instances.items() if s in servers}
-    told = refused(scope, step, {s: s for s in known}, servers, known)
+    instances = drs_instances.to_start(scope, step, wanted)
+    told = refused(scope, step, {s: s for s in wanted}, origins(step), instances)
     return replace(observed, targets={**observed.targets, **told})
+
+
+def launch(scope: Scope, step: Step, observed: Observed) -> Observed:
+    """State of what a Failover launches, told of what is not launched without a person's word."""
+    if step.operation != "Failover":
+        return observed
+    names = {t.id: t.id for t in step.targets}
+    told = drs_fenced.before_launch(scope, step, observed.targets, names, origins(step))
+    return replace(observed, targets={**observed.targets, **told})
+
+
+def origins(step: Step) -> dict[str, str]:
+    """By server: the instance that it replicates, by which the run fenced it as well.
+
+    Discovery notes it. It changes only with a change of sides, after which the estate is looked at
+    anew before the next run.
+    """
+    return {t.id: t.attributes.get("originInstanceId", "") for t in step.targets}
 
 
 def refused(
     scope: Scope,
     step: Step,
     names: Mapping[str, str],
-    servers: Mapping[str, Raw],
+    sources: Mapping[str, str],
     instances: Mapping[str, RecoveryInstance],
 ) -> dict[str, Seen]:
-    """By server: that its instance is not adopted, or started, where newer data can be launched.
+    """By server: that its instance is not adopted, or started, where newer data can be launched,
+    nor while what the run stopped for it runs again.
 
-    Before a start only of two kinds it is asked whether there is newer data: sources that were
-    started again since the launch, and those that the run could not fence. Of others that merely
-    ran on whoever left their fencing out has decided.
+    Before a start only of some it is asked whether there is newer data: sources that were started
+    again since the launch, those that the run could not fence, and those that a Planned one did
+    not see stopped before the launch. Of others that merely ran on whoever left their fencing out
+    has decided.
 
-    Costs three listings, and one question for each server whose source may have served.
+    Costs one question on the other side; what EC2 says here and when the jobs were asked for is
+    mostly known. Where a source may have served, one of DRS and one for each such server.
 
     Args:
         scope: the Region that is recovered into.
         step: `source_region` is the one that is left.
         names: what the targets are called, by source server in the scope's Region.
-        servers: those source servers, by id.
+        sources: the instances that the servers replicate, by the same; empty: outside EC2.
         instances: what was launched of them and would be adopted or started, by the same.
     """
     left = {s: i for s, i in instances.items() if s not in step.accepted}
-    source = {s: drs_sides.protects(servers[s]) for s in left}
-    found = _launched(scope, step, source, left)
-    asked = {s: one for s, one in found.items() if _may_be_older(step, one, source[s])}
+    if not left:
+        return {}
+    ids = sorted({sources[s] for s in left} - {""})
+    there = drs_fenced.look(drs_sides.other_side(scope, step), step, ids)
+    found = _launched(scope, step, sources, left, there)
+    asked = {s: one for s, one in found.items() if _may_be_older(step, one, sources[s])}
     points = _newest_points(scope, asked)
-    return {
-        s: _told(scope, step, names[s], s, one, source[s], points[s])
+    running = {
+        s: drs_fenced.refused(scope, step, names[s], source, i)
+        for s, i in left.items()
+        if drs_fenced.stays(step, sources[s])
+        and (source := (there or {}).get(sources[s])) is not None
+        and drs_fenced.writes(source)
+    }
+    return running | {
+        s: _told(scope, step, names[s], s, one, sources[s], points[s])
         for s, one in asked.items()
         if s in points and _is_older(one, points[s])
     }
 
 
-def _newest_points(scope: Scope, servers: Iterable[str]) -> dict[str, datetime]:
+def _newest_points(scope: Scope, servers: Collection[str]) -> dict[str, datetime]:
     """Without a point in time there is nothing that could be launched in an instance's place."""
     found: dict[str, datetime] = {}
 
@@ -120,46 +150,34 @@ def _newest_points(scope: Scope, servers: Iterable[str]) -> dict[str, datetime]:
         if (point := drs_servers.newest_point(scope, server)) is not None:
             found[server] = point
 
-    scope.each(ask, servers)
+    scope.each(ask, drs_sources.describe(scope.client("drs"), sorted(servers)))
     return found
 
 
 def _launched(
     scope: Scope,
     step: Step,
-    guarded: Mapping[str, str],
+    sources: Mapping[str, str],
     instances: Mapping[str, RecoveryInstance],
+    there: Mapping[str, ec2.Instance] | None,
 ) -> dict[str, _Launched]:
     known = {s: i for s, i in instances.items() if i.point_in_time}
-    if not known:
-        return {}
-    ids = sorted({guarded[s] for s in known} - {""})
-    sources = _sources(drs_sides.other_side(scope, step), step, ids)
-    machines = ec2.describe(scope.client("ec2"), (i.id for i in known.values()))
-    jobs = drs_jobs.with_ids(scope.client("drs"), (i.job for i in known.values() if i.job))
-    created = {part.job: part.created for part in jobs}
-    found = {
-        s: _of_one(step, i, machines.get(i.id), created.get(i.job), (sources or {}).get(guarded[s]))
-        for s, i in known.items()
-    }
+    # Whoever has just looked at them looked as of the same moment.
+    machines = ec2.described(scope, [i.id for i in known.values()], step.since, checks=False)
+    asked = drs_jobs.asked_at(scope, (i.job for i in known.values() if i.job))
+
+    def of_one(server: str, instance: RecoveryInstance) -> _Launched:
+        source = sources[server]
+        stays = drs_fenced.stays(step, source)
+        machine, origin = machines.get(instance.id), (there or {}).get(source)
+        return _of_one(step, instance, machine, asked.get(instance.job), origin, stays=stays)
+
+    found = {s: of_one(s, i) for s, i in known.items()}
     return {
-        s: replace(one, silent=sources is None)
+        s: replace(one, silent=there is None)
         for s, one in found.items()
         if step.operation == "Failback" or not _served(one, machines.get(one.instance.id))
     }
-
-
-def _sources(there: Scope, step: Step, ids: Sequence[str]) -> dict[str, ec2.Instance] | None:
-    """What EC2 says of the instances that are left; None: an Unplanned run got no answer.
-
-    It is asked once for that: a Region that is lost holds nothing up.
-    """
-    if not step.unplanned:
-        return ec2.describe(there.client("ec2"), ids)
-    try:
-        return ec2.describe(there.client("ec2", once=True), ids)
-    except (ClientError, BotoCoreError):
-        return None
 
 
 def _of_one(
@@ -168,6 +186,8 @@ def _of_one(
     machine: ec2.Instance | None,
     created: datetime | None,
     source: ec2.Instance | None,
+    *,
+    stays: bool,
 ) -> _Launched:
     point = datetime.fromisoformat(instance.point_in_time)
     asked, until = created or point, point + _SAME
@@ -179,7 +199,7 @@ def _of_one(
         until = max(until, begun + _SAME)
     if step.unplanned:
         until = max(until, (begun or point) + _RESUMED)
-    if step.phase is not Phase.INSTANTIATE and asked - point < _STALLED:
+    if step.phase is not Phase.INSTANTIATE and not stays and asked - point < _STALLED:
         # Its source replicated then and was not fenced: people know that it runs on.
         until = max(until, asked + _LAUNCH)
     return _Launched(instance, asked, until, source)
@@ -198,10 +218,13 @@ def _may_be_older(step: Step, launched: _Launched, source: str) -> bool:
     """Whether its source may have served after the launch, so that DRS is asked."""
     if launched.again:
         return True
-    if step.phase is not Phase.INSTANTIATE and source not in step.unfenced:
-        return False
     ended = launched.source.stopped if launched.source is not None else None
-    return ended is None or ended > max(launched.asked, launched.until)
+    if step.phase is Phase.INSTANTIATE or source in step.unfenced:
+        return ended is None or ended > max(launched.asked, launched.until)
+    # One that runs is refused for that; of one that is stopped and EC2 does not say since when
+    # the run has seen it.
+    late = ended is not None and ended > max(launched.asked, launched.until)
+    return late and drs_fenced.stays(step, source)
 
 
 def _is_older(launched: _Launched, newest: datetime) -> bool:
@@ -228,10 +251,16 @@ def _told(
         message=f"instance {instance.id} of {name} in {place(scope)} was launched{by} from the "
         f"point in time {instance.point_in_time}, and {source} in {place(there)} "
         f"{_since(launched)}: {server} holds points in time up to {newest:%FT%TZ}, and "
-        f"what it served since would be lost. `relaunch` of {name} launches the newest one and "
-        f"keeps the volumes of {instance.id} in snapshots; `accept-data-loss` {otherwise}",
+        f"what it served since would be lost. {_stop_first(launched)}`relaunch` of {name} launches "
+        f"the newest one and keeps the volumes of {instance.id} in snapshots; `accept-data-loss` "
+        f"{otherwise}",
         reference=instance.id,
     )
+
+
+def _stop_first(launched: _Launched) -> str:
+    """What is written while it is launched anew would be asked about again."""
+    return "Stop it there first; " if drs_fenced.writes(launched.source) else ""
 
 
 def _since(launched: _Launched) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_lists, drs_settings
+from leeward_adapters import drs_lists, drs_settings, drs_sources
 from leeward_adapters.base import Scope, Seen, State, Step, Target
 from leeward_adapters.ec2 import place
 
@@ -30,6 +30,24 @@ def other_side(scope: Scope, step: Step) -> Scope:
 def listing(drs: Any) -> list[Raw]:
     """All source servers of an account and Region (DescribeSourceServers)."""
     return list(drs_lists.items(drs, "describe_source_servers", filters={}))
+
+
+_SIDES: Final = ("replicationDirection", "reversedDirectionSourceServerArn")
+
+
+def shared_listing(scope: Scope, as_of: float | None) -> list[Raw]:
+    """What is judged of `listing`, asked once for all who wait.
+
+    Args:
+        scope: account and Region.
+        as_of: how new the answer must be, see `Step.since`.
+    """
+
+    def judged(raw: Raw) -> Raw:
+        return drs_sources.judged(raw) | {key: raw[key] for key in _SIDES if key in raw}
+
+    drs = scope.client("drs")
+    return scope.views.ask("drs-sides", as_of, lambda: [*map(judged, listing(drs))])
 
 
 def reversed_of(servers: Sequence[Raw], targets: Sequence[Target]) -> dict[str, Raw]:

@@ -151,6 +151,7 @@ class Task:
     namespace: str = "orders"
     unplanned: bool = False
     unfenced: frozenset[str] = frozenset()
+    fenced: frozenset[str] = frozenset()
     accepted: frozenset[str] = frozenset()
 
     @property
@@ -163,6 +164,7 @@ class Task:
             source_region=self.source_region,
             unplanned=self.unplanned,
             unfenced=self.unfenced,
+            fenced=self.fenced,
             accepted=self.accepted,
             targets=self.targets,
             calls=dict(self.calls),
@@ -231,9 +233,13 @@ class Task:
         for _ in range(passes):
             observed = self.advance_once()
             if all(s.state in final | {State.DONE} for s in observed.targets.values()):
-                proof = self.adapter.verify(self.sandbox.scope(self.region), self.step).targets
+                shown = self.adapter.verify(self.sandbox.scope(self.region), self.step).targets
+                # As the engine does: what is not called done needs no proof.
+                proof = {
+                    t: shown[t] if s.state is State.DONE else s for t, s in observed.targets.items()
+                }
                 if all(s.state in final | {State.DONE} for s in proof.values()):
-                    return dict(proof)
+                    return proof
         raise AssertionError(f"not through after {passes} passes: {self.observe().targets}")
 
     def next_attempt(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,10 @@ class Estate:
             region=P if home else R,
             source_region=R if home else P,
         )
+        if operation == "Failover":
+            made.targets = tuple(
+                replace(t, attributes={"originInstanceId": self.origin(t.id)}) for t in made.targets
+            )
         self.tasks[f"{operation} {phase}"] = made
         return made
 
@@ -70,6 +75,11 @@ class Estate:
         }
         permissions = adapter("drs").permissions
         assert used <= permissions["Read"] | permissions[str(phase)]
+
+    def origin(self, server: str) -> str:
+        """The instance that the server replicates, as discovery notes it."""
+        hints = self.sandbox.server(server)["sourceProperties"]["identificationHints"]
+        return str(hints["awsInstanceID"])
 
     def fail_over(self) -> None:
         self.run("Failover", Phase.INSTANTIATE, Phase.ACTIVATE)
@@ -721,8 +731,7 @@ def test_fencing_that_was_left_out_holds_up_no_start(lost: Lost) -> None:
 def test_a_failover_asks_too_before_it_starts_what_the_primary_region_has_newer(
     estate: Estate, how: str
 ) -> None:
-    hints = {s: estate.sandbox.server(s)["sourceProperties"] for s in estate.servers}
-    left = {s: h["identificationHints"]["awsInstanceID"] for s, h in hints.items()}
+    left = {s: estate.origin(s) for s in estate.servers}
     if how == "started again":
         estate.fence(P, list(left.values()))
     else:
@@ -747,6 +756,120 @@ def test_a_failover_asks_too_before_it_starts_what_the_primary_region_has_newer(
         assert all(word in seen.message for word in told), seen.message
     task.accepted = frozenset(estate.servers)
     assert {s.state for s in task.run().values()} == {State.DONE}
+
+
+def _refused(seen: dict[str, Any], server: str, *told: str) -> None:
+    """That the server is refused because its source runs again, and what people are told."""
+    one = seen[server]
+    assert (one.state, one.reason) == (State.REFUSED, "SourceRestarted"), one
+    assert all(word in one.message for word in (*told, "`retry`", "`accept-data-loss`")), (
+        one.message
+    )
+    assert len(one.message) < 1024
+
+
+def test_what_was_fenced_and_started_by_hand_is_not_launched_unasked(estate: Estate) -> None:
+    """A Planned Failover that waited at a gate after its fencing."""
+    first, second = estate.servers
+    left = {s: estate.origin(s) for s in estate.servers}
+    estate.fence(P, list(left.values()))
+    estate.sandbox.client("ec2", P).start_instances(InstanceIds=[left[first]])
+    estate.sandbox.control.advance(60)
+    task = estate.task("Failover", Phase.INSTANTIATE)
+    task.fenced = frozenset(left.values())
+
+    proof = task.run()
+
+    _refused(proof, first, left[first], first, estate.sandbox.account, P)
+    assert proof[second].state is State.DONE
+    assert [ids for action, ids in task.sent if action == "launch"] == [[second]]
+    # It is stopped, and tried again.
+    estate.fence(P, [left[first]])
+    task.next_attempt()
+    assert {s.state for s in task.run().values()} == {State.DONE}
+
+
+def test_a_launch_beside_what_runs_again_is_the_decision_of_a_person(estate: Estate) -> None:
+    first, second = estate.servers
+    task = estate.task("Failover", Phase.INSTANTIATE)
+    task.fenced = frozenset(estate.origin(s) for s in estate.servers)  # all of them run
+    task.accepted = frozenset({first})
+    proof = task.run()
+    assert proof[first].state is State.DONE, proof[first]
+    _refused(proof, second)
+    task.unplanned = True
+    task.next_attempt()
+    assert {s.state for s in task.run().values()} == {State.DONE}
+
+
+def test_what_runs_beside_a_planned_launch_is_asked_about_until_its_data_are_launched(
+    estate: Estate,
+) -> None:
+    left = {s: estate.origin(s) for s in estate.servers}
+    fenced = frozenset(left.values())
+    estate.run("Failover", Phase.INSTANTIATE)  # while they run, as none was launched unasked
+    estate.sandbox.control.advance(1800)
+    task = estate.task("Failover", Phase.ACTIVATE)
+    task.fenced = fenced
+    for server, launched in estate.recovered().items():
+        _refused(task.run(), server, left[server], launched, estate.sandbox.account, P, R)
+    estate.fence(P, list(left.values()))
+    outdated = task.run()
+    assert {s.reason for s in outdated.values()} == {"FailoverOutdated"}, outdated
+    again = estate.task("Failover", Phase.INSTANTIATE)
+    again.fenced = fenced
+    again.launch_anew(*estate.servers)
+    assert {s.reason for s in again.run().values()} == {"Relaunched"}
+    assert {s.state for s in task.run().values()} == {State.DONE}
+
+
+def test_a_planned_failback_is_not_launched_either_while_what_it_fenced_runs(away: Estate) -> None:
+    away.reprotect()
+    left = away.recovered()
+    first, second = away.servers
+    away.fence(R, [left[second]])
+    task = away.task("Failback", Phase.INSTANTIATE)
+    task.fenced = frozenset(left.values())
+
+    proof = task.run()
+
+    _refused(proof, first, left[first], first, away.sandbox.account, R)
+    assert proof[second].state is State.DONE
+    away.fence(R, [left[first]])
+    task.next_attempt()
+    assert {s.state for s in task.run().values()} == {State.DONE}
+
+
+def test_tasks_of_a_failback_that_wait_ask_once_which_server_stands_for_which(away: Estate) -> None:
+    away.reprotect()
+    away.fence(R, list(away.recovered().values()))
+    tasks = [away.task("Failback", Phase.INSTANTIATE, server) for server in away.servers]
+    for task in tasks:
+        task.act("launch")
+    last, scope = away.sandbox.control.last_seq(), away.sandbox.scope(P)
+    since = scope.now()
+
+    for task in (*tasks, *tasks):
+        observed = task.adapter.observe(scope, replace(task.step, since=since))
+        assert {s.state for s in observed.targets.values()} == {State.RUNNING}, observed
+
+    calls = away.sandbox.control.calls(since=last)
+    assert Counter(c["operation"] for c in calls) == {"DescribeSourceServers": 1, "DescribeJobs": 1}
+
+
+def test_a_planned_run_waits_for_the_side_that_is_left_and_an_unplanned_one_does_not(
+    estate: Estate,
+) -> None:
+    left = [estate.origin(s) for s in estate.servers]
+    task = estate.task("Failover", Phase.INSTANTIATE)
+    task.fenced = frozenset(left)
+    task.act("prepare")
+    rule = _lost(estate, P)
+    with pytest.raises(ClientError, match=r"ServiceUnavailable.*us-east-1"):
+        task.observe()
+    task.unplanned = True
+    assert {s.action for s in task.observe().targets.values()} == {"launch"}
+    estate.sandbox.control.remove_fault(rule)
 
 
 def test_an_unplanned_failback_that_is_resumed_adopts_what_it_launched(away: Estate) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from leeward_adapters.aws import Aws
 from leeward_adapters.base import Observed, Phase, State
 from leeward_adapters.crew import Crew
 
 pytestmark = pytest.mark.aws
 
+THERE, HERE = "us-east-1", "us-east-2"
 INTERVAL = 600.0
 """Seconds that answers may be old here: longer than any test takes."""
 
@@ -116,6 +118,36 @@ def test_instances_that_start_are_watched_by_their_status_alone(
     assert proved == observed
     assert _operations(sandbox, last)["DescribeInstances"] == 0
     assert _operations(sandbox, last)["DescribeInstanceStatus"] == 1
+
+
+@pytest.mark.parametrize("unplanned", [True, False])
+def test_before_a_start_the_other_side_is_asked_once_and_the_rest_is_known(
+    sandbox: Any, make_task: Any, unplanned: bool
+) -> None:
+    servers = sandbox.servers()
+    hints = (sandbox.server(s)["sourceProperties"]["identificationHints"] for s in servers)
+    origins = {s: hint["awsInstanceID"] for s, hint in zip(servers, hints, strict=True)}
+    make_task(sandbox, servers).run()
+    task = make_task(sandbox, servers, phase=Phase.ACTIVATE, unplanned=unplanned)
+    task.targets = tuple(
+        replace(t, attributes={"originInstanceId": origins[t.id]}) for t in task.targets
+    )
+
+    def look(scope: Any) -> Counter[tuple[str, str]]:
+        last = sandbox.control.last_seq()
+        observed = task.adapter.observe(scope, replace(task.step, since=scope.now()))
+        assert {seen.action for seen in observed.targets.values()} == {"start"}
+        calls = sandbox.control.calls(since=last)
+        return Counter((c["region"], c["operation"]) for c in calls if c["service"] != "sts")
+
+    here = {(HERE, "DescribeInstances"): 1, (THERE, "DescribeInstances"): 1}
+    assert look(sandbox.scope()) == here
+    # Another process did not launch them, and asks DRS what it launched, and when.
+    other = Aws(HERE, endpoint_url=sandbox.endpoint)
+    unknown = {(HERE, "DescribeRecoveryInstances"): 1, (HERE, "DescribeJobs"): 1}
+    scope = other.scope(sandbox.reached(), HERE, recovery=True)
+    assert look(scope) == here | unknown
+    assert look(scope) == here
 
 
 def test_an_instance_that_ec2_forgot_does_not_hide_the_others(sandbox: Any, make_task: Any) -> None:

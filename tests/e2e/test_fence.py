@@ -132,6 +132,62 @@ def test_a_planned_run_that_cannot_fence_waits_until_people_make_it_unplanned(
     assert run["status"]["commands"][-1]["comment"] == "the Region is lost"
 
 
+def test_what_is_started_by_hand_while_people_are_asked_is_not_launched_over_unasked(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    waves = [{"name": "data", "gates": [{"before": "Instantiate"}]}]
+    lab.ready_plan(**fence | {"waves": waves})
+    name = lab.start()
+    lab.until_gate(name, "wave-data")
+    assert running(lab) == [], "it is fenced before people are asked"
+    (first, source), (second, _) = sorted(origins(lab).items())
+    ec2 = lab.client("ec2", ACCOUNT, HOME)
+    ec2.start_instances(InstanceIds=[source])
+    lab.annotate("drx", name, "approve-wave-data", "approver-a@example.com")
+
+    run = lab.until_condition("drx", name, "WaitingForDecision")
+
+    assert lab.reason(run, "WaitingForDecision") == "NewerData"
+    (launch,) = (
+        n for n, t in lab.tasks(name).items() if t["spec"]["recoveryPhase"] == "Instantiate"
+    )
+    for part in (
+        source, first, ACCOUNT, HOME, "was stopped by this run", "stop it there",
+        f"kubectl annotate drt {launch} ", "retry=", "accept-data-loss=",
+    ):  # fmt: skip
+        assert part in run["status"]["message"]
+    assert lab.launches() == {second: 1}
+    ec2.stop_instances(InstanceIds=[source])
+    lab.until("it is stopped", lambda: not running(lab))
+    lab.annotate("drt", launch, "retry", "admin", user="admin")
+    lab.until_condition("drx", name, "Succeeded")
+    assert lab.launches() == {first: 1, second: 1}
+
+
+def test_what_is_started_by_hand_after_the_launch_holds_up_the_start_of_a_planned_run(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    waves = [{"name": "data", "gates": [{"before": "Activate"}]}]
+    lab.ready_plan(**fence | {"waves": waves})
+    name = lab.start()
+    lab.until_gate(name, "wave-data")
+    first, source = min(origins(lab).items())
+    lab.client("ec2", ACCOUNT, HOME).start_instances(InstanceIds=[source])
+    lab.annotate("drx", name, "approve-wave-data", "approver-a@example.com")
+
+    run = lab.until_condition("drx", name, "WaitingForDecision")
+
+    assert lab.reason(run, "WaitingForDecision") == "NewerData"
+    for part in (source, first, ACCOUNT, HOME, "started again", "relaunch=", "accept-data-loss="):
+        assert part in run["status"]["message"]
+    (start,) = (n for n, t in lab.tasks(name).items() if t["spec"]["recoveryPhase"] == "Activate")
+    states = {r["id"]: r["state"] for r in lab.tasks(name)[start]["status"]["resources"]}
+    assert states.pop(first) == "Failed"
+    assert {*states.values()} == {"Complete"}, "the other one is started"
+    lab.annotate("drt", start, "accept-data-loss", "admin: it holds nothing", user="admin")
+    lab.until_condition("drx", name, "Succeeded")
+
+
 def test_a_region_that_hangs_holds_up_neither_the_launch_nor_a_command(
     lab: Any, fence: dict[str, Any]
 ) -> None:

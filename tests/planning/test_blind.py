@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leeward.api.task import DRTaskSpec, DRTaskStatus
+from leeward.planning.tasks import step_messages as messages
 from leeward.planning.tasks.blind import decide_blind
 from leeward.planning.tasks.step import StepInput, StepRules
 from leeward.planning.times import render_time
@@ -134,3 +135,23 @@ def test_pauses_do_not_use_up_the_task_s_time() -> None:
     assert decide_blind(held, ErrorClass.TRANSIENT, "C", "w").state == "InProgress"
     paused = given(lasted=timedelta(hours=9), holding=True)
     assert decide_blind(paused, ErrorClass.TRANSIENT, "C", "w").state == "InProgress"
+
+
+@pytest.mark.parametrize(
+    ("said", "phase", "planned", "region"),
+    [
+        ("down [account 111111111111 (a), us-east-1, role]", "Instantiate", True, "us-east-1"),
+        ("down [account 111111111111 (a), us-east-1, role]", "Activate", True, "us-east-1"),
+        ("down [account 111111111111 (a), us-east-2, role]", "Activate", True, "us-east-2"),
+        ("down [account 111111111111 (a), us-east-1, role]", "Activate", False, "us-east-2"),
+        ("down [account 111111111111 (a), us-east-1, role]", "Replicate", True, "us-east-2"),
+    ],
+)
+def test_a_planned_run_that_waits_for_the_side_that_is_left_says_how_it_goes_on_without(
+    said: str, phase: str, planned: bool, region: str
+) -> None:
+    spec = given().spec.model_copy(update={"recovery_phase": phase})
+    why = messages.unseen(spec, "shop", "ServiceUnavailable", said, planned=planned)
+    assert why.startswith(f"cannot look at account 111111111111 (a), {region}: ServiceUnavailable")
+    way_on = 'us-east-1 is lost: kubectl annotate drx run -n shop leeward.dev/unplanned="YOU"'
+    assert (way_on in why) == (region == "us-east-1")

@@ -39,7 +39,19 @@ def test_it_is_told_what_of_its_wave_could_not_be_fenced_on_the_side_that_is_lef
         task("Fence", {"i-5": "FenceDeferred"}, accountId="222222222222"),
         task("Fence", {"i-6": "FenceDeferred"}, region=HOME),
     ]
-    assert earlier(start, [*fences, start]).unfenced == {"i-1"}
+    before = earlier(start, [*fences, start])
+    assert (before.unfenced, before.fenced) == ({"i-1"}, {"i-2", "i-3"})
+
+
+def test_what_was_fenced_is_what_aws_showed_and_not_what_people_said() -> None:
+    start = task("Activate", {"s-1": ""})
+    fences = [
+        task("Fence", {"i-1": "", "i-2": "Adopted", "i-3": "Asserted", "i-4": "FenceDeferred"}),
+        task("Fence", {"i-5": ""}, wave="app"),
+        task("Fence", {"i-6": ""}, region=HOME),
+        task("Instantiate", {"i-7": ""}, region=AWAY),
+    ]
+    assert earlier(start, [*fences, start]).fenced == {"i-1", "i-2"}
 
 
 def test_a_loss_that_was_accepted_at_the_launch_is_not_asked_about_again() -> None:

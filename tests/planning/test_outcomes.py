@@ -131,6 +131,33 @@ def test_a_command_names_the_first_of_many_servers_and_says_that_there_are_more(
     assert '"YOU: [s-0, s-1, s-2, s-3, s-4]" (and 3 more)' in message
 
 
+def test_a_run_that_would_launch_beside_what_it_fenced_says_how_to_go_on() -> None:
+    launch = held("shop-1-launch", "Instantiate", a="SourceRestarted", b="SourceRestarted")
+
+    outcome = stuck(FAILBACK, STAGE, [launch], [launch])
+
+    assert (outcome.state, outcome.reason) == ("WaitingForDecision", "NewerData")
+    assert len(outcome.message) <= 1024
+    for said in (
+        "2 servers in account 111111111111 (prod) would serve older data than us-east-1 writes. a ",
+        "Decide: stop what runs in us-east-1, then kubectl annotate drt shop-1-launch -n acme "
+        'leeward.dev/retry="YOU"; or lose it: kubectl annotate drt shop-1-launch -n acme '
+        'leeward.dev/accept-data-loss="YOU"; or leave it out there: leeward.dev/skip="YOU"; or '
+        'kubectl annotate drx shop-1 -n acme leeward.dev/cancel="YOU"',
+    ):
+        assert said in outcome.message
+    assert "relaunch" not in outcome.message
+
+
+def test_what_is_older_and_what_runs_again_have_each_their_way_on() -> None:
+    launched = held("shop-1-launch", "Instantiate", a="", b="")
+    starts = held("shop-1-start", "Activate", a="SourceRestarted", b="FailoverOutdated")
+    message = stuck(FAILBACK, STAGE, [starts], [launched, starts]).message
+    assert 'drt shop-1-launch -n acme leeward.dev/relaunch="YOU: [b]"; or stop what' in message
+    assert 'then kubectl annotate drt shop-1-start -n acme leeward.dev/retry="YOU"' in message
+    assert len(message) <= 1024
+
+
 def test_what_failed_otherwise_waits_as_ever() -> None:
     outcome = stuck(FAILBACK, STAGE, [held("t", "Activate", z="NoRoom")], [])
     assert outcome.reason == "TasksFailed"

@@ -26,6 +26,7 @@ from leeward.engine.turn import Turn, given, input_of, turn_of
 from leeward.planning.runs.earlier import Earlier, without
 from leeward.planning.runs.record import compose_task
 from leeward.planning.runs.waves import to_be_followed, unanswered_ahead
+from leeward.planning.tasks import step_messages as messages
 from leeward.planning.tasks.blind import decide_blind
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.tasks.manual import decide_manual
@@ -362,10 +363,8 @@ class TaskRunner:
     async def _unseen(self, turn: Turn, fault: Fault) -> tuple[Held[DRTask], timedelta]:
         """AWS could not be looked at: the task says so and looks again, or gives up."""
         spec, status = turn.task.model.spec, turn.task.model.status
-        why = (
-            f"cannot look at account {spec.account_id} ({spec.account}), {spec.region}: "
-            f"{fault.code}: {fault.message}"
-        )
+        namespace, planned = turn.run.model.metadata.namespace, not turn.step.unplanned
+        why = messages.unseen(spec, namespace, fault.code, fault.message, planned=planned)
         decision = decide_blind(given(self._c, turn, Observed({})), fault.kind, fault.code, why)
         since = status.unseen_since or render_time(self._c.now())
         held = await self._record(turn.task, decision, since)

@@ -137,6 +137,7 @@ def _step(
         source_region=spec.source_region,
         unplanned=fencing.unplanned(run),
         unfenced=before.unfenced,
+        fenced=before.fenced,
         accepted=before.accepted | losses_accepted(status),
         targets=tuple(target_of(r) for r in spec.resources),
         calls=journal.calls_of(status, actions),

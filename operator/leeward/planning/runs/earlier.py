@@ -23,6 +23,8 @@ class Earlier:
     """Resources that were left out, as this task has them."""
     unfenced: frozenset[str] = frozenset()
     """Ids of resources on the side that is left that the run could not fence."""
+    fenced: frozenset[str] = frozenset()
+    """Ids of those there that it saw fenced, by AWS's word and not a person's."""
     accepted: frozenset[str] = frozenset()
     """Ids of resources of which a person accepted that what was made of them is older."""
 
@@ -37,14 +39,11 @@ def earlier(task: DRTask, tasks: Sequence[DRTask]) -> Earlier:
     phases = earlier_phases(task)
     before = [t for t in tasks if t.spec.wave == task.spec.wave and t.spec.recovery_phase in phases]
     there = (task.spec.account_id, task.spec.source_region)
+    left = [t for t in before if (t.spec.account_id, t.spec.region) == there]
     return Earlier(
         left_out(task, tasks),
-        frozenset(
-            r.id
-            for t in before
-            if (t.spec.account_id, t.spec.region) == there
-            for r in fencing.deferred(t)
-        ),
+        frozenset(r.id for t in left for r in fencing.deferred(t)),
+        frozenset(r.id for t in left for r in fencing.proved(t)),
         frozenset(
             r.id
             for t in before

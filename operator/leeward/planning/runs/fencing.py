@@ -110,6 +110,13 @@ def deferred(task: DRTask) -> list[TaskResourceStatus]:
     return [r for r in task.status.resources if r.reason == Reason.FENCE_DEFERRED]
 
 
+def proved(task: DRTask) -> list[TaskResourceStatus]:
+    """Resources of the task that were seen to write no more; a person's word is no proof."""
+    if task.spec.recovery_phase != FENCE:
+        return []
+    return [r for r in task.status.resources if r.state == "Complete" and r.reason != "Asserted"]
+
+
 def findings(wave: str, tasks: Iterable[DRTask]) -> list[str]:
     """What approvers of a wave should know of its fencing; empty: it has none."""
     mine = [t for t in tasks if t.spec.wave == wave and t.spec.recovery_phase == FENCE]

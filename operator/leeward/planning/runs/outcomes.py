@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from leeward.api.common import PREFIX
 from leeward.api.execution import DRExecution
-from leeward.api.task import DRTask
+from leeward.api.task import DRTask, TaskResourceStatus
 from leeward.planning.runs.earlier import launched_by, older_than_known
 from leeward.planning.runs.record import Outcome, said_by
 from leeward.planning.runs.waves import Stage
 from leeward.planning.tasks.withdrawn import ACCOUNT_REFUSED
 from leeward.planning.wording import clip, counted, some
+from leeward_adapters.base import SOURCE_RESTARTED
 
 _MOST = 1000
 """Characters of a message, so that the remedy stays within it."""
@@ -94,24 +95,44 @@ def broken(run: DRExecution, missing: Sequence[str]) -> Outcome:
 def _newer(
     run: DRExecution, stage: Stage, asking: Sequence[DRTask], tasks: Sequence[DRTask]
 ) -> Outcome:
-    """What was launched is older than what the other side served since: nothing starts unasked."""
+    """What was launched, or would be, is older than what the other side serves: nothing of it is
+    done unasked."""
     namespace, first = run.metadata.namespace, asking[0]
     older = older_than_known(first)
     total = sum(len(older_than_known(t)) for t in asking)
-    named = ", ".join(r.id for r in older[:_NAMED])
-    launch = (launched_by(first, tasks) or first).metadata.name
-    rest = f" (and {total - len(older[:_NAMED])} more)" if total > len(older[:_NAMED]) else ""
     how = (
-        f"Decide: launch the newest data: kubectl annotate drt {launch} -n {namespace} "
-        f'leeward.dev/relaunch="YOU: [{named}]"{rest}; or lose it: kubectl annotate drt '
-        f'{first.metadata.name} -n {namespace} leeward.dev/accept-data-loss="YOU"; or leave it '
-        f'out there: leeward.dev/skip="YOU"; or kubectl annotate drx {run.metadata.name} '
-        f'-n {namespace} leeward.dev/cancel="YOU"'
+        f"Decide: {'; or '.join(_newest(namespace, asking, tasks))}; or lose it: kubectl "
+        f"annotate drt {first.metadata.name} -n {namespace} leeward.dev/accept-data-loss="
+        f'"YOU"; or leave it out there: leeward.dev/skip="YOU"; or kubectl annotate drx '
+        f'{run.metadata.name} -n {namespace} leeward.dev/cancel="YOU"'
     )
     where = some([*dict.fromkeys(f"{t.spec.account_id} ({t.spec.account})" for t in asking)])
     said = (
         f"wave {stage.wave}: {counted(total, 'server')} in account {where} would serve older "
-        f"data than {first.spec.source_region} has written since. {older[0].message}"
+        f"data than {first.spec.source_region} {_has(older)}. {older[0].message}"
     )
     message = f"{clip(said, max(_MOST - len(how), 200))}. {how}"
     return Outcome("WaitingForDecision", NEWER_DATA, message, stage.wave, stage.phase)
+
+
+def _has(older: Sequence[TaskResourceStatus]) -> str:
+    return "writes" if older[0].reason == SOURCE_RESTARTED else "has written since"
+
+
+def _newest(namespace: str, asking: Sequence[DRTask], tasks: Sequence[DRTask]) -> Iterator[str]:
+    """How the first task comes to the newest data: by another launch, or once nobody writes."""
+    task, older = asking[0], [older_than_known(t) for t in asking]
+    outdated = [[r.id for r in group if r.reason != SOURCE_RESTARTED] for group in older]
+    if launched := outdated[0]:
+        launch = (launched_by(task, tasks) or task).metadata.name
+        more = sum(map(len, outdated)) - len(launched[:_NAMED])
+        yield (
+            f"launch the newest data: kubectl annotate drt {launch} -n {namespace} "
+            f'leeward.dev/relaunch="YOU: [{", ".join(launched[:_NAMED])}]"'
+            f"{f' (and {more} more)' if more else ''}"
+        )
+    if len(launched) < len(older[0]):
+        yield (
+            f"stop what runs in {task.spec.source_region}, then kubectl annotate drt "
+            f'{task.metadata.name} -n {namespace} leeward.dev/retry="YOU"'
+        )

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from leeward.api.common import PREFIX
 from leeward.api.task import DRTaskSpec, Intent, TaskResourceStatus
+from leeward.planning.wording import clip
 from leeward_adapters.base import UNDO
 
 JOURNAL_FULL = (
@@ -68,6 +70,27 @@ def refusal(spec: DRTaskSpec, action: str, last: Intent, times: int) -> str:
         f"{spec.region}: {last.code}: {last.message}. Mend the cause, then "
         f"{'undo it again' if action == UNDO else 'retry the task'}"
     )
+
+
+def unseen(spec: DRTaskSpec, namespace: str, code: str, said: str, *, planned: bool) -> str:
+    """That AWS could not be looked at.
+
+    Before it launches and starts a Planned run looks at the side that is left as well, and waits
+    for it. Where that is lost a person makes the run Unplanned.
+    """
+    silent = planned and spec.recovery_phase in _LOOK_BACK and spec.source_region in said
+    region = spec.source_region if silent else spec.region
+    why = f"cannot look at account {spec.account_id} ({spec.account}), {region}: {code}: "
+    if not silent:
+        return why + said
+    way_on = (
+        f". If {region} is lost: kubectl annotate drx {spec.execution_ref.name} -n {namespace} "
+        f'{PREFIX}unplanned="YOU"'
+    )
+    return why + clip(said, 400) + way_on
+
+
+_LOOK_BACK: Final = frozenset({"Instantiate", "Activate"})
 
 
 def timed_out(spec: DRTaskSpec, resource: TaskResourceStatus) -> str:
