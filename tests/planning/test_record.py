@@ -422,3 +422,20 @@ def test_a_wave_that_failed_back_is_complete_while_it_replicates() -> None:
     ]
     status = composed(execution("Failback"), tasks)
     assert (status.waves[0].state, status.location) == ("Complete", "Primary")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "shown"),
+    [
+        ("Planned", {}, "Planned"),
+        ("Unplanned", {}, "Unplanned"),
+        ("Planned", {"mode": "Planned", "unplanned": True}, "Unplanned"),
+    ],
+    ids=["planned", "unplanned", "switched in mid-run"],
+)
+def test_the_record_says_the_mode_in_force(asked: str, status: dict[str, Any], shown: str) -> None:
+    spec = {"planRef": {"name": "shop"}, "operation": "Failover", "mode": asked}
+    run = DRExecution.model_validate({"metadata": {"name": "a"}, "spec": spec, "status": status})
+    assert compose(run, [], Outcome("Running", "Started", "words"), NOW).mode == shown
+    columns = {name: path for name, _, path in DRExecution.COLUMNS}
+    assert columns["Mode"] == ".status.mode"

@@ -77,6 +77,7 @@ def compose(
         update={
             "observed_generation": execution.metadata.generation,
             "state": outcome.state,
+            "mode": execution.mode,
             "message": outcome.message[:1024],
             "conditions": _conditions(execution, outcome, at),
             "waves": waves,
