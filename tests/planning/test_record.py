@@ -271,7 +271,7 @@ THROUGH = [task(state="Complete"), task("Activate", "Complete")]
 def test_a_run_succeeds_when_everything_is_complete() -> None:
     outcome = verdict(execution(), THROUGH)
     assert (outcome.state, outcome.reason) == ("Succeeded", "Succeeded")
-    assert outcome.message == "Failover: 1 resources recovered in 1 waves"
+    assert outcome.message == "Failover: 1 resource recovered in 1 wave"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_what_people_left_out_is_counted_and_named_and_no_whole_success() -> Non
     ]
     outcome = verdict(execution(), tasks)
     assert (outcome.state, outcome.reason) == ("Succeeded", "WithinTolerance")
-    assert outcome.message.endswith("1 resources recovered in 1 waves; 1 left out by people: b")
+    assert outcome.message.endswith("1 resource recovered in 1 wave; 1 left out by people: b")
 
 
 def test_a_wave_that_a_gate_left_out_of_a_drill_is_no_whole_success() -> None:
