@@ -11,7 +11,6 @@ from rich.cells import cell_len, set_cell_size
 from leeward.cli import times_view
 from leeward.cli.render import Pair, Row, Status, View, clean, elapsed, layout, status
 from leeward.planning.durations import parse
-from leeward.planning.outlook.preview import PLAN_BUSY
 from leeward.planning.wording import counted, some
 
 Object = Mapping[str, Any]
@@ -21,6 +20,8 @@ _ROWS: Final = 30
 _BAR_MIN: Final = 20
 _BAR_MAX: Final = 60
 _SAID: Final = 10
+_BUSY: Final = "PlanBusy: "
+"""How the finding begins that another run has the plan now."""
 
 
 def text(preview: Object, plan: str, operation: str, mode: str, width: int, *, color: bool) -> str:
@@ -64,7 +65,7 @@ def pairs(preview: Object) -> Iterator[Pair]:
 def _begins(preview: Object) -> Pair:
     if refusals := preview.get("refusals") or []:
         look, said = status("Failed"), f"no, {counted(len(refusals), 'reason')}"
-    elif any(f.startswith(f"{PLAN_BUSY}: ") for f in preview.get("findings") or []):
+    elif any(f.startswith(_BUSY) for f in preview.get("findings") or []):
         look, said = status("WaitingForDecision"), "not while another run has the plan"
     else:
         look, said = status("Ready"), "yes"

@@ -39,8 +39,6 @@ from leeward.planning.wording import clip, some
 
 _NO_TASKS: Final = frozenset({"InvalidPlan", "InvalidGate"})
 """Refusals of what cannot be turned into tasks and gates."""
-PLAN_BUSY: Final = "PlanBusy"
-"""Reason of the finding that another run has the plan now."""
 _MOST_REFUSALS: Final = 100
 _MOST_CHANGES: Final = 1000
 
@@ -128,7 +126,7 @@ def _beside(
     active = plan.status.active_execution
     if active is not None and active.uid != execution.metadata.uid:
         yield (
-            f"{PLAN_BUSY}: plan {plan.metadata.name} is run by execution {active.name} now; a run "
+            f"PlanBusy: plan {plan.metadata.name} is run by execution {active.name} now; a run "
             "would be refused until that has ended"
         )
     if target is not None and foreseen.recovered_after > parse(target):
