@@ -17,7 +17,7 @@ from leeward.api.task import DRTask
 from leeward.engine.context import AccountNotAllowedError, Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import read
-from leeward.engine.targets import settings_of, target_of
+from leeward.engine.targets import settings_of
 from leeward.planning.runs import fencing
 from leeward.planning.times import parse_time
 from leeward_adapters import registry
@@ -45,7 +45,11 @@ class FenceWatch:
         if target is None or task is None:
             return duty
         left = {r.id for r in fencing.deferred(task)}
-        targets = tuple(target_of(r) for r in task.spec.resources if r.id in left)
+        targets = tuple(
+            Target(r.id, r.arn, r.name, dict(r.attributes))
+            for r in task.spec.resources
+            if r.id in left
+        )
         try:
             shown = await self._observed(plan, task, target, targets)
         except (ClientError, BotoCoreError, registry.AdapterError, AccountNotAllowedError):

@@ -17,7 +17,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.planning.notifications import notice_answers
 from leeward.planning.notifications.notice_matters import Matter, ended
-from leeward.planning.runs.fencing import deferred
+from leeward.planning.runs.fencing import deferred, unplanned
 from leeward.planning.runs.gates import standing
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
@@ -260,7 +260,7 @@ def _facts(story: _Story) -> list[tuple[str, str]]:
 
 
 def _mode(story: _Story) -> str:
-    return story.execution.mode
+    return "Unplanned" if unplanned(story.execution) else story.execution.spec.mode
 
 
 def _wave(story: _Story) -> str:
