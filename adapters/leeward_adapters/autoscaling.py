@@ -53,11 +53,9 @@ class Autoscaling:
         (groups.SUSPEND, groups.ZERO, groups.RESUME, groups.SCALE), _ABSOLUTE
     )
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
-        "Read": frozenset(
-            {"autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeScalingActivities"}
-        ),
+        "Read": frozenset({"autoscaling:DescribeAutoScalingGroups"}),
         "Fence": _CHANGES,
-        "Activate": _CHANGES,
+        "Activate": _CHANGES | {"autoscaling:DescribeScalingActivities"},
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:

@@ -264,7 +264,9 @@ class Adapter(Protocol):
     actions: ClassVar[Mapping[str, ActionTraits]]
     """Every action that observe() may name."""
     permissions: ClassVar[Mapping[str, frozenset[str]]]
-    """IAM actions by use: `Read` and the phases."""
+    """IAM actions by use. `Read`: what the read role asks, for readiness, rehearsals, earlier runs
+    and duties of Fence that are watched. The phases: what a step asks beyond that, its own looks
+    included."""
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
         """Findings of read-only checks; nothing for a target that is ready."""

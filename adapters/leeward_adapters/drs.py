@@ -106,14 +106,12 @@ class Drs:
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
         "Read": frozenset(
             {
-                "drs:DescribeJobLogItems",
                 "drs:DescribeJobs",
                 "drs:DescribeRecoveryInstances",
                 "drs:DescribeRecoverySnapshots",
                 "drs:DescribeSourceServers",
                 "drs:GetLaunchConfiguration",
                 "ec2:DescribeIamInstanceProfileAssociations",
-                "ec2:DescribeInstanceStatus",
                 "ec2:DescribeInstances",
                 "ec2:DescribeLaunchTemplateVersions",
                 *ec2_capacity.PERMISSIONS,
@@ -125,6 +123,7 @@ class Drs:
             {
                 "drs:CreateRecoveryInstanceForDrs",
                 "drs:DeleteRecoveryInstance",
+                "drs:DescribeJobLogItems",
                 "drs:ListTagsForResource",
                 "drs:StartRecovery",
                 "drs:TagResource",
@@ -171,7 +170,9 @@ class Drs:
                 "kms:GenerateDataKeyWithoutPlaintext",
             }
         ),
-        "Activate": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
+        "Activate": frozenset(
+            {"ec2:DescribeInstanceStatus", "ec2:StartInstances", "ec2:StopInstances"}
+        ),
         "Replicate": frozenset(
             {
                 "drs:DescribeReplicationConfigurationTemplates",

@@ -149,9 +149,11 @@ class Ec2:
         START: ActionTraits(repeatable=True, slow=True),
     }
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
-        "Read": frozenset({"ec2:DescribeInstances", "ec2:DescribeInstanceStatus"}),
+        "Read": frozenset({"ec2:DescribeInstances"}),
         "Fence": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
-        "Activate": frozenset({"ec2:StartInstances", "ec2:StopInstances"}),
+        "Activate": frozenset(
+            {"ec2:DescribeInstanceStatus", "ec2:StartInstances", "ec2:StopInstances"}
+        ),
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:

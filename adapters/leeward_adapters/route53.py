@@ -76,8 +76,8 @@ class Route53:
     phases: ClassVar[Mapping[Phase, PhaseTraits]] = {Phase.ACTIVATE: PhaseTraits(inert=False)}
     actions: ClassVar[Mapping[str, ActionTraits]] = {SWITCH: ActionTraits(repeatable=True)}
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
-        "Read": frozenset({"route53:ListResourceRecordSets", "route53:GetChange"}),
-        "Activate": frozenset({"route53:ChangeResourceRecordSets"}),
+        "Read": frozenset({"route53:ListResourceRecordSets"}),
+        "Activate": frozenset({"route53:ChangeResourceRecordSets", "route53:GetChange"}),
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:

@@ -132,7 +132,7 @@ def test_a_plan_shows_what_stands_in_the_way(story: Story) -> None:
         waves=[{"name": "web", "resources": 12, "location": "Primary"}],
         accounts=[
             {"name": "orders-db", "accountId": "222222222222", "problem": "AccessDenied"},
-            {"name": "orders-web", "accountId": "111111111111", "resources": 12,
+            {"name": "orders-web", "accountId": "111111111111", "resources": 1,
              "discoveredAt": story.ago(minutes=5)},
         ],
         readiness=[{"severity": "Blocking", "reason": "NotReplicating", "count": 2,
@@ -145,7 +145,7 @@ def test_a_plan_shows_what_stands_in_the_way(story: Story) -> None:
     assert "Resources: 1,050" in lines
     assert "watch: kubectl leeward get drx orders-1 -n orders -w" in lines
     assert "├─ orders-db Account ⚠ Silent 222222222222, 0 resources: AccessDenied" in lines
-    assert "├─ orders-web Account ✔ Answered 5m 111111111111, 12 resources" in lines
+    assert "├─ orders-web Account ✔ Answered 5m 111111111111, 1 resource" in lines
     assert "├─ 2 NotReplicating Readiness ✖ Blocking start replication (s-1)" in lines
     assert "└─ 3 MissingTag Tags ⚠ Warning add dr:wave" in lines
 

@@ -168,6 +168,13 @@ def test_what_cannot_be_planned_is_shown_with_its_reasons_alone() -> None:
     ]
 
 
+def test_a_plan_that_another_run_has_is_not_said_to_be_free() -> None:
+    busy = "PlanBusy: plan orders is run by execution orders-1 now; a run would be refused"
+    assert "Would begin:     ⚠ not while another run has the plan" in drawn(
+        preview(findings=[busy])
+    )
+
+
 def test_bars_stay_on_one_scale_and_within_the_terminal() -> None:
     lines = drawn(preview(), width=80).splitlines()
     bars = [line for line in lines if "█" in line]

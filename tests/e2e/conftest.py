@@ -21,6 +21,7 @@ from typing import Any, cast
 import boto3
 import pytest
 import yaml
+from session_estate import DRS, TAGS, network
 from verdicts.witness import Witness
 
 from leeward_sandbox import audit
@@ -55,23 +56,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def estate() -> Object:
     """Applications of two servers in wave 1 (account east-a) and two in wave 2 (east-b)."""
-    tags = {
-        "Customer": "CustomerA", "Environment": "Production", "dr:enabled": "true",
-        "dr:priority": "high", "dr:recovery-strategy": "drs",
-    }  # fmt: skip
     names = [f"app-{n:02}" for n in range(1, APPLICATIONS + 1)]
     accounts: list[Object] = []
     for wave, (name, account_id) in enumerate(ACCOUNTS.items(), 1):
-        second = 10 * wave
         accounts.append(
             {
                 "id": account_id,
                 "name": name,
-                "network": {
-                    "primaryCidr": f"10.{second}.0.0/16",
-                    "recoveryCidr": f"10.{100 + second}.0.0/16",
-                    "drillCidr": f"10.{200 + second}.0.0/16",
-                },
+                "network": network(10 * wave),
                 "serverGroups": [
                     {
                         "prefix": f"{app}-w{wave}",
@@ -87,14 +79,8 @@ def estate() -> Object:
     ]
     # Of another application, so that no test's plan finds it.
     accounts[0]["zones"] = [{"name": ZONE, "records": records, "tags": {"Application": "dns"}}]
-    # Copies of minutes, not of hours; and the jobs of all tests pile up, on few pages.
-    drs = {
-        "pages": {"jobs": 100, "sourceServers": 200, "recoveryInstances": 200},
-        "syncMbitPerSecond": 20_000,
-        "rescanMbitPerSecond": 20_000,
-    }
     return {
-        "name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": tags, "drs": drs,
+        "name": "e2e", "namespace": NAMESPACE, "seed": 7, "tags": TAGS, "drs": DRS,
         "accounts": accounts,
     }  # fmt: skip
 

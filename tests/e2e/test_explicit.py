@@ -9,6 +9,7 @@ import pytest
 
 ACCOUNT = "111111111111"
 REGION = "us-east-2"
+HOME = "us-east-1"
 
 
 def prepared(lab: Any) -> tuple[str, str]:
@@ -102,6 +103,33 @@ def test_a_document_that_fails_holds_the_run_and_says_why(lab: Any) -> None:
     lab.annotate("drt", task, "retry", "admin: the queue is back", user="admin")
 
     lab.until_condition("drx", name, "Succeeded")
+
+
+def test_a_document_that_could_not_fence_is_watched_until_the_region_answers(lab: Any) -> None:
+    _, document = prepared(lab)
+    ssm = lab.client("ssm", ACCOUNT, HOME)
+    content = lab.client("ssm", ACCOUNT).get_document(Name=document)["Content"]
+    ssm.create_document(Name=document, Content=content, DocumentType="Automation")
+    _, drain = tasks("unused", document)
+    fence = {**drain, "successors": [], "recoveryPhase": "Fence"}
+    lab.ready_plan(
+        accounts=[{"name": "east-a"}], waves=[{"name": "data", "tasks": [fence]}],
+        fence={"servers": "Leave", "timeLimit": "3s"}, discovery={"interval": "2s"},
+    )  # fmt: skip
+    rule = lab.control.add_fault(
+        service="ssm", region=HOME, account=ACCOUNT, action="error", code="ServiceUnavailable"
+    )
+    lab.until_condition("drx", lab.start(mode="Unplanned"), "Succeeded")
+    plan = lab.until_condition("rp", lab.application, "SourceFenced", "False")
+    (duty,) = plan["status"]["deferredFence"]
+    assert (duty["count"], duty["region"], duty["seen"]) == (1, HOME, "Silent")
+    lab.control.remove_fault(rule)
+    lab.until(
+        "the Region's return is noticed",
+        lambda: lab.reason(lab.get("rp", lab.application), "SourceFenced") == "SourceReturned",
+    )
+    (duty,) = lab.get("rp", lab.application)["status"]["deferredFence"]
+    assert f"document {document} is to be run" in duty["examples"][0]
 
 
 @pytest.mark.parametrize(

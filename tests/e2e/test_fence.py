@@ -128,7 +128,7 @@ def test_a_planned_run_that_cannot_fence_waits_until_people_make_it_unplanned(
     assert not lab.launches()
     lab.annotate("drx", name, "unplanned", "admin: the Region is lost", user="admin")
     run = lab.until_condition("drx", name, "Succeeded")
-    assert run["status"]["unplanned"]
+    assert (run["status"]["unplanned"], run["status"]["mode"]) == (True, "Unplanned")
     assert run["status"]["commands"][-1]["comment"] == "the Region is lost"
 
 

@@ -35,7 +35,7 @@ def _targets() -> set[str]:
 
 def test_the_workflow_makes_targets_that_exist() -> None:
     made = {t for step in STEPS for t in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
-    assert {"lint", "test", "kind", "checkov", "sbom"} <= made
+    assert {"lint", "test", "test-gitops", "kind", "checkov", "sbom"} <= made
     assert made <= _targets()
 
 
@@ -56,6 +56,12 @@ def test_the_workflow_may_only_read_and_keeps_no_credentials() -> None:
             assert step["with"]["persist-credentials"] is False
     for job in WORKFLOW["jobs"].values():
         assert job["timeout-minutes"] <= 90
+
+
+def test_argo_cd_gets_what_the_machine_lacks() -> None:
+    runs = [step.get("run", "") for step in WORKFLOW["jobs"]["gitops"]["steps"]]
+    install = next(n for n, run in enumerate(runs) if "apt-get install --yes redis-server" in run)
+    assert install < runs.index("make test-gitops")
 
 
 def test_nothing_that_others_write_gets_into_a_shell() -> None:

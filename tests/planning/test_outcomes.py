@@ -24,11 +24,13 @@ RUN = DRExecution.model_validate(
 )  # fmt: skip
 
 
-def task(phase: str, message: str, name: str = "t", state: str = "InProgress") -> DRTask:
+def task(
+    phase: str, message: str, name: str = "t", state: str = "InProgress", account: str = "prod"
+) -> DRTask:
     spec: dict[str, Any] = {
         "executionRef": {"name": "shop-1", "uid": "u-1"}, "plan": "shop", "operation": "Failover",
         "mode": "Unplanned", "wave": "data", "waveOrdinal": 1, "recoveryPhase": phase,
-        "technology": "ec2", "account": "prod", "accountId": "111111111111",
+        "technology": "ec2", "account": account, "accountId": "111111111111",
         "region": "us-east-1", "sourceRegion": "us-east-1",
     }  # fmt: skip
     status = {"state": state, "message": message}
@@ -45,7 +47,21 @@ def test_what_many_tasks_say_is_said_once() -> None:
     silent = [task("Fence", "cannot look at account 111111111111")] * 3
     busy = [*silent, task("Activate", "0 of 2 started")]
     assert at_work(RUN, STAGE, busy, holding=False).message == (
-        "wave data, Fence: cannot look at account 111111111111 | 0 of 2 started"
+        "wave data, Fence: cannot look at account 111111111111 | 0 of 2 started (Activate)"
+    )
+
+
+def test_tasks_of_several_accounts_are_told_apart() -> None:
+    busy = [
+        task("Instantiate", "0 of 9 done; launch for 9", account="app"),
+        task("Instantiate", "0 of 8 done; launch for 8", account="web"),
+    ]
+    assert at_work(RUN, STAGE, busy, holding=False).message == (
+        "wave data, Instantiate: 0 of 9 done; launch for 9 (app) | 0 of 8 done; launch for 8 (web)"
+    )
+    beside = [task("Fence", "0 of 8 done", account="app"), busy[1]]
+    assert at_work(RUN, STAGE, beside, holding=False).message == (
+        "wave data, Fence: 0 of 8 done (app) | 0 of 8 done; launch for 8 (Instantiate, web)"
     )
 
 

@@ -46,6 +46,15 @@ def said(status: RecoveryPlanStatus) -> dict[str, str]:
     return {c.type: f"{c.status} {c.reason}" for c in status.conditions}
 
 
+LACKING = {
+    "conditions": [
+        {
+            "type": "Ready", "status": "False", "reason": "PermissionsMissing",
+            "message": "the recovery role lacks drs:StartRecovery",
+            "lastTransitionTime": "2026-03-01T00:00:00Z",
+        }
+    ]
+}  # fmt: skip
 INVALID = {"waves": [{"name": "data", "number": 2}, {"name": "app"}]}
 CASES: list[tuple[str, Given, dict[str, str]]] = [
     (
@@ -460,6 +469,18 @@ def test_lists_stay_within_the_limits_of_the_api(build: Build) -> None:
     assert status.compliance.problems[-1].count == 71
 
 
+def test_accounts_that_are_not_ready_push_no_finding_out_of_the_count(build: Build) -> None:
+    findings = [{"severity": "Degraded", "reason": f"R{n:03d}", "message": "m"} for n in range(40)]
+    status = assess(
+        build.plan(), build.accounts(status=LACKING),
+        [build.inventory(build.server(), findings=findings)],
+        now=build.now, valid=[], previous=RecoveryPlanStatus(), adapters=ADAPTERS,
+    )  # fmt: skip
+    assert len(status.readiness) == 40
+    assert status.readiness[0].reason == "AccountNotReady"
+    assert (status.readiness[-1].reason, status.readiness[-1].count) == ("More", 2)
+
+
 def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None:
     plan = {"accounts": [{"name": "prod"}, {"name": "second"}]}
     inventories = [
@@ -623,17 +644,8 @@ def test_a_dependency_that_was_taken_out_of_the_spec_is_forgotten(build: Build) 
 
 
 def test_what_an_account_says_of_itself_stands_on_its_plans(build: Build) -> None:
-    lacks = {
-        "conditions": [
-            {
-                "type": "Ready", "status": "False", "reason": "PermissionsMissing",
-                "message": "the recovery role lacks drs:StartRecovery",
-                "lastTransitionTime": "2026-03-01T00:00:00Z",
-            }
-        ]
-    }  # fmt: skip
     status = assess(
-        build.plan(), build.accounts(status=lacks), [build.inventory(build.server())],
+        build.plan(), build.accounts(status=LACKING), [build.inventory(build.server())],
         now=build.now, valid=[], previous=RecoveryPlanStatus(), adapters=ADAPTERS,
     )  # fmt: skip
     (found,) = status.readiness

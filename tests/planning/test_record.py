@@ -271,7 +271,7 @@ THROUGH = [task(state="Complete"), task("Activate", "Complete")]
 def test_a_run_succeeds_when_everything_is_complete() -> None:
     outcome = verdict(execution(), THROUGH)
     assert (outcome.state, outcome.reason) == ("Succeeded", "Succeeded")
-    assert outcome.message == "Failover: 1 resources recovered in 1 waves"
+    assert outcome.message == "Failover: 1 resource recovered in 1 wave"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_what_people_left_out_is_counted_and_named_and_no_whole_success() -> Non
     ]
     outcome = verdict(execution(), tasks)
     assert (outcome.state, outcome.reason) == ("Succeeded", "WithinTolerance")
-    assert outcome.message.endswith("1 resources recovered in 1 waves; 1 left out by people: b")
+    assert outcome.message.endswith("1 resource recovered in 1 wave; 1 left out by people: b")
 
 
 def test_a_wave_that_a_gate_left_out_of_a_drill_is_no_whole_success() -> None:
@@ -445,3 +445,20 @@ def test_a_wave_that_failed_back_is_complete_while_it_replicates() -> None:
     ]
     status = composed(execution("Failback"), tasks)
     assert (status.waves[0].state, status.location) == ("Complete", "Primary")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "shown"),
+    [
+        ("Planned", {}, "Planned"),
+        ("Unplanned", {}, "Unplanned"),
+        ("Planned", {"mode": "Planned", "unplanned": True}, "Unplanned"),
+    ],
+    ids=["planned", "unplanned", "switched in mid-run"],
+)
+def test_the_record_says_the_mode_in_force(asked: str, status: dict[str, Any], shown: str) -> None:
+    spec = {"planRef": {"name": "shop"}, "operation": "Failover", "mode": asked}
+    run = DRExecution.model_validate({"metadata": {"name": "a"}, "spec": spec, "status": status})
+    assert compose(run, [], Outcome("Running", "Started", "words"), NOW).mode == shown
+    columns = {name: path for name, _, path in DRExecution.COLUMNS}
+    assert columns["Mode"] == ".status.mode"

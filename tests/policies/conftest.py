@@ -39,6 +39,7 @@ class Answer:
 
     status: int
     body: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -75,7 +76,8 @@ class Caller:
                 connection.putheader(name, value.encode())
             connection.endheaders(text)
             answer = connection.getresponse()
-            return Answer(answer.status, json.loads(answer.read() or b"{}"))
+            warnings = tuple(answer.headers.get_all("Warning", []))
+            return Answer(answer.status, json.loads(answer.read() or b"{}"), warnings)
         finally:
             connection.close()
 

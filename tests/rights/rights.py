@@ -101,6 +101,23 @@ ON_BEHALF: Final[Mapping[str, Mapping[str, str]]] = {
 """By part: rights that no call of its shows, and why they are needed all the same."""
 
 
+_DEFAULTS: Final = "the account has no value of its own"
+SELDOM_READ: Final[Mapping[str, Mapping[str, str]]] = {
+    "accounts": {"servicequotas:GetAWSDefaultServiceQuota": _DEFAULTS},
+    of_adapter("drs"): {"servicequotas:GetAWSDefaultServiceQuota": _DEFAULTS},
+    of_adapter("automation"): dict.fromkeys(
+        (
+            "ssm:DescribeAutomationStepExecutions",
+            "ssm:GetAutomationExecution",
+            "ssm:ListTagsForResource",
+        ),
+        "a document was started before its fencing became a duty",
+    ),
+}
+"""By part: rights of the read role that the suite shows through the recovery role alone, and when
+they are asked through the read role."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """IAM actions of one part."""
@@ -178,6 +195,7 @@ def problems(uses: Iterable[Use], *, whole: bool) -> Iterator[str]:
     """
     known = {**declared(), TESTS: _of_all(declared().values())}
     used: dict[str, set[str]] = {part: set() for part in known}
+    read: dict[str, set[str]] = {part: set() for part in known}
     for use in sorted(uses):
         wanted = action(use.service, use.operation)
         if use.part == PEOPLE or (use.role == OWN and use.account != HUB):
@@ -188,11 +206,14 @@ def problems(uses: Iterable[Use], *, whole: bool) -> Iterator[str]:
             yield f"{who} {asked}: have it say who it is (leeward_adapters.attribution)"
             continue
         used[use.part].add(wanted)
+        if use.role not in {RECOVERY_ROLE, OWN}:
+            read[use.part].add(wanted)
         if wanted not in known[use.part].allowed(use.role) | FREE:
             yield f"{use.part} {asked}, which is not in {known[use.part].where}"
     if whole:
         for part, one in declared().items():
             yield from _idle(part, one, used[part])
+            yield from _not_read(part, one, read[part] | (one.all - used[part]))
 
 
 def _idle(part: str, one: Declared, used: set[str]) -> Iterator[str]:
@@ -201,3 +222,10 @@ def _idle(part: str, one: Declared, used: set[str]) -> Iterator[str]:
         yield f"{part} declares {idle}, which it uses nowhere in the whole suite"
     for stale in sorted((excused & used) - one.tried):
         yield f"{part} uses {stale}, so that it is no exception: take it off rights.ON_BEHALF"
+
+
+def _not_read(part: str, one: Declared, read: set[str]) -> Iterator[str]:
+    """Rights of the read role that are used through another role alone."""
+    excused = ON_BEHALF.get(part, {}).keys() | SELDOM_READ.get(part, {}).keys()
+    for idle in sorted(one.by_role.get(READ_ROLE, frozenset()) - read - excused):
+        yield f"{part} uses {idle} through other roles than {READ_ROLE} alone: declare it by phase"

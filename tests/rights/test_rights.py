@@ -67,6 +67,15 @@ def test_an_idle_right_is_one_too_many_in_a_whole_suite_only() -> None:
     assert [*rights.problems(uses, whole=False)] == []
 
 
+def test_what_only_the_recovery_role_reads_is_no_right_of_the_read_role() -> None:
+    one = Use(of_adapter("route53"), READ_ROLE, "", "route53", "ListResourceRecordSets")
+    uses = complete()
+    assert one in uses
+    (found,) = rights.problems(uses - {one}, whole=True)
+    assert found.startswith("adapter.route53 uses route53:ListResourceRecordSets through other")
+    assert [*rights.problems(uses - {one}, whole=False)] == []
+
+
 def test_an_exception_that_is_used_is_none() -> None:
     uses = {*complete(), Use(DRS, RECOVERY_ROLE, "", "ec2", "RunInstances")}
     (found,) = rights.problems(uses, whole=True)

@@ -213,8 +213,8 @@ class TargetAccount(Resource):
         ("Account", "string", ".spec.accountId"),
         ("Purpose", "string", ".spec.purpose"),
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
-        ("Message", "string", ".status.message"),
         ("Age", "date", ".metadata.creationTimestamp"),
+        ("Message", "string", ".status.message"),
     ]
 
     spec: TargetAccountSpec

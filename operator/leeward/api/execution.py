@@ -267,6 +267,8 @@ class DRExecutionStatus(Model):
     """Generation of the spec that this status speaks of."""
     state: ExecutionState | None = None
     """For people and printer columns."""
+    mode: Mode | None = None
+    """Mode in force: that of the spec, or Unplanned once a person made it so."""
     conditions: Conditions = []
     """Succeeded, Ready, Reconciling, Stalled, WaitingForApproval, WaitingForDecision, Paused,
     GuardActive."""
@@ -348,7 +350,7 @@ class DRExecution(Resource):
     COLUMNS: ClassVar[list[tuple[str, str, str]]] = [
         ("Plan", "string", ".spec.planRef.name"),
         ("Operation", "string", ".spec.operation"),
-        ("Mode", "string", ".spec.mode"),
+        ("Mode", "string", ".status.mode"),
         ("State", "string", ".status.state"),
         ("Wave", "string", ".status.currentWave"),
         ("Done", "integer", ".status.resources.complete"),
@@ -362,3 +364,8 @@ class DRExecution(Resource):
     """What was asked."""
     status: DRExecutionStatus = DRExecutionStatus()
     """What happened."""
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in force."""
+        return "Unplanned" if self.status.unplanned else self.spec.mode

@@ -103,7 +103,11 @@ class RecoveryInventoryStatus(Model):
     quotas: Annotated[dict[TagKey, int], Field(max_length=20)] = {}
     """Service quotas that bound a recovery in the account, by quota code."""
     findings: Annotated[list[Finding], Field(max_length=500, json_schema_extra=atomic())] = []
-    """What readiness checks said of them."""
+    """What readiness checks said of them; where there is no room for all, the gravest."""
+    further: Annotated[
+        list[FurtherFindings], Field(max_length=100, json_schema_extra=atomic())
+    ] = []
+    """Those that have no room in `findings`, by severity and reason."""
 
 
 class Finding(Model):
@@ -117,6 +121,21 @@ class Finding(Model):
     """CamelCase word."""
     message: Text
     """What is wrong and what to do."""
+
+
+class FurtherFindings(Model):
+    """Findings of one kind beyond those that are listed one by one."""
+
+    severity: Literal["Blocking", "Degraded", "Warning"]
+    """Severity of each."""
+    reason: Annotated[str, Field(max_length=63)]
+    """CamelCase word of each."""
+    message: Text
+    """What the first of them says."""
+    resources: Annotated[list[ResourceId], Field(max_length=5000, json_schema_extra=atomic())] = []
+    """The resource of each that is about one; a resource has as many entries as findings."""
+    of_account: int = 0
+    """How many are about the account as a whole."""
 
 
 RecoveryInventoryStatus.model_rebuild()

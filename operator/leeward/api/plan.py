@@ -375,8 +375,8 @@ class RecoveryPlan(Resource):
         ("Resources", "integer", ".status.resources"),
         ("Protected", "string", '.status.conditions[?(@.type=="Protected")].status'),
         ("Running", "string", ".status.activeExecution.name"),
-        ("Summary", "string", ".status.summary"),
         ("Age", "date", ".metadata.creationTimestamp"),
+        ("Summary", "string", ".status.summary"),
     ]
 
     spec: RecoveryPlanSpec

@@ -248,12 +248,13 @@ class DRTask(Resource):
         ("Phase", "string", ".spec.recoveryPhase"),
         ("Technology", "string", ".spec.technology"),
         ("Account", "string", ".spec.account"),
+        ("Region", "string", ".spec.region"),
         ("State", "string", ".status.state"),
         ("Done", "integer", ".status.complete"),
         ("Failed", "integer", ".status.failed"),
         ("Total", "integer", ".status.total"),
-        ("Message", "string", ".status.message"),
         ("Age", "date", ".metadata.creationTimestamp"),
+        ("Message", "string", ".status.message"),
     ]
 
     spec: DRTaskSpec

@@ -186,8 +186,8 @@ def policy(shipped: Object, found: Object) -> Finding:
     warnings = ((found.get("status") or {}).get("typeChecking") or {}).get("expressionWarnings")
     if warnings:
         return Finding("problem", f"does not compile: {warnings[0].get('warning', '')}")
-    actions = found["spec"].get("validationActions")
-    if actions is not None and "Deny" not in actions:
+    denies = "Deny" in shipped["spec"].get("validationActions", [])
+    if denies and "Deny" not in found["spec"].get("validationActions", []):
         return Finding("problem", "denies nothing: its validationActions lack Deny")
     if found["spec"] != shipped["spec"]:
         return Finding("problem", "is not what this version ships (see: leeward policies)")

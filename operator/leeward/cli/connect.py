@@ -76,7 +76,7 @@ class Api:
             where = _OBJECT.search(path)
             if refused.status != 404 or where is None:
                 raise
-            said = f"{refused.message} in namespace {where[1]}; another one is named with -n"
+            said = f"{refused.message} in namespace {where[1]}; -n NAMESPACE looks in another"
             raise Refused(404, said) from refused
 
     def list(self, path: str, query: Mapping[str, str] | None = None) -> tuple[list[Object], str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import click
 
 from leeward.cli import outcome
-from leeward.cli.render import clean
+from leeward.cli.render import clean, resources_of
 from leeward.planning.wording import counted
 
 Object = Mapping[str, Any]
@@ -98,7 +98,7 @@ def _accounts(plan: Object) -> Iterator[Line]:
             known = account.get("discoveredAt") or "never"
             yield Line("problem", what, f"did not answer, last did {known}: {why}")
         else:
-            yield Line("ok", what, f"{account.get('resources') or 0:,} resources")
+            yield Line("ok", what, resources_of(account))
 
 
 def _conditions(plan: Object) -> Iterator[Line]:

@@ -14,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 
 from leeward.cli import outcome
 from leeward.cli.folding import span
-from leeward.cli.render import Pair, Row, Status, View, clean, status
+from leeward.cli.render import Pair, Row, Status, View, clean, resources_of, status
 
 Object = Mapping[str, Any]
 
@@ -112,13 +112,13 @@ def _wave(wave: Object) -> Row:
         "Wave",
         Status(wave.get("location") or "Unknown"),
         "",
-        f"{wave.get('resources') or 0:,} resources",
+        resources_of(wave),
     )
 
 
 def _account(account: Object, now: datetime) -> Row:
     problem = clean(account.get("problem") or "")
-    info = f"{account['accountId']}, {account.get('resources') or 0:,} resources"
+    info = f"{account['accountId']}, {resources_of(account)}"
     look = Status("Silent", "⚠", "waiting") if problem else Status("Answered", "✔", "good")
     if not account.get("discoveredAt") and not problem:
         look = Status("NotAsked", "○", "quiet")

@@ -20,6 +20,8 @@ _ROWS: Final = 30
 _BAR_MIN: Final = 20
 _BAR_MAX: Final = 60
 _SAID: Final = 10
+_BUSY: Final = "PlanBusy: "
+"""How the finding begins that another run has the plan now."""
 
 
 def text(preview: Object, plan: str, operation: str, mode: str, width: int, *, color: bool) -> str:
@@ -40,9 +42,7 @@ def text(preview: Object, plan: str, operation: str, mode: str, width: int, *, c
 def pairs(preview: Object) -> Iterator[Pair]:
     """Lines of a header: whether it would begin, how long it would take, what stands against it."""
     refusals = preview.get("refusals") or []
-    look = status("Failed") if refusals else status("Ready")
-    begins = f"no, {counted(len(refusals), 'reason')}" if refusals else "yes"
-    yield Pair("Would begin", f"{look.glyph} {begins}", look.tone)
+    yield _begins(preview)
     for line in refusals[:_SAID]:
         yield Pair("Refused", clean(line), "bad")
     if preview.get("stages"):
@@ -60,6 +60,16 @@ def pairs(preview: Object) -> Iterator[Pair]:
             yield Pair(what, f"and {len(lines) - _SAID} more", "waiting")
     if left := preview.get("leftOut"):
         yield Pair("Left out", f"no room in the status for {', '.join(left)}")
+
+
+def _begins(preview: Object) -> Pair:
+    if refusals := preview.get("refusals") or []:
+        look, said = status("Failed"), f"no, {counted(len(refusals), 'reason')}"
+    elif any(f.startswith(_BUSY) for f in preview.get("findings") or []):
+        look, said = status("WaitingForDecision"), "not while another run has the plan"
+    else:
+        look, said = status("Ready"), "yes"
+    return Pair("Would begin", f"{look.glyph} {said}", look.tone)
 
 
 def _estimate(preview: Object) -> str:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import click
 from rich.cells import cell_len, set_cell_size
@@ -115,6 +115,12 @@ class View:
 def clean(text: str) -> str:
     """`text` on one line, without characters that would steer a terminal."""
     return "".join(c if c.isprintable() else " " for c in text.strip())
+
+
+def resources_of(counted: Mapping[str, Any]) -> str:
+    """`1 resource`, `1,050 resources`: as many as its field `resources` says."""
+    number = counted.get("resources") or 0
+    return f"{number:,} resource{'' if number == 1 else 's'}"
 
 
 def age(span: timedelta) -> str:

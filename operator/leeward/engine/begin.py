@@ -51,7 +51,7 @@ from leeward.planning.runs.freeze import Frozen, FrozenTask, freeze
 from leeward.planning.runs.record import Outcome, compose
 from leeward.planning.runs.run_times import frozen_objectives
 from leeward.planning.times import parse_time, render_time
-from leeward.planning.wording import clip
+from leeward.planning.wording import clip, counted
 
 _AT_ONCE = 8
 """Tasks that are created side by side. None depends on another before the record names them all."""
@@ -297,8 +297,9 @@ class Beginner:
         total = sum(len(m.spec.resources) for m in models)
         outcome = Outcome(
             "Running", "Started",
-            f"{run.model.spec.operation} of plan {plan.metadata.name}: {len(tasks)} tasks, "
-            f"{total} resource steps in {len(frozen.waves)} waves",
+            f"{run.model.spec.operation} of plan {plan.metadata.name}: "
+            f"{counted(len(tasks), 'task')}, {counted(total, 'resource step')} in "
+            f"{counted(len(frozen.waves), 'wave')}",
         )  # fmt: skip
         execution = run.model.model_copy(update={"status": status})
         composed = compose(execution, models, outcome, now)

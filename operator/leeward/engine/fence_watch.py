@@ -17,6 +17,7 @@ from leeward.api.task import DRTask
 from leeward.engine.context import AccountNotAllowedError, Context
 from leeward.engine.kube import ApiError
 from leeward.engine.objects import read
+from leeward.engine.targets import settings_of
 from leeward.planning.runs import fencing
 from leeward.planning.times import parse_time
 from leeward_adapters import registry
@@ -70,6 +71,7 @@ class FenceWatch:
             started=parse_time(task.status.start_time) if task.status.start_time else self._c.now(),
             source_region=task.spec.source_region,
             targets=targets,
+            settings=settings_of(task.spec),
         )
         adapter = registry.adapter(task.spec.technology)
         scope = self._c.aws.scope(account, task.spec.region)

@@ -20,15 +20,15 @@ from leeward.engine.context import Context
 from leeward.engine.kube import path_of
 from leeward.engine.objects import PLAN_LABEL, Held, hold, label_value, new_object, put_status
 from leeward.engine.readiness import Rehearsal
+from leeward.planning.estate.findings import kept
 from leeward.planning.estate.inventory import PART, chunks
 from leeward.planning.estate.machines import Found
-from leeward.planning.plans.readiness import gravest
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 from leeward_adapters.discovery import Discovery
 
 _FINDINGS = 500
-"""As many as an object takes."""
+"""As many as an object lists one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ class Inventories:
                 if part == 0:
                     status = status.model_copy(update={"quotas": rehearsed[name].quotas})
                 written.append(await put_status(self._c.kube, held, status))
-        kept = {w.model.metadata.name for w in written}
+        there = {w.model.metadata.name for w in written}
         for name, inventory in by_name.items():
-            if name not in kept:
+            if name not in there:
                 await self._c.kube.delete(inventory.path, uid=inventory.model.metadata.uid)
         return written
 
@@ -145,5 +145,5 @@ def _status(
         provider_reason=reason or None,
         count=len(resources),
         resources=list(resources),
-        findings=gravest(findings, _FINDINGS),
+        **kept(findings, _FINDINGS),
     )

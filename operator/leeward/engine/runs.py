@@ -125,7 +125,8 @@ class RunReconciler:
         if run.model.status.epoch > epoch:
             self._c.lease.fence(f"{metadata.name} belongs to epoch {run.model.status.epoch}")
         if run.model.status.epoch < epoch:
-            status = run.model.status.model_copy(update={"epoch": epoch})
+            update = {"epoch": epoch, "mode": run.model.mode}
+            status = run.model.status.model_copy(update=update)
             run = await put_status(self._c.kube, run, status)
         return run
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from leeward.api.execution import DRExecution
-from leeward.api.task import DRTask, DRTaskSpec, DRTaskStatus
-from leeward.api.tasks import BLOCKS
+from leeward.api.task import DRTask, DRTaskStatus
 from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held
-from leeward.engine.targets import target_of
+from leeward.engine.targets import settings_of, target_of
 from leeward.planning.runs import fencing
 from leeward.planning.runs.earlier import NOTHING, Earlier
 from leeward.planning.runs.steering import paused_for
@@ -31,8 +30,6 @@ from leeward_adapters.base import (
     Step,
     actions_of,
 )
-
-_BLOCKS = {"drill_network", *BLOCKS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def _step(
         calls=journal.calls_of(status, actions),
         pre_states=_pre_states(status),
         relaunch=relaunched(status, stopping=stopping),
-        settings=_settings(spec),
+        settings=settings_of(spec),
         tags={
             "leeward:hub": context.settings.hub,
             "leeward:namespace": run.metadata.namespace,
@@ -166,8 +163,3 @@ def _started(status: DRTaskStatus, now: datetime) -> datetime:
 
 def _pre_states(status: DRTaskStatus) -> dict[str, str]:
     return {p.id: p.value for p in status.pre_states}
-
-
-def _settings(spec: DRTaskSpec) -> dict[str, object]:
-    """The blocks of the task's spec, camelCase as in the API."""
-    return spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=_BLOCKS)

@@ -39,8 +39,7 @@ def of_execution(run: DRExecution) -> Iterator[Sample]:
     if status.state in TERMINAL or spec.dry_run != "None":
         return
     who = (run.metadata.namespace, run.metadata.name, spec.plan_ref.name)
-    mode = "Unplanned" if status.unplanned else spec.mode
-    yield Sample(d.EXECUTION, (*who, spec.operation, mode, status.state or "Pending"), 1)
+    yield Sample(d.EXECUTION, (*who, spec.operation, run.mode, status.state or "Pending"), 1)
     if status.start_time:
         yield Sample(d.EXECUTION_STARTED, who, _at(status.start_time))
     for kind, what in _WAITS.items():

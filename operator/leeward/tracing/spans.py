@@ -252,7 +252,7 @@ def _root(run: DRExecution, start: datetime, end: datetime, failed: Sequence[str
         "leeward.execution.uid": uid,
         "leeward.plan": spec.plan_ref.name,
         "leeward.operation": spec.operation,
-        "leeward.mode": "Unplanned" if status.unplanned else spec.mode,
+        "leeward.mode": run.mode,
         "leeward.state": status.state or "",
         "leeward.reason": reason,
         "leeward.resources.total": status.resources.total,

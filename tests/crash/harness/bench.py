@@ -18,6 +18,7 @@ from typing import Any
 
 import boto3
 import yaml
+from session_estate import DRS, TAGS, network
 
 from leeward_sandbox import audit
 from leeward_sandbox.aws.control import Control
@@ -183,10 +184,6 @@ class Bench:
 
 def _estate() -> Object:
     """Each account: its applications' servers, a zone with their names, and a drill network."""
-    tags = {
-        "Customer": "CustomerA", "Environment": "Production", "dr:enabled": "true",
-        "dr:priority": "high", "dr:recovery-strategy": "drs", "dr:wave": "1",
-    }  # fmt: skip
     everything = [Application.number(n) for n in range(1, APPLICATIONS + 1)]
     accounts: list[Object] = []
     for second, (name, account_id) in enumerate(ACCOUNTS.items(), 10):
@@ -196,11 +193,7 @@ def _estate() -> Object:
             {
                 "id": account_id,
                 "name": name,
-                "network": {
-                    "primaryCidr": f"10.{second}.0.0/16",
-                    "recoveryCidr": f"10.{100 + second}.0.0/16",
-                    "drillCidr": f"10.{200 + second}.0.0/16",
-                },
+                "network": network(second),
                 "serverGroups": [
                     {"prefix": a.name, "count": 2, "tags": {"Application": a.name}} for a in mine
                 ],
@@ -210,16 +203,9 @@ def _estate() -> Object:
                 ],
             }
         )
-    # Large pages: the jobs of all runs pile up, and each look at them would cost dozens of calls.
-    # Copies of minutes, not of hours.
-    drs = {
-        "pages": {"jobs": 100, "sourceServers": 200, "recoveryInstances": 200},
-        "syncMbitPerSecond": 20_000,
-        "rescanMbitPerSecond": 20_000,
-    }
     return {
-        "name": "crash", "namespace": NAMESPACE, "seed": 11, "tags": tags, "drs": drs,
-        "accounts": accounts,
+        "name": "crash", "namespace": NAMESPACE, "seed": 11, "tags": TAGS | {"dr:wave": "1"},
+        "drs": DRS, "accounts": accounts,
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from leeward.api.conditions import Reason
 from leeward.api.inventory import Finding, InventoryResource, RecoveryInventory
 from leeward.api.launch import LaunchStatus, ServerLaunch
+from leeward.planning.estate.findings import all_of
 from leeward.planning.launch.launch_settings import Server
 from leeward.planning.problem import Problem
 from leeward.planning.wording import counted
@@ -96,6 +97,6 @@ def drift(
     return [
         finding
         for inventory in inventories
-        for finding in inventory.status.findings
+        for finding in all_of(inventory)
         if finding.reason == DIFFER and (servers is None or finding.resource in servers)
     ]

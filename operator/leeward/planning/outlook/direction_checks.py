@@ -173,7 +173,7 @@ def reversed_replication(request: Request) -> Iterator[Problem]:
     if bare:
         yield Problem(
             "NotReprotected",
-            f"{counted(len(bare), 'server')} of plan {name} does not replicate to {home}, as far "
+            f"nothing replicates {counted(len(bare), 'server')} of plan {name} to {home}, as far "
             f"as discovery knows: {some(bare)}; run a Reprotect first",
         )
     late = [

@@ -37,7 +37,6 @@ from leeward.planning.times import parse_time
 from leeward.planning.wording import clip
 
 _MOST_TECHNOLOGIES: Final = 60
-_MOST_PROBLEMS: Final = 40
 
 
 def assess(
@@ -102,6 +101,8 @@ def _estate(
     mine = of_plan(plan, inventories)
     found = located(mine)
     selected = [r for r in found if r.resource.verdict == "Selected"]
+    unready = of_accounts(plan.spec, accounts)
+    more = staging.problems(plan.spec, accounts, found)
     return Estate(
         plan=plan,
         inventories=mine,
@@ -109,10 +110,7 @@ def _estate(
         selected=selected,
         accounts=_accounts(plan, accounts, mine),
         compliance=compliance.report(found, words),
-        readiness=[
-            *of_accounts(plan.spec, accounts),
-            *readiness(plan.spec, mine, selected, staging.problems(plan.spec, accounts, found)),
-        ][:_MOST_PROBLEMS],
+        readiness=readiness(plan.spec, mine, selected, more, unready),
         valid=valid,
         changed=drill.changes(plan, selected, mine),
         now=now,

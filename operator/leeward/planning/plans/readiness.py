@@ -10,13 +10,13 @@ from leeward.api.conditions import Type, find
 from leeward.api.inventory import Finding, RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.api.plan_record import ReadinessProblem
+from leeward.planning.estate.findings import SEVERITIES, all_of
 from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.protection import unfinished
 from leeward.planning.notifications import recipients
 from leeward.planning.runs.explicit import resource_owners, run_accounts
 from leeward.planning.wording import clip
 
-_SEVERITIES: Final = ("Blocking", "Degraded", "Warning")
 _MOST: Final = 40
 _EXAMPLES: Final = 5
 
@@ -28,11 +28,14 @@ def readiness(
     inventories: Sequence[RecoveryInventory],
     resources: Sequence[Located],
     more: Iterable[ReadinessProblem] = (),
+    unready: Iterable[ReadinessProblem] = (),
 ) -> list[ReadinessProblem]:
-    """The findings by severity and reason, the gravest and most frequent first.
+    """What stands against accounts (`unready`), then the findings by severity and reason, the
+    gravest and most frequent first.
 
     Only findings about `resources` count, those about what explicit tasks name, those about an
-    account as a whole, what stands against the plan's notifications, and `more`.
+    account as a whole, what stands against the plan's notifications, and `more`. The last entry
+    counts those that have no room.
     """
     known = {
         (account, record): f"{record} ({account}, task {task})"
@@ -42,7 +45,7 @@ def readiness(
     kinds: dict[Kind, list[tuple[str, Finding]]] = {}
     for inventory in inventories:
         account = inventory.spec.account
-        for finding in inventory.status.findings:
+        for finding in all_of(inventory):
             where: str | None = f"account {account}"
             if finding.resource is not None:
                 where = known.get((account, finding.resource))
@@ -51,16 +54,8 @@ def readiness(
     problems = [
         *map(_problem, kinds.values()), *_half_home(resources), *recipients.findings(spec), *more
     ]  # fmt: skip
-    found = sorted(problems, key=_rank)
+    found = [*unready, *sorted(problems, key=_rank)]
     return found if len(found) <= _MOST else [*found[: _MOST - 1], _rest(found[_MOST - 1 :])]
-
-
-def gravest(findings: Iterable[Finding], most: int) -> list[Finding]:
-    """As many as a RecoveryInventory holds, in their order but the gravest first.
-
-    What refuses a run must not be lost behind hundreds of warnings.
-    """
-    return sorted(findings, key=lambda f: _SEVERITIES.index(f.severity))[:most]
 
 
 def _half_home(resources: Sequence[Located]) -> Iterator[ReadinessProblem]:
@@ -112,13 +107,13 @@ def _problem(members: Sequence[tuple[str, Finding]]) -> ReadinessProblem:
 
 
 def _rank(problem: ReadinessProblem) -> tuple[int, int, str]:
-    return _SEVERITIES.index(problem.severity), -problem.count, problem.reason
+    return SEVERITIES.index(problem.severity), -problem.count, problem.reason
 
 
 def _rest(problems: Sequence[ReadinessProblem]) -> ReadinessProblem:
     """One entry for those that have no room; it is as grave as the gravest of them."""
     return ReadinessProblem(
-        severity=problems[0].severity,
+        severity=min((p.severity for p in problems), key=SEVERITIES.index),
         reason="More",
         count=sum(problem.count for problem in problems),
         message=f"and {len(problems)} more kinds; the RecoveryInventory objects list them",

@@ -28,7 +28,7 @@ _SETTLED: Final = frozenset({"Complete", "Skipped"})
 
 def unplanned(execution: DRExecution) -> bool:
     """Whether the run goes on without waiting for the side that is left."""
-    return execution.spec.mode == "Unplanned" or execution.status.unplanned
+    return execution.mode == "Unplanned"
 
 
 def given_up(task: DRTask, now: datetime) -> DRTaskStatus | None:

@@ -21,6 +21,7 @@ from leeward.planning.wording import clip
 _SESSION: Final = re.compile(r"(arn:[^:]+:sts::[0-9]{12}:assumed-role/[^/]+)/[^/]+")
 _ROBOT: Final = "system:serviceaccount:"
 _MOST_ANSWERS: Final = 20
+_MOST_FINDINGS: Final = 20
 
 
 def ask(
@@ -62,9 +63,19 @@ def ask(
         on_timeout=gate.on_timeout,
         on_reject=gate.on_reject,
         digest=digest(sorted(t.metadata.name for t in stage.tasks)),
-        findings=[clip(f, 256) for f in findings[:20]],
+        findings=_told(findings),
         guard=guard,
     )
+
+
+def _told(findings: Sequence[str]) -> list[str]:
+    """As many as a gate holds; the last one says that there are more, so that nobody takes what
+    they read for the whole.
+    """
+    told = [clip(f, 256) for f in findings]
+    if len(told) <= _MOST_FINDINGS:
+        return told
+    return [*told[: _MOST_FINDINGS - 1], "there are more: status.findings of the run has them"]
 
 
 def destroys(operation: str, phase: str) -> bool:

@@ -27,8 +27,9 @@ def at_work(run: DRExecution, stage: Stage, busy: Sequence[DRTask], *, holding: 
     """A run whose tasks `busy` are under way; `holding`: it is paused."""
     # Fence may go on beside what comes after it, and tasks of one account often say the same.
     phase = busy[0].spec.recovery_phase if busy else stage.phase
-    begun = [t for t in busy if t.status.state != "NotStarted"]
-    words = [*dict.fromkeys(t.status.message or "not begun" for t in begun or busy)]
+    told = [t for t in busy if t.status.state != "NotStarted"] or busy
+    several = len({t.spec.account for t in told}) > 1
+    words = [*dict.fromkeys(_doing(t, phase, several=several) for t in told)]
     more = f" | and {len(words) - 2} more" if len(words) > 2 else ""
     message = f"wave {stage.wave}, {phase}: {' | '.join(words[:2]) or 'done'}{more}"
     if busy and all(t.status.state == "PendingApproval" for t in busy):
@@ -39,6 +40,13 @@ def at_work(run: DRExecution, stage: Stage, busy: Sequence[DRTask], *, holding: 
         message = clip(f"{_paused(run)}. {message}", _MOST)
     state: Literal["Paused", "Running"] = "Paused" if holding else "Running"
     return Outcome(state, state, message, stage.wave, stage.phase)
+
+
+def _doing(task: DRTask, phase: str, *, several: bool) -> str:
+    """What a task does, and where, as far as the others do it elsewhere."""
+    where: list[str] = [task.spec.recovery_phase] if task.spec.recovery_phase != phase else []
+    where += [task.spec.account] if several else []
+    return (task.status.message or "not begun") + (f" ({', '.join(where)})" if where else "")
 
 
 def _paused(run: DRExecution) -> str:

@@ -78,6 +78,7 @@ def compose(
         update={
             "observed_generation": execution.metadata.generation,
             "state": outcome.state,
+            "mode": execution.mode,
             "message": outcome.message[:1024],
             "conditions": _conditions(execution, outcome, at),
             "waves": waves,
@@ -299,16 +300,19 @@ def verdict(execution: DRExecution, tasks: Sequence[DRTask]) -> Outcome:
     failed = [t for t in tasks if t.status.state == "Failed" and t.metadata.name not in fine]
     if failed:
         named = "; ".join(f"{t.metadata.name}: {t.status.message}" for t in failed[:3])
-        return Outcome("Failed", Reason.FAILED, clip(f"{len(failed)} tasks failed: {named}", 1024))
+        return Outcome(
+            "Failed", Reason.FAILED, clip(f"{counted(len(failed), 'task')} failed: {named}", 1024)
+        )
     if gate := next((g for g in status.gates if ends_run(operation, g)), None):
         how = "was rejected" if gate.state == "Rejected" else "was not answered in time"
         return Outcome("Failed", "GateNotPassed", f"gate {gate.name} {how}; {_stays(tasks)}")
     if open_ := unfinished(operation, status, tasks):
         names = some([t.metadata.name for t in open_])
-        return Outcome("Failed", Reason.FAILED, f"{len(open_)} tasks were not done: {names}")
+        return Outcome("Failed", Reason.FAILED, f"{counted(len(open_), 'task')} not done: {names}")
     what = _DONE[operation]
     done = _total([_wave_counts(_recovering(operation, w.name, tasks)) for w in status.waves])
-    words = f"{operation}: {done.complete} resources {what} in {len(status.waves)} waves"
+    resources, waves = counted(done.complete, "resource"), counted(len(status.waves), "wave")
+    words = f"{operation}: {resources} {what} in {waves}"
     if duties := [r.id for t in tasks for r in deferred(t)]:
         words += f"; {len(duties)} not fenced, which may still write: {some(duties)}"
     if less := _less_than_whole(operation, tasks):
