@@ -9,7 +9,7 @@ from leeward.api.execution import DRExecution
 from leeward.api.gate_record import FrozenGate
 from leeward.api.task import DRTask
 from leeward.planning.outlook.preflight import preflight
-from leeward.planning.runs import fencing, gates
+from leeward.planning.runs import fencing, gates, letting_go
 from leeward.planning.runs.freeze import freeze
 from leeward.planning.runs.waves import Stage, cursor
 from leeward.planning.times import render_time
@@ -62,7 +62,7 @@ def execution(mode: str) -> DRExecution:
 
 
 def given_up(**fields: Any) -> Any:
-    return fencing.given_up(task(**fields), NOW)
+    return letting_go.given_up(task(**fields), NOW)
 
 
 # --- when it is given up -----------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_of_a_cancelled_run_fencing_in_the_dark_is_followed_for_as_long_as_it_wa
     fencing_task = task(**fields)
     since = render_time(NOW) if unseen else None
     status = fencing_task.status.model_copy(update={"unseen_since": since})
-    after = fencing.called_off(fencing_task.model_copy(update={"status": status}), NOW)
+    after = letting_go.called_off(fencing_task.model_copy(update={"status": status}), NOW)
     assert (after.state if after else None) == state
     if after is not None:
         assert "cannot look at account 111111111111" in (after.message or "")
@@ -112,10 +112,10 @@ def test_of_a_cancelled_run_fencing_in_the_dark_is_followed_for_as_long_as_it_wa
 
 
 def test_a_run_looks_again_when_the_time_for_fencing_is_over() -> None:
-    assert fencing.time_left(task(since=timedelta(seconds=100)), NOW) == timedelta(seconds=20)
-    assert fencing.time_left(task(since=timedelta(seconds=200)), NOW) == timedelta(0)
+    assert letting_go.time_left(task(since=timedelta(seconds=100)), NOW) == timedelta(seconds=20)
+    assert letting_go.time_left(task(since=timedelta(seconds=200)), NOW) == timedelta(0)
     for other in (task(state="Complete"), task("Instantiate")):
-        assert fencing.time_left(other, NOW) == timedelta.max
+        assert letting_go.time_left(other, NOW) == timedelta.max
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ def test_a_run_looks_again_at_once_only_to_let_go_of_fencing(
     status = fencing_task.status.model_copy(update=update)
     fencing_task = fencing_task.model_copy(update={"status": status})
     tasks = [task("Instantiate"), task(state="Complete"), fencing_task]
-    rest = fencing.until_let_go(execution("Unplanned"), tasks, NOW, cancelling=cancelling)
+    rest = letting_go.until_let_go(execution("Unplanned"), tasks, NOW, cancelling=cancelling)
     assert rest == (None if left is None else timedelta(seconds=left))
-    assert fencing.until_let_go(execution("Planned"), tasks, NOW, cancelling=cancelling) is None
-    let_go = fencing.called_off if cancelling else fencing.given_up
+    assert letting_go.until_let_go(execution("Planned"), tasks, NOW, cancelling=cancelling) is None
+    let_go = letting_go.called_off if cancelling else letting_go.given_up
     assert (let_go(fencing_task, NOW) is not None) == (left == 0)
 
 
@@ -162,7 +162,7 @@ def test_what_was_fenced_stays_proved_and_the_rest_becomes_a_duty_that_says_why(
 def test_a_task_of_which_aws_showed_nothing_defers_every_resource() -> None:
     blind = task(since=timedelta(minutes=3))
     blind = blind.model_copy(update={"status": blind.status.model_copy(update={"resources": []})})
-    status = fencing.given_up(blind, NOW)
+    status = letting_go.given_up(blind, NOW)
     assert status is not None
     assert [(r.id, r.reason) for r in status.resources] == [("i-1", "FenceDeferred")]
     assert status.state == "Skipped"

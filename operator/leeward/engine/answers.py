@@ -8,7 +8,7 @@ counts from the first step on; the others are done beside what it sets going.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from leeward.api.execution import (
@@ -24,6 +24,7 @@ from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, patch_metadata, put_status
 from leeward.planning.runs import commands, gates
+from leeward.planning.runs.begun import activated
 from leeward.planning.runs.commands import Command
 from leeward.planning.runs.steering import Ground, after_relaunch, steer
 from leeward.planning.runs.waves import GATE_OPEN
@@ -213,7 +214,7 @@ class CommandTaker:
         self, run: Held[DRExecution], held: dict[str, Held[DRTask]], name: str, command: Command
     ) -> Held[DRExecution]:
         task = held[name].model
-        status, result = steer(task, command, self._ground(run.model, task))
+        status, result = steer(task, command, self._ground(run.model, task, held))
         changed = status != task.status
         if changed and command.verb == "relaunch":
             # First, so that a crash in between leaves the command on the object.
@@ -236,7 +237,7 @@ class CommandTaker:
         )
         return run
 
-    def _ground(self, run: DRExecution, task: DRTask) -> Ground:
+    def _ground(self, run: DRExecution, task: DRTask, held: Mapping[str, Held[DRTask]]) -> Ground:
         """What a command on the task is judged by. A manual task has no adapter."""
         try:
             phases = registry.adapter(task.spec.technology).phases
@@ -246,6 +247,7 @@ class CommandTaker:
             now=self._c.now(),
             traits=phases.get(Phase(task.spec.recovery_phase)),
             cancelling=run.status.cancelling or run.metadata.deletion_timestamp is not None,
+            activated=activated(task.spec.wave, (t.model for t in held.values())),
         )
 
     async def _begin_later_again(self, held: dict[str, Held[DRTask]], relaunched: DRTask) -> None:

@@ -17,7 +17,7 @@ from leeward.api.notifications import NoticeType, Notifications, NotificationSet
 from leeward.api.task import DRTask
 from leeward.planning.digests import digest
 from leeward.planning.notifications.recipients import settings_for
-from leeward.planning.runs.fencing import deferred
+from leeward.planning.runs.fencing import given_up_on
 
 Settings = tuple[NotificationSettings, ...]
 
@@ -118,7 +118,7 @@ def _told_of(
             yield "TaskComplete", task
         elif state == "PendingApproval" and waits:
             yield "ApprovalNeeded", task
-        if deferred(task):
+        if given_up_on(task):
             yield "FenceDeferred", task
 
 

@@ -17,7 +17,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.planning.notifications import notice_answers
 from leeward.planning.notifications.notice_matters import Matter, ended
-from leeward.planning.runs.fencing import deferred, unplanned
+from leeward.planning.runs.fencing import given_up_on, unplanned
 from leeward.planning.runs.gates import standing
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
@@ -193,7 +193,7 @@ def _asked(story: _Story) -> str:
 
 
 def _may_write(story: _Story) -> int:
-    return sum(len(deferred(task)) for task in story.tasks)
+    return sum(len(given_up_on(task)) for task in story.tasks)
 
 
 def _why(story: _Story) -> str:
