@@ -17,6 +17,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
 from leeward.api.task import DRTask, TaskResourceStatus
 from leeward.planning.runs.begun import activated
+from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
 from leeward_adapters.base import Seen, State
@@ -27,6 +28,7 @@ UNDONE: Final = "Undone"
 LEFT_OUT: Final = "LeftOut"
 """Reason of what people left out."""
 _UNFENCED: Final = frozenset({Reason.FENCE_DEFERRED, LEFT_OUT, UNDONE})
+_DEEDS: Final = frozenset({MANUAL, "automation"})
 _MOST_DUTIES: Final = 100
 
 
@@ -69,13 +71,24 @@ def findings(wave: str, tasks: Iterable[DRTask]) -> list[str]:
     return [clip(f"{said}; such as {left[0][1].id}: {left[0][1].message}", 256)]
 
 
+def fenced(task: DRTask) -> list[TaskResourceStatus]:
+    """Resources that the task stopped, or found so."""
+    if task.spec.recovery_phase != FENCE:
+        return []
+    return [r for r in task.status.resources if r.state == "Complete"]
+
+
 def stopped(tasks: Iterable[DRTask]) -> list[DRTask]:
-    """Tasks that fenced something."""
-    return [
-        t
-        for t in tasks
-        if t.spec.recovery_phase == FENCE and any(r.state == "Complete" for r in t.status.resources)
-    ]
+    """Tasks that stopped something of which AWS shows whether it runs.
+
+    Of what people do, or a document, it shows that it was done, and not how things are since.
+    """
+    return [t for t in tasks if t.spec.technology not in _DEEDS and fenced(t)]
+
+
+def idle_fences(tasks: Sequence[DRTask]) -> list[DRTask]:
+    """Tasks that fenced something of waves of which nothing serves on the other side yet."""
+    return [t for t in stopped(tasks) if not activated(t.spec.wave, tasks)]
 
 
 def before_cancel(namespace: str, tasks: Sequence[DRTask]) -> str:
@@ -83,7 +96,7 @@ def before_cancel(namespace: str, tasks: Sequence[DRTask]) -> str:
 
     A run that is being cancelled undoes nothing, and what it stopped stays so.
     """
-    idle = [t.metadata.name for t in stopped(tasks) if not activated(t.spec.wave, tasks)]
+    idle = [t.metadata.name for t in idle_fences(tasks)]
     if not idle:
         return ""
     more = f", and so for {some(idle[1:], 2)}" if idle[1:] else ""

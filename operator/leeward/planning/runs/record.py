@@ -27,7 +27,7 @@ from leeward.api.plan_record import Location
 from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning.estate.direction import MOVES_TO
 from leeward.planning.runs import transitions
-from leeward.planning.runs.fencing import FENCE, deferred
+from leeward.planning.runs.fencing import FENCE, deferred, idle_fences
 from leeward.planning.runs.run_times import kept
 from leeward.planning.runs.tolerance import TOLERANT, failed_ids, tolerated, within
 from leeward.planning.runs.waves import ENDED, PASSED, PHASES, ends_run, serves_before, unfinished
@@ -364,6 +364,19 @@ def cancelled_by(commands: Sequence[CommandRecord]) -> str:
     return f"cancelled by {said_by(given[-1])}" if given else "cancelled"
 
 
+def _idle(tasks: Sequence[DRTask]) -> str:
+    """What is stopped though nothing serves in its place; empty: nothing."""
+    idle = idle_fences(tasks)
+    if not idle:
+        return ""
+    regions = dict.fromkeys(f"{t.spec.region}, account {t.spec.account_id}" for t in idle)
+    total = counted(sum(t.status.complete for t in idle), "resource")
+    return (
+        f". Nothing serves in place of {total} in {some(list(regions))}: start what is stopped "
+        "there, unless another execution goes on (undo of Fence would have come before cancel)"
+    )
+
+
 def _stays(tasks: Sequence[DRTask]) -> str:
     """What a run that did not succeed leaves in AWS."""
     fenced, done, started, cleaned = (
@@ -375,7 +388,9 @@ def _stays(tasks: Sequence[DRTask]) -> str:
         launched = f"{counted(done, 'resource')} {'was' if done == 1 else 'were'} launched"
         words = f"{launched} and {started} activated, and stay as they are"
         words += f"; {fenced} were fenced, and stay so" if fenced else ""
-        return f"{words}; another execution of the plan goes on from there" if done else words
+        if done or fenced:
+            words += "; another execution of the plan goes on from there"
+        return clip(words + _idle(tasks), 900)
     words = f"{done} resources had been launched, {cleaned} were cleaned up"
     if failed := [t.metadata.name for t in cleanups if t.status.state == "Failed"]:
         words += (
