@@ -123,7 +123,9 @@ class Finisher:
         if there is not None and run.status.location is not None:
             if run.spec.resources is not None:
                 there = "Mixed"  # the rest of the wave stayed where it was
-            fenced = {t.spec.wave for t in fencing.stopped(tasks)}
+            # What a Failback stopped leaves the wave where a run had moved it.
+            out = run.spec.operation == "Failover"
+            fenced = {t.spec.wave for t in fencing.stopped(tasks) if out}
             moved = {
                 w.name: _where(w, there, fenced=w.name in fenced)
                 for w in run.status.waves
