@@ -571,13 +571,20 @@ def test_a_cancelled_drill_is_cleaned_up_without_asking() -> None:
 # --- whole runs by chance ----------------------------------------------------------------------
 
 
+COURSES = {
+    "Failover": ("Instantiate", "Activate"),
+    "Test": ("Instantiate", "Activate", "Cleanup"),
+    "Failback": ("Fence", "Instantiate", "Activate", "Replicate"),
+}
+
+
 class Run:
     """A run whose tasks, gates and people do something by chance at each pass."""
 
     def __init__(self, seed: int, operation: str) -> None:
         self.dice = random.Random(seed)
         self.operation = operation
-        phases = ("Instantiate", "Activate", *(["Cleanup"] if operation == "Test" else []))
+        phases = COURSES[operation]
         self.tasks = [task(w, p) for w in (1, 2, 3) for p in phases]
         if operation == "Failover":
             self.tasks.append(task(3, "Activate", name="switch", dependsOn=["w3-activate"]))
@@ -661,7 +668,7 @@ class Run:
         self.tasks[self.tasks.index(each)] = new
 
 
-@pytest.mark.parametrize("operation", ["Failover", "Test"])
+@pytest.mark.parametrize("operation", sorted(COURSES))
 @pytest.mark.parametrize("seed", range(150))
 def test_a_run_always_ends_cleans_its_drill_up_and_calls_no_failure_success(
     seed: int, operation: str
