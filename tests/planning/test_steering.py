@@ -382,6 +382,12 @@ def test_a_wave_is_activated_as_long_as_something_of_it_may_serve(
     assert activated("other", wave) == []
 
 
+def test_a_task_over_which_a_pass_goes_on_may_have_begun() -> None:
+    start = task("Activate", status("NotStarted"))
+    assert activated("data", [start], {start.metadata.uid}) == ["activate"]
+    assert activated("data", [start], {"another"}) == []
+
+
 def test_a_start_that_aws_was_asked_for_and_failed_may_serve() -> None:
     sent = status("Failed", a="Failed").model_copy(update={"journal": [INTENT]})
     assert activated("data", [task("Activate", sent)]) == ["activate"]

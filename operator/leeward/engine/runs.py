@@ -139,7 +139,7 @@ class RunReconciler:
     async def _live(self, run: Held[DRExecution]) -> float:
         """A pass over a run whose tasks are frozen."""
         run, tasks = await both(self._commands.take(run), self._own_tasks(run))
-        run, tasks = await self._commands.take_from_tasks(run, tasks)
+        run, tasks = await self._commands.take_from_tasks(run, tasks, self._passes.working)
         run = await self._gates.withdraw(run, [t.model for t in tasks])
         run = await self._gates.expire(run)
         tasks = await self._let_go(run, tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from leeward.api.task import DRTask
 from leeward.planning.runs.parallelism import LIVE
@@ -33,12 +33,13 @@ def stands(task: DRTask) -> bool:
     return status.state in {"Failed", "Abandoned"} and bool(status.journal)
 
 
-def activated(wave: str, tasks: Iterable[DRTask]) -> list[str]:
+def activated(wave: str, tasks: Iterable[DRTask], working: Container[str] = ()) -> list[str]:
     """Names of the tasks that put something of the wave to work on the other side.
 
     What people do follows what Leeward does, and Leeward cannot undo it: it counts where nothing
-    else belongs to the phase.
+    else belongs to the phase. `working` are uids of tasks over which a pass goes on, which may
+    not have said yet that it began.
     """
     mine = [t for t in tasks if (t.spec.wave, t.spec.recovery_phase) == (wave, "Activate")]
     own = [t for t in mine if t.spec.technology != MANUAL] or mine
-    return [t.metadata.name for t in own if stands(t)]
+    return [t.metadata.name for t in own if stands(t) or t.metadata.uid in working]
