@@ -8,6 +8,7 @@ from leeward.api.task import DRTask
 from leeward.planning.runs.earlier import earlier
 
 HOME, AWAY = "us-east-1", "us-east-2"
+LEFT = {"FenceDeferred", "LeftOut", "Undone"}
 
 
 def task(phase: str, reasons: dict[str, str], **changes: Any) -> DRTask:
@@ -21,7 +22,7 @@ def task(phase: str, reasons: dict[str, str], **changes: Any) -> DRTask:
     if phase == "Fence":
         spec |= {"technology": "ec2", "region": AWAY}
     resources = [
-        {"id": r, "state": "Skipped" if why == "FenceDeferred" else "Complete", "reason": why}
+        {"id": r, "state": "Skipped" if why in LEFT else "Complete", "reason": why}
         for r, why in reasons.items()
     ]
     return DRTask.model_validate(
@@ -32,7 +33,7 @@ def task(phase: str, reasons: dict[str, str], **changes: Any) -> DRTask:
 
 def test_it_is_told_what_of_its_wave_could_not_be_fenced_on_the_side_that_is_left() -> None:
     start = task("Activate", {"s-1": ""})
-    deferred = {"i-1": "FenceDeferred", "i-2": "", "i-3": "LeftOut"}
+    deferred = {"i-1": "FenceDeferred", "i-2": "", "i-3": "LeftOut", "i-7": "Undone"}
     fences = [
         task("Fence", deferred),
         task("Fence", {"i-4": "FenceDeferred"}, wave="app"),
@@ -40,7 +41,7 @@ def test_it_is_told_what_of_its_wave_could_not_be_fenced_on_the_side_that_is_lef
         task("Fence", {"i-6": "FenceDeferred"}, region=HOME),
     ]
     before = earlier(start, [*fences, start])
-    assert (before.unfenced, before.fenced) == ({"i-1"}, {"i-2", "i-3"})
+    assert (before.unfenced, before.fenced) == ({"i-1", "i-3", "i-7"}, {"i-2"})
 
 
 def test_what_was_fenced_is_what_aws_showed_and_not_what_people_said() -> None:

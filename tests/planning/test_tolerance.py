@@ -9,8 +9,8 @@ from leeward.api.execution import DRExecution, WaveProgress
 from leeward.api.plan import Tolerance
 from leeward.api.task import DRTask
 from leeward.planning.runs.earlier import left_out
-from leeward.planning.runs.record import verdict
 from leeward.planning.runs.tolerance import criticality, required, tolerated, within
+from leeward.planning.runs.verdict import verdict
 from leeward.planning.runs.waves import cursor
 
 

@@ -12,7 +12,7 @@ far as it can be taken back: a `cancel` of nobody knows whom pauses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final, Literal
 
 from leeward.api.conditions import set_condition
@@ -29,6 +29,7 @@ from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, patch_metadata, put_status
 from leeward.planning.runs import commands, gates
+from leeward.planning.runs.begun import activated
 from leeward.planning.runs.commands import Command
 from leeward.planning.runs.steering import Ground, after_command, steer
 from leeward.planning.runs.waves import GATE_OPEN
@@ -235,9 +236,11 @@ class CommandTaker:
         )  # fmt: skip
 
     async def take_from_tasks(
-        self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]]
+        self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]], working: Container[str] = ()
     ) -> tuple[Held[DRExecution], list[Held[DRTask]]]:
         """The run and its tasks after all commands on the tasks have been taken.
+
+        `working`: uids of tasks over which a pass goes on.
 
         A task's command is idempotent by what it changes, so it needs no `accepting`: the effect
         is written first, the annotation taken off after, and a repeat finds nothing to change.
@@ -250,7 +253,7 @@ class CommandTaker:
             run, doubt = await self._proved(run, asked)
         for name, found in given.items():
             for command in found:
-                run = await self._take_from_task(run, held, name, command, doubt)
+                run = await self._take_from_task(run, held, name, command, doubt, working)
         return run, list(held.values())
 
     async def _take_from_task(
@@ -260,11 +263,13 @@ class CommandTaker:
         name: str,
         command: Command,
         doubt: str,
+        working: Container[str],
     ) -> Held[DRExecution]:
         task = held[name].model
         status, result = task.status, f"void: {doubt}"
         if not doubt:
-            status, result = steer(task, command, self._ground(run.model, task))
+            begun = activated(task.spec.wave, (t.model for t in held.values()), working)
+            status, result = steer(task, command, self._ground(run.model, task, begun))
         changed = status != task.status
         if changed:
             # First, so that a crash in between leaves the command on the object.
@@ -287,7 +292,7 @@ class CommandTaker:
         )
         return run
 
-    def _ground(self, run: DRExecution, task: DRTask) -> Ground:
+    def _ground(self, run: DRExecution, task: DRTask, begun: Sequence[str]) -> Ground:
         """What a command on the task is judged by. A manual task has no adapter."""
         try:
             phases = registry.adapter(task.spec.technology).phases
@@ -297,6 +302,7 @@ class CommandTaker:
             now=self._c.now(),
             traits=phases.get(Phase(task.spec.recovery_phase)),
             cancelling=run.status.cancelling or run.metadata.deletion_timestamp is not None,
+            activated=begun,
         )
 
     async def _begin_later_again(self, held: dict[str, Held[DRTask]], commanded: DRTask) -> None:

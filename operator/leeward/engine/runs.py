@@ -40,12 +40,13 @@ from leeward.engine.task_store import OwnTasks, TaskStore
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
 from leeward.logs import about
-from leeward.planning.runs import fencing, gates, outcomes
+from leeward.planning.runs import fencing, gates, letting_go, outcomes
 from leeward.planning.runs.earlier import earlier
 from leeward.planning.runs.parallelism import LIVE
 from leeward.planning.runs.progress import only_progress
-from leeward.planning.runs.record import Outcome, cancelled_by, compose, verdict
+from leeward.planning.runs.record import Outcome, compose
 from leeward.planning.runs.steering import abandoned
+from leeward.planning.runs.verdict import cancelled_by, verdict
 from leeward.planning.runs.waves import ENDED, Cursor, closes, cursor, unanswered_ahead
 from leeward.planning.tasks.step_ahead import attempt
 from leeward.planning.times import render_time
@@ -144,7 +145,8 @@ class RunReconciler:
         tasks = own.found
         if own.missing and not self._cancelling(run.model):
             return await self._broken(await self._commands.finish(run), own)
-        run, tasks = await self._commands.take_from_tasks(run, tasks)
+        run, tasks = await self._commands.take_from_tasks(run, tasks, self._passes.working)
+        run = await self._gates.withdraw(run, [t.model for t in tasks])
         run = await self._gates.expire(run)
         tasks = await self._let_go(run, tasks)
         where = cursor(
@@ -166,7 +168,7 @@ class RunReconciler:
         self._store.keep(run.model, tasks)
         run = await self._write(run, tasks, outcome)
         remind = await self._notifier.after_pass(run, tasks)
-        let_go = fencing.until_let_go(
+        let_go = letting_go.until_let_go(
             run.model, [t.model for t in tasks], self._c.now(),
             cancelling=self._cancelling(run.model),
         )  # fmt: skip
@@ -214,7 +216,7 @@ class RunReconciler:
         """
         found = ((t.model, self._let_go_of(run.model, t.model)) for t in tasks)
         over = {m.metadata.uid: m.model_copy(update={"status": s}) for m, s in found if s}
-        if any(map(fencing.deferred, over.values())):
+        if any(map(fencing.given_up_on, over.values())):
             after = [over.get(t.model.metadata.uid, t.model) for t in tasks]
             await self._duties.note(run.model, after)
         return [
@@ -229,13 +231,15 @@ class RunReconciler:
         if self._cancelling(run):
             status = abandoned(task)
             if status is None and fencing.unplanned(run):
-                status = fencing.called_off(task, now)
+                status = letting_go.called_off(task, now)
             return status
-        return fencing.given_up(task, now) if fencing.unplanned(run) else None
+        if not fencing.unplanned(run):
+            return None
+        return letting_go.given_up(task, now, run.status.commands)
 
     async def _ended(self, task: Held[DRTask], status: DRTaskStatus) -> Held[DRTask]:
         task = await journal.write(self._c, task, status)
-        if fencing.deferred(task.model):
+        if fencing.given_up_on(task.model):
             now = render_time(self._c.now())
             await self._c.recorder.emit(
                 task.raw, Reason.FENCE_DEFERRED, status.message or "", "Warning", now
