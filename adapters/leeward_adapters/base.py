@@ -228,7 +228,9 @@ class PhaseTraits:
     """observe() and verify() honour `Step.relaunch`."""
 
 
-LOSSES: Final = frozenset({"FailbackOutdated", "FailoverOutdated"})
+NOT_SYNCHRONISED: Final = "NotSynchronised"
+"""Reason of a refusal to launch a copy that is not whole."""
+LOSSES: Final = frozenset({"FailbackOutdated", "FailoverOutdated", NOT_SYNCHRONISED})
 """Reasons of refusals to go on with what is older than what could be had. A person may accept that
 (`Step.accepted`)."""
 

@@ -12,6 +12,7 @@ from leeward.planning.runs.earlier import launched_by, older_than_known
 from leeward.planning.runs.record import Outcome, said_by
 from leeward.planning.runs.waves import Stage
 from leeward.planning.wording import clip, counted, some
+from leeward_adapters.base import NOT_SYNCHRONISED
 
 _MOST = 1000
 """Characters of a message, so that the remedy stays within it."""
@@ -77,12 +78,9 @@ def _newer(
     namespace, first = run.metadata.namespace, asking[0]
     older = older_than_known(first)
     total = sum(len(older_than_known(t)) for t in asking)
-    named = ", ".join(r.id for r in older[:_NAMED])
-    launch = (launched_by(first, tasks) or first).metadata.name
     rest = f" (and {total - len(older[:_NAMED])} more)" if total > len(older[:_NAMED]) else ""
     how = (
-        f"Decide: launch the newest data: kubectl annotate drt {launch} -n {namespace} "
-        f'leeward.dev/relaunch="YOU: [{named}]"{rest}; or lose it: kubectl annotate drt '
+        f"Decide: {_newest(first, tasks, namespace)}{rest}; or lose it: kubectl annotate drt "
         f'{first.metadata.name} -n {namespace} leeward.dev/accept-data-loss="YOU"; or leave it '
         f'out there: leeward.dev/skip="YOU"; or kubectl annotate drx {run.metadata.name} '
         f'-n {namespace} leeward.dev/cancel="YOU"'
@@ -94,3 +92,19 @@ def _newer(
     )
     message = f"{clip(said, max(_MOST - len(how), 200))}. {how}"
     return Outcome("WaitingForDecision", NEWER_DATA, message, stage.wave, stage.phase)
+
+
+def _newest(task: DRTask, tasks: Sequence[DRTask], namespace: str) -> str:
+    """How the newest data can be had: by another launch, or once they are all copied."""
+    older = older_than_known(task)
+    named = ", ".join(r.id for r in older[:_NAMED])
+    if older[0].reason == NOT_SYNCHRONISED:
+        return (
+            f"once the copy is whole: kubectl annotate drt {task.metadata.name} -n {namespace} "
+            f'leeward.dev/retry="YOU: [{named}]"'
+        )
+    launch = (launched_by(task, tasks) or task).metadata.name
+    return (
+        f"launch the newest data: kubectl annotate drt {launch} -n {namespace} "
+        f'leeward.dev/relaunch="YOU: [{named}]"'
+    )
