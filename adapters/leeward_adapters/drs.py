@@ -108,6 +108,7 @@ class Drs:
             {
                 "drs:DescribeJobLogItems",
                 "drs:DescribeJobs",
+                "drs:DescribeLaunchConfigurationTemplates",
                 "drs:DescribeRecoveryInstances",
                 "drs:DescribeRecoverySnapshots",
                 "drs:DescribeSourceServers",
@@ -125,6 +126,7 @@ class Drs:
             {
                 "drs:CreateRecoveryInstanceForDrs",
                 "drs:DeleteRecoveryInstance",
+                "drs:DisconnectRecoveryInstance",
                 "drs:ListTagsForResource",
                 "drs:StartRecovery",
                 "drs:TagResource",
@@ -186,6 +188,7 @@ class Drs:
                 "drs:DisconnectSourceServer",
                 "drs:StopFailback",
                 "drs:StopReplication",
+                "drs:TagResource",
                 "drs:TerminateRecoveryInstances",
                 "drs:UpdateLaunchConfiguration",
                 "ec2:CreateSnapshots",
