@@ -111,6 +111,7 @@ def verify(scope: Scope, step: Step) -> Observed:
         # No drill launches over what was recovered for real, so that came after it.
         real = {s: drs_instances.production(found[s]) for s in done if chosen[s] is None}
         proved |= {s: _replaced(scope, s, i) for s, i in real.items() if i is not None}
+        proved = {s: drs_templates.rehearsed(step, s, p) for s, p in proved.items()}
     return replace(observed, targets={**observed.targets, **proved})
 
 

@@ -316,6 +316,18 @@ def test_readiness_says_whose_post_launch_actions_never_run(sandbox: Any, make_t
     assert len(sandbox.calls("GetLaunchConfiguration")) == 2  # the settings are read anyway
 
 
+def test_a_drill_says_whose_post_launch_actions_did_not_run(sandbox: Any, make_task: Any) -> None:
+    server, other = sandbox.servers()
+    sandbox.client("drs").update_launch_configuration(sourceServerID=server, postLaunchEnabled=True)
+
+    proof = make_task(sandbox, [server, other], operation="Test").run()
+
+    assert {seen.state for seen in proof.values()} == {State.DONE}
+    words = "post-launch actions are on and did not run"
+    told = {s: words in one.message for s, one in proof.items()}
+    assert told == {server: True, other: False}
+
+
 def test_readiness_is_silent_once_the_settings_are_there(sandbox: Any, make_task: Any) -> None:
     server, _ = sandbox.servers()
     task = _wanting(make_task(sandbox, [server]), _settings(sandbox, server))
