@@ -232,7 +232,11 @@ class PhaseTraits:
 
 SOURCE_RESTARTED: Final = "SourceRestarted"
 """Reason of a refusal to go on while what was fenced runs again, and writes."""
-LOSSES: Final = frozenset({"FailbackOutdated", "FailoverOutdated", SOURCE_RESTARTED})
+NOT_SYNCHRONISED: Final = "NotSynchronised"
+"""Reason of a refusal to launch a copy that is not whole."""
+LOSSES: Final = frozenset(
+    {"FailbackOutdated", "FailoverOutdated", SOURCE_RESTARTED, NOT_SYNCHRONISED}
+)
 """Reasons of refusals to go on with what is older than what could be had, or will be. A person may
 accept that (`Step.accepted`)."""
 

@@ -242,12 +242,18 @@ def _server(
         region=region,
         name=tags.get("Name") or hints.get("hostname", ""),
         tags=tags,
-        attributes={**_attributes(raw, origin, instances.get(raw["sourceServerID"], ())), **back},
+        attributes={
+            **_attributes(raw, origin, instances.get(raw["sourceServerID"], ()), back),
+            **back,
+        },
     )
 
 
 def _attributes(
-    raw: Mapping[str, Any], origin: str, instances: Sequence[RecoveryInstance]
+    raw: Mapping[str, Any],
+    origin: str,
+    instances: Sequence[RecoveryInstance],
+    back: Mapping[str, str],
 ) -> dict[str, str]:
     replication = raw.get("dataReplicationInfo", {})
     cloud = raw.get("sourceCloudProperties", {})
@@ -261,7 +267,7 @@ def _attributes(
         "error": replication.get("dataReplicationError", {}).get("error", ""),
         "sourceAddress": _address(raw),
     }
-    live = [i for i in instances if i.live and not i.failed_back]
+    live = [i for i in instances if i.live and i.id != back.get("retiredInstanceId")]
     # One that is not a drill's matters more.
     for instance in sorted(live, key=lambda one: one.drill)[:1]:
         known["recoveryInstanceId"] = instance.id

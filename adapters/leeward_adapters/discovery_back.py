@@ -38,15 +38,13 @@ def attributes(
         instances: recovery instances there, by source server.
         notes: is told where the primary Region does not answer.
     """
-    told: dict[str, dict[str, str]] = {}
-    for server, group in instances.items():
-        live = drs_instances.production(group)
-        if live is not None and live.failed_back:
-            told[server] = {"retiredInstanceId": live.id}
     concerned = [s for s in servers if _concerned(s, instances)]
-    if concerned:
-        for server, known in _of_primary(primary(), concerned, instances, notes).items():
-            told.setdefault(server, {}).update(known)
+    told = _of_primary(primary(), concerned, instances, notes) if concerned else {}
+    for raw in servers:
+        server = raw["sourceServerID"]
+        live = drs_instances.production(instances.get(server, ()))
+        if live is not None and drs_sides.superseded(live, raw, told.get(server, {})):
+            told.setdefault(server, {})["retiredInstanceId"] = live.id
     return told
 
 

@@ -107,6 +107,7 @@ class Drs:
         "Read": frozenset(
             {
                 "drs:DescribeJobs",
+                "drs:DescribeLaunchConfigurationTemplates",
                 "drs:DescribeRecoveryInstances",
                 "drs:DescribeRecoverySnapshots",
                 "drs:DescribeSourceServers",
@@ -124,6 +125,7 @@ class Drs:
                 "drs:CreateRecoveryInstanceForDrs",
                 "drs:DeleteRecoveryInstance",
                 "drs:DescribeJobLogItems",
+                "drs:DisconnectRecoveryInstance",
                 "drs:ListTagsForResource",
                 "drs:StartRecovery",
                 "drs:TagResource",
@@ -187,6 +189,7 @@ class Drs:
                 "drs:DisconnectSourceServer",
                 "drs:StopFailback",
                 "drs:StopReplication",
+                "drs:TagResource",
                 "drs:TerminateRecoveryInstances",
                 "drs:UpdateLaunchConfiguration",
                 "ec2:CreateSnapshots",

@@ -12,8 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from leeward_adapters import drs_fenced, drs_instances, drs_outdated, drs_sides, drs_stale
-from leeward_adapters.base import Observed, Phase, Scope, Seen, State, Step, Target
+from leeward_adapters import (
+    drs_fenced,
+    drs_instances,
+    drs_into,
+    drs_outdated,
+    drs_sides,
+    drs_stale,
+)
+from leeward_adapters.base import (
+    NOT_SYNCHRONISED,
+    Observed,
+    Phase,
+    Scope,
+    Seen,
+    State,
+    Step,
+    Target,
+)
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
 
@@ -80,9 +96,14 @@ def _judged(
         return drs_outdated.refused(scope, inner, names, sources, launched)
     # A launch that is about to be asked for; one that was asked for already says more.
     wanted = [s for s, one in seen.items() if one.state is State.NEEDED]
+    asked = [s for s in wanted if s not in inner.accepted]
     told = {
-        s: _incomplete(scope, s, servers[s]) for s in wanted if not drs_sides.rescanned(servers[s])
+        s: _incomplete(scope, s, names[s], servers[s])
+        for s in asked
+        if not drs_sides.copied(servers[s])
     }
+    due = [s for s in wanted if s not in told and seen[s].action != drs_stale.RELEASE]
+    told |= drs_into.refused(scope, due)
     whole = {s: one for s, one in seen.items() if s not in told}
     told |= drs_fenced.before_launch(scope, inner, whole, names, sources)
     adopted = [s for s, one in seen.items() if one.reason == "Adopted"]
@@ -95,12 +116,13 @@ def _judged(
     return told | drs_outdated.refused(scope, inner, names, sources, rest)
 
 
-def _incomplete(scope: Scope, server: str, raw: Raw) -> Seen:
+def _incomplete(scope: Scope, server: str, name: str, raw: Raw) -> Seen:
     return Seen(
         State.REFUSED,
-        reason="NotSynchronised",
+        reason=NOT_SYNCHRONISED,
         message=f"{server} in {place(scope)} does not hold all of {drs_sides.protects(raw)} "
         f"({drs_sides.progress(raw)}): a launch would lose what was written since the failover. "
-        "Start that instance again if it is fenced, let the copy end, then retry",
+        "Start that instance again if it is fenced, let the copy end, then retry; "
+        f"`accept-data-loss` of {name} launches the newest point in time that there is",
         reference=server,
     )

@@ -25,6 +25,9 @@ from leeward_adapters.ec2_instances import pace
 
 SERVER_ID: Final = re.compile(r"s-[0-9a-zA-Z]{17}")
 TERMINATE: Final = "terminate"
+RETIRED_TAG: Final = "leeward:retired"
+"""Tag of DRS's record of an instance that a Cleanup began to retire; the value is the id of the
+instance that serves at home in its place."""
 IRREVERSIBLE: Final = (
     "drill instances that were ended are gone, as they were meant to be; run the Test again if "
     "they are needed"
@@ -51,11 +54,15 @@ class RecoveryInstance:
     """ec2InstanceState, in capitals."""
     drill: bool
     job: str
+    arn: str = ""
+    """Of DRS's record of it."""
     point_in_time: str = ""
     """Of the data that it was launched from, as DRS writes times."""
     failed_back: bool = False
     """Whether a failback was launched from it. That alone does not say that its server serves at
-    home: the failback may have ended there."""
+    home: the failback may have ended there. StopFailback takes DRS's word for it back."""
+    retired: bool = False
+    """Whether a Cleanup has begun to retire it: then it was failed back, whatever DRS says."""
     reversed_at: str = ""
     """When its replication to the other Region began, as DRS writes times."""
     replicated: bool = False
@@ -65,6 +72,11 @@ class RecoveryInstance:
     def live(self) -> bool:
         """Whether there is still an instance behind it. A state that is not known is one."""
         return self.state not in _GONE
+
+    @property
+    def left(self) -> bool:
+        """Whether it is stopped, or about to be."""
+        return self.state in {"STOPPED", "STOPPING"}
 
 
 def describe(drs: Any, servers: Sequence[str]) -> dict[str, list[RecoveryInstance]]:
@@ -103,14 +115,17 @@ def shared(
 def parse(raw: Mapping[str, Any]) -> RecoveryInstance:
     """A RecoveryInstance of DRS's answer."""
     back = raw.get("dataReplicationInfo", {}).get("dataReplicationState", "NOT_STARTED")
+    retired = RETIRED_TAG in raw.get("tags", {})
     return RecoveryInstance(
         id=raw.get("recoveryInstanceID") or raw.get("ec2InstanceID", ""),
         server=raw.get("sourceServerID", ""),
         state=raw.get("ec2InstanceState", "UNKNOWN"),
         drill=raw.get("isDrill", False),
         job=raw.get("jobID", ""),
+        arn=raw.get("arn", ""),
         point_in_time=raw.get("pointInTimeSnapshotDateTime", ""),
-        failed_back=raw.get("failback", {}).get("state") == "FAILBACK_COMPLETED",
+        failed_back=retired or raw.get("failback", {}).get("state") == "FAILBACK_COMPLETED",
+        retired=retired,
         reversed_at=raw.get("failback", {}).get("failbackInitiationTime", ""),
         replicated=back not in _NOT_REPLICATED,
     )

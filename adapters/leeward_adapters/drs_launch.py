@@ -12,6 +12,7 @@ from leeward_adapters import (
     drs_jobs,
     drs_servers,
     drs_settings,
+    drs_sides,
     drs_sources,
     drs_stale,
     drs_templates,
@@ -111,6 +112,7 @@ def verify(scope: Scope, step: Step) -> Observed:
         # No drill launches over what was recovered for real, so that came after it.
         real = {s: drs_instances.production(found[s]) for s in done if chosen[s] is None}
         proved |= {s: _replaced(scope, s, i) for s, i in real.items() if i is not None}
+        proved = {s: drs_templates.rehearsed(step, s, p) for s, p in proved.items()}
     return replace(observed, targets={**observed.targets, **proved})
 
 
@@ -151,6 +153,10 @@ def _look(scope: Scope, step: Step) -> tuple[Observed, Mapping[str, Part]]:
             seen[target.id] = _of_job(step, part, explained, drilled)
         else:
             seen[target.id] = _without_job(scope, step, target, view)
+    adopted = [t.id for t in targets if seen[t.id].reason == "Adopted"]
+    if step.operation == "Failover" and adopted:
+        live = {s: i for s in adopted if (i := drs_instances.production(view.instances[s]))}
+        seen |= drs_stale.outdated(scope, step, live, view.servers)
     room = view.capacity
     return Observed(
         seen, room.servers if room else None, room.reason if room else "", _pace(view)
@@ -250,8 +256,7 @@ def _prepare_needed(scope: Scope, step: Step, target: Target) -> Seen:
     if not step.drill or target.id in step.pre_states:
         return Seen(State.NEEDED, action=PREPARE, message="launch settings are to be set")
     config = scope.client("drs").get_launch_configuration(sourceServerID=target.id)
-    into = config.get("launchIntoInstanceProperties", {}).get("launchIntoEC2InstanceID")
-    if into:
+    if into := drs_settings.launches_into(config):
         return Seen(
             State.REFUSED,
             reason="LaunchesIntoInstance",
@@ -273,7 +278,7 @@ def _existing(
     existing: RecoveryInstance,
     server: Mapping[str, Any] | None,
 ) -> Seen:
-    if step.drill and existing.failed_back:
+    if step.drill and drs_sides.superseded(existing, server, target.attributes):
         return drs_stale.refused(scope, target.id, existing)
     if drs_stale.replaceable(scope, step, target, server, existing):
         return drs_stale.release_needed(scope, target.id, existing)

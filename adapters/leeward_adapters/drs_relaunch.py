@@ -18,6 +18,7 @@ from leeward_adapters import (
     drs_jobs,
     drs_launch,
     drs_servers,
+    drs_settings,
     drs_sources,
     drs_templates,
     ec2,
@@ -171,7 +172,7 @@ def _of_job(step: Step, part: Part, explained: Mapping[str, tuple[str, str]]) ->
 def _overwrites(scope: Scope, target: Target, old: RecoveryInstance) -> Seen | None:
     """A refusal where DRS would write over the very instance that is to be replaced."""
     config = scope.client("drs").get_launch_configuration(sourceServerID=target.id)
-    into = config.get("launchIntoInstanceProperties", {}).get("launchIntoEC2InstanceID")
+    into = drs_settings.launches_into(config)
     if not into:
         return None
     return Seen(

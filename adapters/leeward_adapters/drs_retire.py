@@ -13,16 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_jobs, drs_sides, drs_sources, ec2
+from leeward_adapters import (
+    drs_instances,
+    drs_into,
+    drs_jobs,
+    drs_keep,
+    drs_servers,
+    drs_sides,
+    drs_sources,
+    ec2,
+)
 from leeward_adapters.base import Call, Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
-from leeward_adapters.drs_jobs import CALL_TAG, TASK_TAG, Part
-from leeward_adapters.drs_relaunch import SERVER_TAG
+from leeward_adapters.drs_jobs import Part
 from leeward_adapters.drs_sides import Raw
 from leeward_adapters.ec2 import place
-from leeward_adapters.errors import begun
 
 KEEP: Final = "keep"
 STOP_REPLICATION: Final = "stop-replication"
@@ -75,9 +82,9 @@ def act(scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target
     seen, sides = _examine(scope, away, replace(step, targets=tuple(batch)))
     chosen = {t: side for t, side in sides.items() if seen[t].action == action}
     if action == KEEP:
-        return _keep(away, step, call, chosen)
+        return drs_keep.keep(away, step, call, _retired(chosen))
     if action == STOP_REPLICATION:
-        return _stop_replication(scope, away, chosen)
+        return _stop_replication(scope, chosen)
     if action == RETIRE:
         return _retire(away, chosen)
     drs = scope.client("drs")
@@ -97,9 +104,30 @@ def act(scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target
 
 def _examine(scope: Scope, away: Scope, step: Step) -> tuple[dict[str, Seen], dict[str, _Side]]:
     sides = _look(scope, away, step)
-    kept = _kept(away, step, [s.machine for s in sides.values()])
+    kept = drs_keep.kept(away, step, [s.machine for s in sides.values()])
     seen = {t: _seen(scope, away, step, t, side, kept) for t, side in sides.items()}
-    return seen, sides
+    return seen | _unproved(away, seen, sides), sides
+
+
+def _unproved(away: Scope, seen: Mapping[str, Seen], sides: Mapping[str, _Side]) -> dict[str, Seen]:
+    """Of what is about to be retired: whose server has no point in time of what serves at home."""
+    since = {t: _since(sides[t]) for t, one in seen.items() if one.action == KEEP}
+    proved = drs_servers.with_points_since(away, since) if since else set()
+    return {
+        t: _refused(
+            "NotProtected",
+            f"{t} in {place(away)} has no point in time that is younger than its replication from "
+            f"home, which began at {since[t]}: wait until DRS has made one, then retry",
+        )
+        for t in since
+        if t not in proved
+    }
+
+
+def _since(side: _Side) -> str:
+    """Since when the source server protects what serves at home, as DRS writes times."""
+    began = drs_instances.production(side.records) or side.old
+    return began.reversed_at if began is not None else ""
 
 
 def _look(scope: Scope, away: Scope, step: Step) -> dict[str, _Side]:
@@ -152,26 +180,6 @@ def _serving(
     }
 
 
-def _kept(
-    away: Scope, step: Step, machines: Sequence[ec2.Instance | None]
-) -> dict[str, frozenset[str]]:
-    """By volume: states of the snapshots that this task made of it."""
-    if not any(machines):
-        return {}
-    mine = [{"Name": f"tag:{TASK_TAG}", "Values": [step.token]}]
-    pages = (
-        away.client("ec2")
-        .get_paginator("describe_snapshots")
-        .paginate(OwnerIds=["self"], Filters=mine)
-    )
-    found: dict[str, frozenset[str]] = {}
-    for page in pages:
-        for one in page["Snapshots"]:
-            before = found.get(one["VolumeId"], frozenset())
-            found[one["VolumeId"]] = before | {one["State"]}
-    return found
-
-
 def _seen(
     scope: Scope,
     away: Scope,
@@ -203,7 +211,7 @@ def _unsafe(scope: Scope, away: Scope, target: str, side: _Side) -> Seen | None:
         )
     serving, home = side.serving, drs_instances.production(side.records)
     # From the second failback on, what the server protects may be the primary before this one.
-    if home is not None and (serving is None or serving.id != home.id):
+    if home is not None and not _protects(scope, side.server, serving, home):
         return _refused(
             "NotProtected",
             f"{target} in {place(away)} does not protect {home.id} yet, which was launched by a "
@@ -216,14 +224,22 @@ def _unsafe(scope: Scope, away: Scope, target: str, side: _Side) -> Seen | None:
             f"{target} has no running instance in {place(scope)} that came out of a failback "
             f"({state}), so what is to be retired may be the last good copy: fail back first",
         )
-    if side.server is None or not drs_sides.protected(side.server):
+    if side.server is None or not drs_sides.in_step(side.server):
         how = drs_sides.progress(side.server) if side.server else "it is missing"
         return _refused(
             "NotProtected",
             f"{target} in {place(away)} does not protect {serving.id} yet ({how}): wait until it "
-            "is CONTINUOUS and compared whole, then retry",
+            "is CONTINUOUS and copied whole, then retry",
         )
     return None
+
+
+def _protects(
+    scope: Scope, server: Raw | None, serving: ec2.Instance | None, home: RecoveryInstance
+) -> bool:
+    if server is None or serving is None or serving.id != home.id:
+        return False
+    return drs_into.follows(scope, server, home)
 
 
 def _refused(reason: str, message: str) -> Seen:
@@ -328,59 +344,56 @@ def _replicating(server: Raw) -> bool:
 # -- acting -----------------------------------------------------------------------------------
 
 
-def _keep(away: Scope, step: Step, call: str, sides: Mapping[str, _Side]) -> str:
-    """One CreateSnapshots for each instance; the snapshots are found again by their tags.
+def _retired(sides: Mapping[str, _Side]) -> dict[str, drs_keep.Retired]:
+    return {
+        t: drs_keep.Retired(side.old, side.serving.id)
+        for t, side in sides.items()
+        if side.old is not None and side.serving is not None
+    }
 
-    Raises:
-        HTTPClientError: one call failed and AWS had taken others, so that there is doubt.
+
+def _stop_replication(scope: Scope, sides: Mapping[str, _Side]) -> str:
+    """StopReplication alone, as the DRS user guide has it: StopFailback would have DRS forget that
+    the instance was failed back.
     """
-    for done, (target, side) in enumerate(sides.items()):
-        assert side.old is not None  # it is due for KEEP
-        tags = {**step.tags, TASK_TAG: step.token, CALL_TAG: call, SERVER_TAG: target}
-        try:
-            _snapshots(away, side.old.id, target, tags)
-        except (ClientError, BotoCoreError) as error:
-            if done:
-                raise begun(error) from error
-            raise
-    return f"{len(sides)} kept"
-
-
-def _snapshots(away: Scope, instance: str, target: str, tags: Mapping[str, str]) -> None:
-    away.client("ec2", once=True).create_snapshots(
-        InstanceSpecification={"InstanceId": instance},
-        Description=f"{target} before its recovery instance was retired",
-        TagSpecifications=[
-            {
-                "ResourceType": "snapshot",
-                "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
-            }
-        ],
-    )
-
-
-def _stop_replication(scope: Scope, away: Scope, sides: Mapping[str, _Side]) -> str:
-    here, there = scope.client("drs"), away.client("drs")
+    drs = scope.client("drs")
     for side in sides.values():
         assert side.back is not None  # it is due
-        assert side.old is not None
-        here.stop_replication(sourceServerID=side.back["sourceServerID"])
-        try:
-            there.stop_failback(recoveryInstanceID=side.old.id)
-        except ClientError as error:
-            # Best effort: where the failback is over there is nothing to stop, and a
-            # termination that it is in the way of is refused by DRS itself.
-            if error.response.get("Error", {}).get("Code") not in _NOTHING_TO_STOP:
-                raise
+        drs.stop_replication(sourceServerID=side.back["sourceServerID"])
     return f"{len(sides)} stopped"
-
-
-_NOTHING_TO_STOP: Final = frozenset({"ConflictException", "ResourceNotFoundException"})
 
 
 def _retire(away: Scope, sides: Mapping[str, _Side]) -> str:
     ids = [side.old.id for side in sides.values() if side.old is not None]
     if not ids:
         return ""
-    answer = away.client("drs", once=True).terminate_recovery_instances(recoveryInstanceIDs=ids)
+    drs = away.client("drs", once=True)
+    try:
+        answer = drs.terminate_recovery_instances(recoveryInstanceIDs=ids)
+    except ClientError as error:
+        if not _during_failback(error):
+            raise
+        for instance in ids:
+            _stop_failback(away, instance)
+        answer = drs.terminate_recovery_instances(recoveryInstanceIDs=ids)
     return str(answer.get("job", {}).get("jobID", ""))
+
+
+def _during_failback(error: ClientError) -> bool:
+    """Whether DRS refuses to terminate since a failback is under way, as it calls it."""
+    told = error.response.get("Error", {})
+    return told.get("Code") == "ConflictException" and "failback" in told.get("Message", "").lower()
+
+
+def _stop_failback(away: Scope, instance: str) -> None:
+    """Nothing, where there is none to stop: the termination says whether that was in its way."""
+    try:
+        away.client("drs").stop_failback(recoveryInstanceID=instance)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") not in _NOTHING_TO_STOP:
+            raise
+
+
+_NOTHING_TO_STOP: Final = frozenset(
+    {"ConflictException", "ResourceNotFoundException", "ValidationException"}
+)

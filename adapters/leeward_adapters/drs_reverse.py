@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward_adapters import drs_instances, drs_sides, drs_sources, drs_stale, ec2, quotas
+from leeward_adapters import (
+    drs_instances,
+    drs_into,
+    drs_servers,
+    drs_sides,
+    drs_sources,
+    drs_stale,
+    ec2,
+    quotas,
+)
 from leeward_adapters.base import Observed, Scope, Seen, State, Step, Target
 from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.drs_sides import Raw
@@ -60,10 +69,13 @@ def observe(scope: Scope, step: Step) -> Observed:
     there = drs_sides.other_side(scope, step)
     view = _look(scope, there, step)
     seen = {t.id: _seen(scope, there, step, t, view) for t in step.targets}
+    seen |= _unproved(there, seen, view)
     bare = _without_profile(scope, [s.reference for s in seen.values() if s.state is State.NEEDED])
     for target, one in seen.items():
         if one.state is State.NEEDED and one.reference in bare:
             seen[target] = _no_profile(scope, one.reference)
+    if step.operation != "Failback":
+        seen |= _not_allowed(scope, there, seen, view)
     room = max(MOST_REPLICATING - view.replicating, 0)
     reason = (
         f"{view.replicating} of at most {MOST_REPLICATING} source servers replicate into "
@@ -161,7 +173,7 @@ def _seen(scope: Scope, there: Scope, step: Step, target: Target, view: _View) -
         return drs_stale.refused(scope, target.id, instance)
     state = drs_sides.replication_state(guard) if guard is not None else ""
     at_work = guard is not None and state not in drs_sides.NOT_REPLICATING
-    if guard is not None and at_work and (instance.replicated or _follows(guard, instance)):
+    if guard is not None and at_work and drs_into.follows(scope, guard, instance):
         return _followed(there, guard, instance)
     if instance.replicated:
         message = f"{instance.id} is being replicated; DRS in {place(there)} does not show it yet"
@@ -173,16 +185,44 @@ def _seen(scope: Scope, there: Scope, step: Step, target: Target, view: _View) -
     return _to_be_reversed(scope, there, instance, replaces)
 
 
-def _follows(guard: Raw, instance: RecoveryInstance) -> bool:
-    """Whether the server protects this very instance, and not what was there before it."""
-    return drs_sides.protects(guard) == instance.id
-
-
 def _followed(there: Scope, guard: Raw, instance: RecoveryInstance) -> Seen:
     server = str(guard["sourceServerID"])
     message = f"{server} in {place(there)} protects {instance.id}: {drs_sides.progress(guard)}"
-    state = State.DONE if drs_sides.protected(guard) else State.RUNNING
+    state = State.DONE if drs_sides.in_step(guard) else State.RUNNING
     return Seen(state, message=message, reference=server)
+
+
+def _unproved(there: Scope, seen: Mapping[str, Seen], view: _View) -> dict[str, Seen]:
+    """By target: of what says that it is in step, what has no point in time since it began."""
+    done = {one.reference: t for t, one in seen.items() if one.state is State.DONE}
+    since = {server: view.serving[t].reversed_at for server, t in done.items()}
+    proved = drs_servers.with_points_since(there, since) if since else set()
+    return {
+        t: replace(
+            seen[t],
+            state=State.RUNNING,
+            message=f"{seen[t].message}; no point in time of it yet since that began",
+        )
+        for server, t in done.items()
+        if server not in proved
+    }
+
+
+def _not_allowed(
+    scope: Scope, there: Scope, seen: Mapping[str, Seen], view: _View
+) -> dict[str, Seen]:
+    """By target: of what is to be protected for the first time, what DRS would not reverse."""
+    fresh = [t for t, one in seen.items() if one.state is State.NEEDED and t not in view.guards]
+    if not fresh or not drs_into.into_source(there, drs_into.FRESH):
+        return {}
+    servers = drs_sources.describe(scope.client("drs"), fresh)
+    came_from = {seen[t].reference: drs_sides.protects(s) for t, s in servers.items()}
+    barred = drs_into.not_allowed(there, came_from)
+    return {
+        t: drs_into.without_tag(there, seen[t].reference, barred[seen[t].reference])
+        for t in fresh
+        if seen[t].reference in barred
+    }
 
 
 def _ended(there: Scope, guard: Raw, state: str, instance: RecoveryInstance) -> Seen:

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from leeward_adapters import drs_instances, drs_jobs, drs_placement, drs_snapshot, drs_sources
+from leeward_adapters import (
+    drs_instances,
+    drs_jobs,
+    drs_placement,
+    drs_sides,
+    drs_snapshot,
+    drs_sources,
+)
 from leeward_adapters.base import Finding, Scope, Target
 from leeward_adapters.drs_instances import SERVER_ID as SERVER_ID
 from leeward_adapters.drs_jobs import Part
@@ -18,6 +25,8 @@ from leeward_adapters.ec2 import place
 _STOPPED: Final = frozenset({"STOPPED", "DISCONNECTED"})
 """DRS keeps no point in time of these (DRS API reference, StopReplication)."""
 _FIRST_SYNC: Final = frozenset({"INITIATING", "INITIAL_SYNC"})
+_PROVED: Final = 3600.0
+"""Seconds for which it is remembered that a server has a point in time of after a moment."""
 _BEHIND: Final = frozenset({"STALLED", "PAUSED", "RESCAN", "BACKLOG"})
 
 
@@ -96,7 +105,8 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     for target in targets:
         found += _of_replication(scope, target, servers.get(target.id))
         found += _of_job(scope, target, jobs.get(target.id))
-        found += _of_instances(scope, target, instances.get(target.id, ()))
+        mine = instances.get(target.id, ())
+        found += _of_instances(scope, target, servers.get(target.id), mine)
     return found + drs_placement.readiness(scope, _to_launch(targets, servers, instances, found))
 
 
@@ -149,10 +159,13 @@ def _of_job(scope: Scope, target: Target, part: Part | None) -> list[Finding]:
 
 
 def _of_instances(
-    scope: Scope, target: Target, instances: Sequence[drs_instances.RecoveryInstance]
+    scope: Scope,
+    target: Target,
+    server: Mapping[str, Any] | None,
+    instances: Sequence[drs_instances.RecoveryInstance],
 ) -> list[Finding]:
     live = drs_instances.production(instances)
-    if live is not None and live.failed_back:
+    if live is not None and drs_sides.superseded(live, server, target.attributes):
         message = (
             f"recovery instance {live.id} of {target.id} in {place(scope)} is from before the "
             f"failback: a Failover leaves it aside once {target.id} protects what came home, a "
@@ -186,6 +199,33 @@ def _error(server: Mapping[str, Any]) -> str:
 
 def _has_snapshot(scope: Scope, server_id: str) -> bool:
     return newest_point(scope, server_id) is not None
+
+
+def with_points_since(scope: Scope, servers: Mapping[str, str]) -> set[str]:
+    """Which source servers have a point in time that is younger than a moment.
+
+    Until a copy or a rescan has ended DRS makes none. One question for each server, and none where
+    it was answered so before.
+
+    Args:
+        scope: account and Region of the servers.
+        servers: by id, the moment as DRS writes times; empty: any point will do.
+    """
+    found: set[str] = set()
+
+    def look(server: str) -> bool:
+        newest, since = newest_point(scope, server), servers[server]
+        return newest is not None and (not since or newest > datetime.fromisoformat(since))
+
+    def ask(server: str) -> None:
+        key = ("drs-point-since", server, servers[server])
+        if scope.cached(key, _PROVED, lambda: look(server)):
+            found.add(server)
+        else:
+            scope.forget([key])
+
+    scope.each(ask, sorted(servers))
+    return found
 
 
 def newest_point(scope: Scope, server_id: str) -> datetime | None:

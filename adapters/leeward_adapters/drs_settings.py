@@ -18,6 +18,7 @@ from leeward_adapters.base import Finding, Scope, Step, Target
 from leeward_adapters.ec2 import Instance, place
 
 DIFFER: Final = "LaunchSettingsDiffer"
+POST_LAUNCH: Final = "PostLaunchActionsSkipped"
 _FRESH: Final = 900
 """Seconds for which readiness believes a launch configuration, which costs a call per server."""
 
@@ -206,7 +207,7 @@ def _apply_template(
 
 
 def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
-    """Servers for which AWS has something else than their settings say.
+    """Servers for which AWS has something else than their settings say, or has what never runs.
 
     A server whose template is a drill's just now is passed over.
     """
@@ -216,7 +217,9 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     current = ec2_capacity.default_versions(scope)
     found = []
     for target in wanting:
-        config = _configuration_of(scope, target.id)
+        config = configuration_of(scope, target.id, _FRESH)
+        if config.get("postLaunchEnabled"):
+            found.append(_post_launch(scope, target.id))
         version = current.get(config.get("ec2LaunchTemplateID", ""))
         if version is None or launch_templates.of_a_drill(version):
             continue
@@ -229,14 +232,32 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
     return found
 
 
-def _configuration_of(scope: Scope, server: str) -> Mapping[str, Any]:
+def configuration_of(scope: Scope, server: str, fresh: float) -> Mapping[str, Any]:
+    """GetLaunchConfiguration of a server, at most `fresh` seconds old."""
+
     def look() -> Mapping[str, Any]:
         config: Mapping[str, Any] = scope.client("drs").get_launch_configuration(
             sourceServerID=server
         )
         return config
 
-    return scope.cached(("launch-configuration", server), _FRESH, look)
+    return scope.cached(("launch-configuration", server), fresh, look)
+
+
+def launches_into(config: Mapping[str, Any]) -> str:
+    """The existing instance that a launch configuration names; empty: a new one is launched."""
+    into = config.get("launchIntoInstanceProperties", {})
+    return str(into.get("launchIntoEC2InstanceID", ""))
+
+
+def _post_launch(scope: Scope, server: str) -> Finding:
+    message = (
+        f"{server} in {place(scope)} has DRS's post-launch actions on, and they never run: DRS "
+        "runs them in what it launches running, and Leeward has it launch stopped. Have their work "
+        "done by tasks of the plan after the start (type Automation, with an SSM document), and "
+        "switch them off in the server's launch settings"
+    )
+    return Finding("Warning", POST_LAUNCH, message, server)
 
 
 def _differences(

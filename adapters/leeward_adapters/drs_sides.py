@@ -16,10 +16,14 @@ from botocore.exceptions import ClientError
 
 from leeward_adapters import drs_lists, drs_settings, drs_sources
 from leeward_adapters.base import Scope, Seen, State, Step, Target
+from leeward_adapters.drs_instances import RecoveryInstance
 from leeward_adapters.ec2 import place
 
 NOT_REPLICATING: Final = frozenset({"STOPPED", "DISCONNECTED"})
 Raw = Mapping[str, Any]
+_TOTAL: Final = "totalStorageBytes"
+_REPLICATED: Final = "replicatedStorageBytes"
+_RESCANNED: Final = "rescannedStorageBytes"
 
 
 def other_side(scope: Scope, step: Step) -> Scope:
@@ -89,35 +93,62 @@ def replication_state(server: Raw) -> str:
     return str(server.get("dataReplicationInfo", {}).get("dataReplicationState", ""))
 
 
-def rescanned(server: Raw) -> bool:
-    """Whether every byte of every disk was compared since replication last began.
-
-    CONTINUOUS alone does not say so: DRS reports it while a rescan is still under way.
-    """
-    disks = server.get("dataReplicationInfo", {}).get("replicatedDisks", [])
-    return bool(disks) and all(
-        disk.get("rescannedStorageBytes", 0) >= disk.get("totalStorageBytes", 0) > 0
-        for disk in disks
-    )
+def _disks(server: Raw) -> Sequence[Raw]:
+    disks: Sequence[Raw] = server.get("dataReplicationInfo", {}).get("replicatedDisks", [])
+    return disks
 
 
 def rescanning(server: Raw) -> bool:
-    """Whether a comparison of the disks has not ended, whatever the state says.
+    """Whether the bytes of a comparison of the disks tell that it has not ended, whatever the state
+    says: DRS reports CONTINUOUS while a rescan is still under way.
 
-    A server that was never reversed has nothing to compare, and need not report any bytes of it.
+    Whether `rescannedStorageBytes` counts what was compared, as the DRS user guide has it, or what
+    is still to be compared, as the API's model has it, is not known, nor what it is after a first
+    copy. So neither none nor all of the bytes says anything; what lies between does.
     """
-    disks = server.get("dataReplicationInfo", {}).get("replicatedDisks", [])
-    began = any(disk.get("rescannedStorageBytes", 0) > 0 for disk in disks)
-    reversed_once = bool(server.get("reversedDirectionSourceServerArn"))
-    return bool(disks) and (began or reversed_once) and not rescanned(server)
+    told = [
+        min(disk.get(_RESCANNED, 0), disk.get(_TOTAL, 0)) / max(disk.get(_TOTAL, 0), 1)
+        for disk in _disks(server)
+    ]
+    return any(share != told[0] or 0 < share < 1 for share in told)
 
 
-def protected(server: Raw) -> bool:
-    """Whether the server could take over now: in step, compared whole, its lag known."""
+def superseded(
+    instance: RecoveryInstance, server: Raw | None, attributes: Mapping[str, str]
+) -> bool:
+    """Whether the instance is known to be from before the last failback.
+
+    Args:
+        instance: a live recovery instance.
+        server: its source server as DRS describes it; None: it is not there.
+        attributes: what discovery noted of the server.
+    """
+    if instance.failed_back:
+        return True
+    at_home = attributes.get("failbackInstanceId")
+    if not (at_home and instance.reversed_at and instance.left and server is not None):
+        return False
+    return protects(server) == at_home
+
+
+def copied(server: Raw) -> bool:
+    """Whether the server holds every byte of every disk, and compares none of them just now."""
+    disks = _disks(server)
+    every = all(disk.get(_REPLICATED, 0) >= disk.get(_TOTAL, 0) > 0 for disk in disks)
+    compares = replication_state(server) == "RESCAN" or rescanning(server)
+    return bool(disks) and every and not compares
+
+
+def in_step(server: Raw) -> bool:
+    """Whether the server says that it could take over now: copied, CONTINUOUS, its lag known.
+
+    It may say so before a rescan has begun. Only a point in time since then proves it
+    (`drs_servers.with_points_since`).
+    """
     info = server.get("dataReplicationInfo", {})
     error = info.get("dataReplicationError", {}).get("error")
     known = "lagDuration" in info and not error
-    return replication_state(server) == "CONTINUOUS" and rescanned(server) and known
+    return replication_state(server) == "CONTINUOUS" and copied(server) and known
 
 
 def remove(call: Callable[..., Any], **identity: str) -> None:
@@ -135,22 +166,19 @@ def remove(call: Callable[..., Any], **identity: str) -> None:
 def progress(server: Raw) -> str:
     """How far the replication of a server is, for people."""
     info = server.get("dataReplicationInfo", {})
-    disks = info.get("replicatedDisks", [])
-    total = sum(disk.get("totalStorageBytes", 0) for disk in disks)
+    disks = _disks(server)
+    total = sum(disk.get(_TOTAL, 0) for disk in disks)
     words = [replication_state(server) or "in an unknown state"]
-    for name, member in (("copied", "replicatedStorageBytes"), ("compared", _RESCANNED)):
+    for member in (_REPLICATED, _RESCANNED):
         if total:
             share = sum(disk.get(member, 0) for disk in disks) * 100 // total
-            words.append(f"{share} % {name}")
+            words.append(f"{member} {share} %")
     words.append(f"lag {info.get('lagDuration', 'unknown')}")
     if info.get("etaDateTime"):
         words.append(f"expected at {info['etaDateTime']}")
     if error := info.get("dataReplicationError", {}).get("error"):
         words.append(str(error))
     return ", ".join(words)
-
-
-_RESCANNED: Final = "rescannedStorageBytes"
 
 
 def not_reversed(scope: Scope, target: Target) -> Seen:

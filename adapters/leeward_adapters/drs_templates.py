@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from leeward_adapters import drs_drills, drs_settings, drs_sources, launch_templates
@@ -25,15 +26,27 @@ refused is soon through when it is asked for again, whole or in halves."""
 
 
 def pre_state(config: Mapping[str, Any]) -> str:
-    """What a Test changes of a server's launch configuration, as JSON."""
+    """What a Test changes of a server's launch configuration, and what it should tell of it, as
+    JSON."""
+    acts = {"postLaunch": True} if config.get("postLaunchEnabled") else {}
     return json.dumps(
         {
             "copyPrivateIp": config.get("copyPrivateIp", False),
             "launchDisposition": config.get("launchDisposition", "STARTED"),
             "was": _letters(config),
+            **acts,
         },
         sort_keys=True,
     )
+
+
+def rehearsed(step: Step, server: str, seen: Seen) -> Seen:
+    """What a Test says of a server that it launched, and of what DRS did not do for it."""
+    before = json.loads(step.pre_states.get(server) or "{}")
+    if seen.state is not State.DONE or not before.get("postLaunch"):
+        return seen
+    skipped = "DRS's post-launch actions are on and did not run, since it was launched stopped"
+    return replace(seen, message=f"{seen.message}; {skipped}")
 
 
 def _letters(config: Mapping[str, Any]) -> str:

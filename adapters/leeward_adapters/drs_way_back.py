@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from leeward_adapters import (
     drs_instances,
+    drs_into,
     drs_reverse,
     drs_servers,
     drs_sides,
@@ -44,15 +45,20 @@ def readiness(scope: Scope, targets: Sequence[Target]) -> list[Finding]:
             raise
         return []
     live = {s: i for s in ids if (i := drs_instances.production(found.get(s, ()))) is not None}
-    serving = {s: i for s, i in live.items() if not i.failed_back}
-    if not serving:
+    live = {s: i for s, i in live.items() if not i.failed_back}
+    if not live:
         return []
-    servers = drs_sources.describe(drs, sorted(serving))
+    servers = drs_sources.describe(drs, sorted(live))
+    noted = {t.id: t.attributes for t in targets}
+    serving = {
+        s: i for s, i in live.items() if not drs_sides.superseded(i, servers.get(s), noted[s])
+    }
     mine = [t for t in targets if t.id in serving]
     findings = list(_of_profiles(scope, serving))
     for region in sorted({_origin(server) for server in servers.values()} - {""}):
         here = [t for t in mine if t.id in servers and _origin(servers[t.id]) == region]
-        findings += _of_primary(scope.at(region), here, serving)
+        originals = {t.id: drs_sides.protects(servers[t.id]) for t in here}
+        findings += _of_primary(scope.at(region), here, serving, originals)
     return findings
 
 
@@ -72,7 +78,10 @@ def _of_profiles(scope: Scope, serving: Mapping[str, RecoveryInstance]) -> Itera
 
 
 def _of_primary(
-    primary: Scope, targets: Sequence[Target], serving: Mapping[str, RecoveryInstance]
+    primary: Scope,
+    targets: Sequence[Target],
+    serving: Mapping[str, RecoveryInstance],
+    originals: Mapping[str, str],
 ) -> list[Finding]:
     try:
         known = drs_sides.listing(primary.client("drs"))
@@ -80,6 +89,10 @@ def _of_primary(
         return [_silent(primary, error)]
     back = drs_sides.reversed_of(known, targets)
     findings: list[Finding] = []
+    try:
+        findings += drs_into.readiness(primary, targets, back, originals)
+    except (ClientError, BotoCoreError) as error:
+        findings.append(_silent(primary, error))
     for target in targets:
         server = back.get(target.id)
         protects = server is not None and drs_sides.protects(server) == serving[target.id].id
@@ -89,7 +102,7 @@ def _of_primary(
                 f"{place(primary)}: run a Reprotect as soon as that Region can be trusted"
             )
             findings.append(Finding(_WARNING, "NotReversed", message, target.id))
-        elif not drs_sides.protected(server):
+        elif not drs_sides.in_step(server):
             findings.append(_behind(primary, target, server))
     return [*findings, *_of_quota(primary, known, sum(f.reason == "NotReversed" for f in findings))]
 
@@ -97,7 +110,7 @@ def _of_primary(
 def _behind(primary: Scope, target: Target, server: Raw) -> Finding:
     message = (
         f"{server['sourceServerID']} in {place(primary)} does not hold all of {target.id} yet "
-        f"({drs_sides.progress(server)}): fail back when it is CONTINUOUS and compared whole"
+        f"({drs_sides.progress(server)}): fail back when it is CONTINUOUS and copied whole"
     )
     return Finding(_WARNING, "ReversedReplicationBehind", message, target.id)
 

@@ -195,7 +195,8 @@ def test_what_was_recovered_is_protected_in_the_primary_region(away: Estate) -> 
     assert {s: seen.reference for s, seen in proof.items()} == {
         s: servers[s]["sourceServerID"] for s in (first, second)
     }
-    assert "CONTINUOUS, 100 % copied, 100 % compared, lag P0D" in proof[first].message
+    whole = "CONTINUOUS, replicatedStorageBytes 100 %, rescannedStorageBytes 100 %, lag P0D"
+    assert whole in proof[first].message
     for server in servers.values():
         assert server["replicationDirection"] == "FAILBACK"
         info = server["dataReplicationInfo"]
@@ -329,6 +330,37 @@ def test_no_more_is_reversed_than_the_primary_region_takes(
     assert (observed.capacity, P in observed.capacity_reason) == (0, True)
 
 
+def test_continuous_is_not_believed_before_there_is_a_point_in_time(back: Estate) -> None:
+    first = back.servers[0]
+    task = back.task("Failback", Phase.REPLICATE, first)
+    task.advance_once()
+    # What DRS says before the rescan has begun: all of what was there before is there.
+    where = {"account": back.sandbox.account, "region": R, "sourceServerID": first}
+    at_once = {"state": "CONTINUOUS", "lag": "PT0S", "snapshots": False}
+    back.sandbox.control.backend("drs", {**where, **at_once})
+
+    seen = task.seen(first)
+
+    assert (seen.state, "no point in time of it yet" in seen.message) == (State.RUNNING, True)
+    retired = back.task("Cleanup", Phase.CLEANUP, first).observe().targets[first]
+    assert (retired.state, retired.reason) == (State.REFUSED, "NotProtected")
+    assert "no point in time" in retired.message
+    back.sandbox.control.backend("drs", {**where, "state": "CONTINUOUS", "lag": "PT0S"})
+    back.sandbox.control.advance(1800)
+    assert task.seen(first).state is State.DONE
+
+
+def test_the_way_back_ends_whatever_drs_counts_as_rescanned(away: Estate) -> None:
+    away.sandbox.control.backend("drs", {"settings": {"rescannedBytes": "Pending"}})
+    away.reprotect()
+    (disk, *_) = away.reversed()[away.servers[0]]["dataReplicationInfo"]["replicatedDisks"]
+    assert disk["rescannedStorageBytes"] == 0
+    away.fail_back()
+    away.protect_again()
+    assert {a["replicationState"] for a in _discovered(away.sandbox).values()} == {"CONTINUOUS"}
+    away.run("Cleanup", Phase.CLEANUP)
+
+
 # -- Failback ---------------------------------------------------------------------------------
 
 
@@ -427,8 +459,18 @@ def test_a_copy_that_is_not_whole_is_not_launched(away: Estate) -> None:
     proof = away.task("Failback", Phase.INSTANTIATE).run()
 
     assert (proof[first].state, proof[first].reason) == (State.REFUSED, "NotSynchronised")
-    assert "would lose what was written since the failover" in proof[first].message
+    seen = "RESCAN, replicatedStorageBytes 100 %, rescannedStorageBytes 40 %"
+    told = (
+        seen,
+        "would lose what was written since the failover",
+        f"`accept-data-loss` of {first}",
+    )
+    assert all(word in proof[first].message for word in told), proof[first].message
     assert proof[away.servers[1]].reason == "NeverSynchronised"
+    accepted = away.task("Failback", Phase.INSTANTIATE, first)
+    accepted.accepted = frozenset(away.servers)
+    assert accepted.run()[first].state is State.DONE
+    assert [action for action, _ in accepted.sent] == ["prepare", "launch"]
 
 
 def test_an_instance_that_was_failed_back_is_replaced_only_on_request(back: Estate) -> None:
@@ -448,6 +490,121 @@ def test_an_instance_that_was_failed_back_is_replaced_only_on_request(back: Esta
         OwnerIds=["self"], Filters=[{"Name": "tag:leeward:task", "Values": [task.token]}]
     )["Snapshots"]
     assert kept
+
+
+def _into_source(estate: Estate, *, tagged: bool) -> list[str]:
+    """DRS in P launches what comes back into what it came from; answers those instances."""
+    estate.drs(P).create_launch_configuration_template(launchIntoSourceInstance=True)
+    hints = [estate.sandbox.server(s)["sourceProperties"] for s in estate.servers]
+    originals = [h["identificationHints"]["awsInstanceID"] for h in hints]
+    estate.fence(P, originals)
+    if tagged:
+        _allow_launches_into(estate, originals)
+    return originals
+
+
+def _allow_launches_into(estate: Estate, instances: list[str]) -> None:
+    tag = {"Key": "AWSDRS", "Value": "AllowLaunchingIntoThisInstance"}
+    estate.sandbox.client("ec2", P).create_tags(Resources=instances, Tags=[tag])
+
+
+def _give_profiles(estate: Estate, instances: list[str]) -> None:
+    estate.sandbox.client("iam", P).create_instance_profile(InstanceProfileName="home")
+    for instance in instances:
+        estate.sandbox.client("ec2", P).associate_iam_instance_profile(
+            InstanceId=instance, IamInstanceProfile={"Name": "home"}
+        )
+
+
+def _way_back(estate: Estate) -> dict[str, str]:
+    """Readiness's words about launches into instances."""
+    targets = estate.task("Reprotect", Phase.REPLICATE, estate.servers[0]).targets
+    found = adapter("drs").readiness(estate.sandbox.scope(), targets)
+    return {f.reason: f.message for f in found if "Into" in f.reason}
+
+
+def test_what_drs_would_not_reverse_is_refused_before_it_is_asked(away: Estate) -> None:
+    original, _ = _into_source(away, tagged=False)
+    last = away.sandbox.control.last_seq()
+
+    proof = away.task("Reprotect", Phase.REPLICATE).run()
+
+    reasons = {(s.state, s.reason) for s in proof.values()}
+    assert reasons == {(State.REFUSED, "LaunchIntoNotAllowed")}
+    message = proof[away.servers[0]].message
+    told = (
+        original,
+        "AWSDRS=AllowLaunchingIntoThisInstance",
+        away.sandbox.account,
+        P,
+        "Switch off",
+    )
+    assert all(word in message for word in told), message
+    assert away.mutations(last) == []
+    assert original in _way_back(away)["LaunchIntoNotAllowed"]
+
+
+@pytest.mark.parametrize("said_by", ["the server", "the account"])
+def test_a_failback_writes_over_no_instance(
+    away: Estate, said_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leeward_adapters.drs_into.FRESH", 0.0)  # it changes right before
+    if said_by == "the account":  # DRS sets it when it launches, whatever the server says
+        away.reprotect()
+        originals = _into_source(away, tagged=True)
+    else:
+        originals = _into_source(away, tagged=True)
+        away.reprotect()
+        (template,) = away.drs(P).describe_launch_configuration_templates()["items"]
+        away.drs(P).update_launch_configuration_template(
+            launchConfigurationTemplateID=template["launchConfigurationTemplateID"],
+            launchIntoSourceInstance=False,
+        )
+    away.fence(R, list(away.recovered().values()))
+    last = away.sandbox.control.last_seq()
+
+    proof = away.task("Failback", Phase.INSTANTIATE).run()
+
+    reasons = {(s.state, s.reason) for s in proof.values()}
+    assert reasons == {(State.REFUSED, "LaunchesIntoInstance")}
+    assert away.mutations(last) == []
+    into = originals[0] if said_by == "the server" else "the instance that it came from"
+    assert into in proof[away.servers[0]].message
+    assert into in _way_back(away)["LaunchesIntoInstance"]
+
+
+def test_what_was_launched_into_the_original_by_hand_is_protected_again(away: Estate) -> None:
+    away.reprotect()
+    away.fence(R, list(away.recovered().values()))
+    hints = {s: away.sandbox.server(s)["sourceProperties"] for s in away.servers}
+    originals = {s: h["identificationHints"]["awsInstanceID"] for s, h in hints.items()}
+    away.fence(P, list(originals.values()))
+    _allow_launches_into(away, list(originals.values()))
+    back = {b1: a2["sourceServerID"] for b1, a2 in away.reversed().items()}
+    for b1, a2 in back.items():
+        away.drs(P).update_launch_configuration(
+            sourceServerID=a2,
+            copyTags=False,
+            launchIntoInstanceProperties={"launchIntoEC2InstanceID": originals[b1]},
+        )
+    away.drs(P).start_recovery(sourceServers=[{"sourceServerID": a2} for a2 in back.values()])
+    away.sandbox.control.advance(900)
+    assert away.at_home() == originals  # the same ids as before
+    away.sandbox.control.advance(SETTLED)
+    for server in away.servers:  # they seem to be protected, and it is what was there before
+        where = {"account": away.sandbox.account, "region": R, "sourceServerID": server}
+        away.sandbox.control.backend("drs", {**where, "state": "CONTINUOUS", "lag": "PT0S"})
+    early = away.task("Cleanup", Phase.CLEANUP).run()
+    assert {s.reason for s in early.values()} == {"NotProtected"}
+    assert {"does not protect" in s.message for s in early.values()} == {True}
+    _give_profiles(away, list(originals.values()))
+
+    task = away.task("Failback", Phase.REPLICATE)
+    proof = task.run(600)
+
+    assert [action for action, _ in task.sent] == ["reverse"]
+    assert {s.state for s in proof.values()} == {State.DONE}
+    away.run("Cleanup", Phase.CLEANUP)
 
 
 # -- protected again --------------------------------------------------------------------------
@@ -470,8 +627,10 @@ def test_the_first_server_protects_again_what_was_failed_back(back: Estate) -> N
     assert len(back.sandbox.calls("ReverseReplication")) == 4
 
 
-def test_continuous_is_not_believed_before_the_rescan_has_ended(back: Estate) -> None:
-    back.sandbox.control.backend("drs", {"settings": {"rescanMbitPerSecond": 500}})
+@pytest.mark.parametrize("counts", ["Compared", "Pending"])
+def test_continuous_is_not_believed_before_the_rescan_has_ended(back: Estate, counts: str) -> None:
+    settings = {"rescanMbitPerSecond": 500, "rescannedBytes": counts}
+    back.sandbox.control.backend("drs", {"settings": settings})
     first = back.servers[0]
     task = back.task("Failback", Phase.REPLICATE, first)
     task.advance_once()
@@ -524,6 +683,111 @@ def test_a_second_failback_does_not_adopt_the_old_primary(back: Estate) -> None:
     assert [action for action, _ in task.sent] == ["release", "prepare", "launch"]
     assert not set(back.at_home().values()) & set(old.values())
     assert {back.state(i, P) for i in old.values()} == {"stopped"}
+
+
+@pytest.mark.parametrize("forgets", [None, False, True])
+def test_a_failover_after_a_cleanup_that_was_broken_off_adopts_nothing_old(
+    back: Estate, forgets: bool | None
+) -> None:
+    back.protect_again()
+    old, first = back.recovered(), back.servers[0]
+    cleanup = back.task("Cleanup", Phase.CLEANUP)
+    while "stop-replication" not in [action for action, _ in cleanup.sent]:
+        cleanup.advance_once()
+    if forgets is not None:  # what a Cleanup does where DRS demands it
+        back.sandbox.control.backend("drs", {"settings": {"stopFailbackForgets": forgets}})
+        for instance in old.values():
+            back.drs().stop_failback(recoveryInstanceID=instance)
+    back.sandbox.control.advance(7 * 86_400)
+    found = _discovered(back.sandbox)[first]
+    assert (found["retiredInstanceId"], "recoveryInstanceId" in found) == (old[first], False)
+    task = back.task("Failover", Phase.INSTANTIATE)
+    task.unplanned = True
+    warned = adapter("drs").readiness(back.sandbox.scope(), task.targets)
+    assert {f.reason for f in warned} == {"RecoveryInstanceStale"}
+
+    task.run()
+
+    assert [action for action, _ in task.sent] == ["release", "prepare", "launch"]
+    assert not set(back.recovered().values()) & set(old.values())
+    assert {back.state(i, R) for i in old.values()} == {"stopped"}
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_an_old_instance_of_which_drs_says_nothing_is_adopted_on_request_only(
+    back: Estate, forgets: bool
+) -> None:
+    back.protect_again()
+    old, first = back.recovered(), back.servers[0]
+    home = back.at_home()
+    back.sandbox.client("ec2").start_instances(InstanceIds=list(old.values()))
+    back.sandbox.control.advance(7200)
+    back.fence(R, list(old.values()))
+    back.sandbox.control.backend("drs", {"settings": {"stopFailbackForgets": forgets}})
+    for instance in old.values():  # by hand, at the console
+        back.drs().stop_failback(recoveryInstanceID=instance)
+    back.sandbox.control.advance(3600)
+    task = back.task("Failover", Phase.INSTANTIATE)
+    task.unplanned = True
+
+    refused = task.run()
+
+    assert {(s.state, s.reason) for s in refused.values()} == {(State.REFUSED, "FailoverOutdated")}
+    newest = _newest_point(back, first, R)
+    told = (old[first], home[first], newest, back.sandbox.account, R, f"`relaunch` of {first}")
+    assert all(word in refused[first].message for word in told), refused[first].message
+    assert task.sent == []
+    if not forgets:  # a look at the primary Region tells what came home
+        noted = _discovered(back.sandbox)
+        assert noted[first]["retiredInstanceId"] == old[first]
+        task.targets = tuple(replace(t, attributes=noted[t.id]) for t in task.targets)
+        assert {s.action for s in task.observe().targets.values()} == {"release"}
+        task.targets = tuple(replace(t, attributes={}) for t in task.targets)
+    task.accepted = frozenset(back.servers)
+    task.next_attempt()
+    proof = task.run()
+    assert {s: seen.reference for s, seen in proof.items() if seen.reason == "Adopted"} == old
+
+
+def test_an_instance_is_disconnected_where_drs_does_not_forget_it_else(back: Estate) -> None:
+    back.protect_again()
+    back.fence(P, list(back.at_home().values()))
+    back.sandbox.control.backend("drs", {"settings": {"deleteWants": "Disconnected"}})
+    old = back.recovered()
+
+    back.fail_over()
+
+    assert len(back.sandbox.calls("DisconnectRecoveryInstance")) == len(old)
+    assert not set(back.recovered().values()) & set(old.values())
+    assert {back.state(i, R) for i in old.values()} == {"stopped"}
+    back.reprotect()  # its way back is made anew
+    back.fence(R, list(back.recovered().values()))
+    # In P it is the first source server that would be disconnected.
+    again = back.task("Failback", Phase.INSTANTIATE)
+    assert "release" not in {s.action for s in again.observe().targets.values()}
+
+
+def test_what_drs_does_not_forget_in_the_primary_region_is_told_with_a_remedy(
+    back: Estate,
+) -> None:
+    back.protect_again()
+    old = back.at_home()
+    back.fence(P, list(old.values()))
+    back.fail_over()
+    back.reprotect()
+    back.fence(R, list(back.recovered().values()))
+    back.sandbox.control.backend("drs", {"settings": {"deleteWants": "Disconnected"}})
+    task = back.task("Failback", Phase.INSTANTIATE)
+    assert {s.action for s in task.observe().targets.values()} == {"release"}
+
+    with pytest.raises(ClientError) as failed:
+        task.act("release", [back.servers[0]])
+
+    fault = classify(failed.value)
+    assert (fault.kind, fault.code) == (ErrorClass.CONFLICT, "ConflictException")
+    told = (old[back.servers[0]], back.sandbox.account, P, "in the DRS console", "then retry")
+    assert all(word in fault.message for word in told), fault.message
+    assert back.sandbox.calls("DisconnectRecoveryInstance") == []
 
 
 @pytest.mark.parametrize("told_by", ["what came home", "points in time"])
@@ -919,8 +1183,8 @@ def _launched_home(estate: Estate) -> list[dict[str, Any]]:
     return items
 
 
-def _newest_point(estate: Estate, server: str) -> str:
-    answer = estate.drs(P).describe_recovery_snapshots(
+def _newest_point(estate: Estate, server: str, region: str = P) -> str:
+    answer = estate.drs(region).describe_recovery_snapshots(
         sourceServerID=server, order="DESC", maxResults=1
     )
     at = datetime.fromisoformat(answer["items"][0]["expectedTimestamp"])
@@ -963,9 +1227,9 @@ def test_what_served_in_the_recovery_region_is_retired_in_the_safe_order(back: E
     assert {s.state for s in proof.values()} == {State.DONE}
     order = list(dict.fromkeys(back.mutations(last)))
     assert order == [
+        "TagResource",
         "CreateSnapshots",
         "StopReplication",
-        "StopFailback",
         "TerminateRecoveryInstances",
         "DeleteRecoveryInstance",
         "DisconnectSourceServer",
@@ -985,6 +1249,28 @@ def test_what_served_in_the_recovery_region_is_retired_in_the_safe_order(back: E
     back.check_permissions(Phase.CLEANUP, last)
     with pytest.raises(IrreversibleError):
         task.undo()
+
+
+def test_a_failback_is_stopped_only_where_it_is_in_the_way(back: Estate) -> None:
+    back.protect_again()
+    b2, a3 = back.recovered(), back.at_home()
+    back.sandbox.control.backend("drs", {"settings": {"terminateWants": "StoppedFailback"}})
+    back.sandbox.control.add_fault(
+        service="drs", operation="StopFailback", action="error",
+        code="ValidationException", status=400, nth=1,
+    )  # fmt: skip
+    last = back.sandbox.control.last_seq()
+    task = back.task("Cleanup", Phase.CLEANUP)
+
+    with pytest.raises(ClientError, match="during failback") as failed:
+        task.run()  # of the one whose failback was not stopped
+    proof = task.run()
+
+    assert classify(failed.value).kind is ErrorClass.CONFLICT
+    assert {s.state for s in proof.values()} == {State.DONE}
+    assert {back.state(i, R) for i in b2.values()} == {"terminated"}
+    assert {back.state(i, P) for i in a3.values()} == {"running"}
+    back.check_permissions(Phase.CLEANUP, last)
 
 
 @pytest.mark.parametrize(
@@ -1069,6 +1355,16 @@ def test_readiness_says_what_the_way_back_lacks(
     primary = {"account": away.sandbox.account, "region": P, "initialized": False}
     away.sandbox.control.backend("drs", primary)
     assert "PrimaryUninitialized" in said()
+
+
+def test_readiness_says_the_rest_where_launch_settings_are_not_told(away: Estate) -> None:
+    away.sandbox.control.add_fault(
+        service="drs", operation="DescribeLaunchConfigurationTemplates", action="error",
+        code="AccessDeniedException", status=403,
+    )  # fmt: skip
+    targets = away.task("Reprotect", Phase.REPLICATE, away.servers[0]).targets
+    found = adapter("drs").readiness(away.sandbox.scope(), targets)
+    assert {f.reason for f in found} >= {"NotReversed", "PrimarySilent"}
 
 
 def test_readiness_follows_the_copy(away: Estate) -> None:

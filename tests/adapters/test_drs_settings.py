@@ -303,6 +303,32 @@ def test_readiness_says_what_aws_has_otherwise(sandbox: Any, make_task: Any) -> 
         assert part in found.message
 
 
+def test_readiness_says_whose_post_launch_actions_never_run(sandbox: Any, make_task: Any) -> None:
+    server, other = sandbox.servers()
+    sandbox.client("drs").update_launch_configuration(sourceServerID=server, postLaunchEnabled=True)
+    task = _wanting(make_task(sandbox, [server, other]), {"copyTags": True})
+
+    (found,) = task.adapter.readiness(sandbox.scope(), task.targets)
+
+    assert (found.severity, found.reason) == ("Warning", "PostLaunchActionsSkipped")
+    assert found.target == server
+    for part in (server, sandbox.account, "us-east-2", "type Automation"):
+        assert part in found.message
+    assert len(sandbox.calls("GetLaunchConfiguration")) == 2  # the settings are read anyway
+
+
+def test_a_drill_says_whose_post_launch_actions_did_not_run(sandbox: Any, make_task: Any) -> None:
+    server, other = sandbox.servers()
+    sandbox.client("drs").update_launch_configuration(sourceServerID=server, postLaunchEnabled=True)
+
+    proof = make_task(sandbox, [server, other], operation="Test").run()
+
+    assert {seen.state for seen in proof.values()} == {State.DONE}
+    words = "post-launch actions are on and did not run"
+    told = {s: words in one.message for s, one in proof.items()}
+    assert told == {server: True, other: False}
+
+
 def test_readiness_is_silent_once_the_settings_are_there(sandbox: Any, make_task: Any) -> None:
     server, _ = sandbox.servers()
     task = _wanting(make_task(sandbox, [server]), _settings(sandbox, server))

@@ -191,6 +191,20 @@ def test_a_run_that_would_start_older_data_says_so_with_the_commands_that_decide
         assert said in outcome.message
 
 
+def test_a_copy_that_is_not_whole_is_waited_for_or_taken_as_it_is() -> None:
+    copying = held("shop-1-launch", "Instantiate", a="NotSynchronised")
+
+    outcome = stuck(FAILBACK, STAGE, [copying], [copying])
+
+    assert (outcome.state, outcome.reason) == ("WaitingForDecision", "NewerData")
+    for said in (
+        'once the copy is whole: kubectl annotate drt shop-1-launch -n acme leeward.dev/retry="YOU',
+        'kubectl annotate drt shop-1-launch -n acme leeward.dev/accept-data-loss="YOU"',
+    ):
+        assert said in outcome.message
+    assert "relaunch" not in outcome.message
+
+
 def test_a_command_names_the_first_of_many_servers_and_says_that_there_are_more() -> None:
     many = held("start", "Activate", **{f"s-{n}": "FailoverOutdated" for n in range(8)})
     message = stuck(FAILBACK, STAGE, [many], [many]).message

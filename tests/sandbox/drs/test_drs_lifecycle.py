@@ -182,6 +182,81 @@ def test_cleaning_up_after_a_failback_leaves_the_live_instance_alone(make_lab: A
     assert "reversedDirectionSourceServerArn" not in lab.described()
 
 
+@pytest.mark.parametrize("counts", ["Compared", "Pending"])
+def test_rescanned_bytes_are_counted_up_or_down(make_lab: Any, counts: str) -> None:
+    settings = {"rescanMbitPerSecond": 500, "rescannedBytes": counts}
+    lab, _, a2 = reversed_lab(make_lab, settings)
+    b1 = lab.server()
+
+    def disk(server: str, region: str) -> tuple[int, int]:
+        (one, *_) = lab.described(server, region)["dataReplicationInfo"]["replicatedDisks"]
+        return one["rescannedStorageBytes"], one["totalStorageBytes"]
+
+    lab.wait(SYNCHRONISED)
+    told, total = disk(a2, P)
+    assert told == (total if counts == "Compared" else 0)
+    lab.launch(a2, region=P)
+    lab.wait(SETTLED)
+    lab.call("ReverseReplication", P, recoveryInstanceID=lab.instance(a2, P)["recoveryInstanceID"])
+    shares = []
+    for _ in range(60):
+        told, total = disk(b1, R)
+        shares.append(told / total)
+        lab.wait(60)
+    assert shares == sorted(shares, reverse=counts == "Pending")
+    assert (shares[0], shares[-1]) == ((0.0, 1.0) if counts == "Compared" else (1.0, 0.0))
+    assert any(0 < share < 1 for share in shares)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_failback_that_is_stopped_counts_as_not_started(make_lab: Any, forgets: bool) -> None:
+    settings = {"stopFailbackForgets": forgets, "terminateWants": "StoppedFailback"}
+    lab, b2, a2 = reversed_lab(make_lab, settings)
+    lab.wait(SYNCHRONISED)
+    lab.launch(a2, region=P)
+    assert lab.instance()["failback"]["state"] == "FAILBACK_COMPLETED"
+    refusal = refused(lab, "TerminateRecoveryInstances", recoveryInstanceIDs=[b2])
+    assert refusal.message == "Recovery instances cannot be terminated during failback"
+    lab.call("StopFailback", recoveryInstanceID=b2)
+    failback = lab.instance()["failback"]
+    assert failback["state"] == "FAILBACK_NOT_STARTED"
+    assert ("failbackInitiationTime" in failback) is not forgets
+    lab.call("TerminateRecoveryInstances", recoveryInstanceIDs=[b2])
+
+
+def test_an_instance_is_forgotten_once_it_is_disconnected(make_lab: Any) -> None:
+    lab, b2, a2 = reversed_lab(make_lab, {"deleteWants": "Disconnected"})
+    assert refused(lab, "DeleteRecoveryInstance", recoveryInstanceID=b2).status == 409
+    lab.call("DisconnectRecoveryInstance", recoveryInstanceID=b2)
+    assert replication(lab, a2, P) == "DISCONNECTED"
+    lab.call("DeleteRecoveryInstance", recoveryInstanceID=b2)
+
+
+def test_what_comes_back_is_launched_into_its_source_where_the_account_says_so(
+    make_lab: Any,
+) -> None:
+    lab = make_lab(1)
+    lab.call("CreateLaunchConfigurationTemplate", P, launchIntoSourceInstance=True)
+    a1 = lab.described()["sourceProperties"]["identificationHints"]["awsInstanceID"]
+    lab.launch()
+    lab.wait(SETTLED)
+    b2 = lab.instance()["recoveryInstanceID"]
+    refusal = refused(lab, "ReverseReplication", recoveryInstanceID=b2)
+    assert (refusal.code, "AWSDRS" in refusal.message) == ("ValidationException", True)
+    ec2 = lab.world.moto("ec2", lab.account, P)
+    ec2.create_tags([a1], {"AWSDRS": "AllowLaunchingIntoThisInstance"})
+    ec2.stop_instances([a1])
+    arn = lab.call("ReverseReplication", recoveryInstanceID=b2)["reversedDirectionSourceServerArn"]
+    a2 = arn.partition("/")[2]
+    config = lab.call("GetLaunchConfiguration", P, sourceServerID=a2)
+    assert config["launchIntoInstanceProperties"] == {"launchIntoEC2InstanceID": a1}
+    off = {"launchIntoInstanceProperties": {"launchIntoEC2InstanceID": ""}}
+    lab.call("UpdateLaunchConfiguration", P, sourceServerID=a2, **off)
+    lab.wait(SYNCHRONISED)
+    lab.launch(a2, region=P)  # the account's setting stands
+    assert lab.instance(a2, P)["ec2InstanceID"] == a1
+
+
 def test_stopping_deletes_the_points_in_time_and_starting_copies_anew(make_lab: Any) -> None:
     lab = make_lab(1)
     server = {"sourceServerID": lab.server()}

@@ -15,7 +15,7 @@ from leeward.planning.runs.verdict import said_by
 from leeward.planning.runs.waves import Stage
 from leeward.planning.tasks.withdrawn import ACCOUNT_REFUSED
 from leeward.planning.wording import clip, counted, some
-from leeward_adapters.base import SOURCE_RESTARTED
+from leeward_adapters.base import NOT_SYNCHRONISED, SOURCE_RESTARTED
 
 _MOST = 1000
 """Characters of a message, so that the remedy stays within it."""
@@ -148,10 +148,15 @@ def _has(older: Sequence[TaskResourceStatus]) -> str:
     return "writes" if older[0].reason == SOURCE_RESTARTED else "has written since"
 
 
+_WAITED_FOR: Final = frozenset({SOURCE_RESTARTED, NOT_SYNCHRONISED})
+"""Reasons of what another launch would not change before something else has."""
+
+
 def _newest(namespace: str, asking: Sequence[DRTask], tasks: Sequence[DRTask]) -> Iterator[str]:
-    """How the first task comes to the newest data: by another launch, or once nobody writes."""
+    """How the first task comes to the newest data: by another launch, or once nobody writes there
+    any more, or all is copied."""
     task, older = asking[0], [older_than_known(t) for t in asking]
-    outdated = [[r.id for r in group if r.reason != SOURCE_RESTARTED] for group in older]
+    outdated = [[r.id for r in group if r.reason not in _WAITED_FOR] for group in older]
     if launched := outdated[0]:
         launch = (launched_by(task, tasks) or task).metadata.name
         more = sum(map(len, outdated)) - len(launched[:_NAMED])
@@ -160,8 +165,9 @@ def _newest(namespace: str, asking: Sequence[DRTask], tasks: Sequence[DRTask]) -
             f'leeward.dev/relaunch="YOU: [{", ".join(launched[:_NAMED])}]"'
             f"{f' (and {more} more)' if more else ''}"
         )
-    if len(launched) < len(older[0]):
-        yield (
-            f"stop what runs in {task.spec.source_region}, then kubectl annotate drt "
-            f'{task.metadata.name} -n {namespace} leeward.dev/retry="YOU"'
-        )
+    reasons = {r.reason for r in older[0]}
+    retry = f'kubectl annotate drt {task.metadata.name} -n {namespace} leeward.dev/retry="YOU"'
+    if SOURCE_RESTARTED in reasons:
+        yield f"stop what runs in {task.spec.source_region}, then {retry}"
+    if NOT_SYNCHRONISED in reasons:
+        yield f"once the copy is whole: {retry}"

@@ -145,7 +145,7 @@ class Launch:
     def _launch_into(self) -> str | None:
         into = self.server.launch.get("launchIntoInstanceProperties", {})
         instance_id: str | None = into.get("launchIntoEC2InstanceID")
-        return instance_id
+        return instance_id or self.drs.into_source(self.server)
 
     def _snapshot(self, at: datetime) -> None:
         if self.fault == "SNAPSHOT":

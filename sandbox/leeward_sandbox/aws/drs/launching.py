@@ -48,7 +48,7 @@ def terminate_recovery_instances(drs: Drs, region: Region, call: Call) -> dict[s
     for instance in instances:
         if instance.server_id in busy:
             raise errors.conflict(errors.IN_A_JOB, instance.server_id, "SourceServer")
-        if views.failback_state(drs, instance, call.now) == "FAILBACK_IN_PROGRESS":
+        if views.failback_state(drs, instance, call.now) in _in_the_way(drs):
             raise errors.conflict(
                 "Recovery instances cannot be terminated during failback",
                 instance.id,
@@ -66,6 +66,13 @@ def terminate_recovery_instances(drs: Drs, region: Region, call: Call) -> dict[s
     )
     terminate(drs, region, job)
     return {"job": views.job(drs, job, call.now)}
+
+
+def _in_the_way(drs: Drs) -> frozenset[str]:
+    """States of a failback in which its instance is not terminated."""
+    wants = drs.settings.terminate_wants
+    also = {"FAILBACK_COMPLETED"} if wants == "StoppedFailback" else set()
+    return frozenset({"FAILBACK_IN_PROGRESS", *also})
 
 
 def start_failback_launch(drs: Drs, region: Region, call: Call) -> NoReturn:

@@ -80,13 +80,17 @@ def disconnect_recovery_instance(drs: Drs, region: Region, call: Call) -> dict[s
     """DisconnectRecoveryInstance: ends its failback replication for good."""
     instance = region.instance(call.params["recoveryInstanceID"])
     instance.disconnected = True
+    protecting = drs.by_arn(instance.reversed_arn) if instance.reversed_arn else None
+    if protecting is not None:
+        protecting.become(ReplicationState.DISCONNECTED, call.now)
     return {}
 
 
 def delete_recovery_instance(drs: Drs, region: Region, call: Call) -> dict[str, Any]:
     """DeleteRecoveryInstance: takes DRS's object away and leaves the EC2 instance alone.
 
-    Accepted once the instance is disconnected, gone from EC2, or protected the other way round.
+    Accepted once the instance is disconnected, gone from EC2, or, if the settings say so,
+    protected the other way round.
     """
     instance = region.instance(call.params["recoveryInstanceID"])
     server = region.servers.get(instance.server_id)
@@ -94,7 +98,7 @@ def delete_recovery_instance(drs: Drs, region: Region, call: Call) -> dict[str, 
         _check_idle(region, server)
     state = drs.ec2(region.account, region.name).state(instance.id)
     free = instance.disconnected or state in ("TERMINATED", "NOT_FOUND")
-    if not free and instance.reversed_arn is None:
+    if not free and (drs.settings.delete_wants == "Disconnected" or instance.reversed_arn is None):
         raise errors.conflict(
             f"Recovery instance {instance.id} must be disconnected before it is deleted",
             instance.id,
@@ -112,6 +116,8 @@ def stop_failback(drs: Drs, region: Region, call: Call) -> dict[str, Any]:
         _stop(protecting, call.now)
     instance.failback_job = None
     instance.failback_drill = None
+    if drs.settings.stop_failback_forgets:
+        instance.reversed_at = None
     return {}
 
 
@@ -124,6 +130,7 @@ def reverse_replication(drs: Drs, region: Region, call: Call) -> dict[str, Any]:
     instance = region.instance(call.params["recoveryInstanceID"])
     server = region.server(instance.server_id)
     _check_reversible(drs, instance, call.now)
+    _check_source(drs, server)
     previous = drs.by_arn(instance.reversed_arn) if instance.reversed_arn else None
     if previous is not None and progress(drs, previous, call.now).state not in GONE:
         if drs.settings.repeated_reversal == "SameArn":
@@ -166,6 +173,13 @@ def _protecting_server(
     created.snapshots_from = None
     created.sync = Sync(now, full=True)
     created.follows = True
+    created.source_instance = server.instance_id
+    if (into := drs.into_source(created)) is not None:
+        created.launch |= {
+            "launchIntoInstanceProperties": {"launchIntoEC2InstanceID": into},
+            "copyPrivateIp": False,
+            "copyTags": False,
+        }
     return created
 
 
@@ -207,6 +221,17 @@ def _check_reversible(drs: Drs, instance: RecoveryInstance, now: datetime) -> No
         raise errors.conflict(
             "Recovery instance not finished initializing", instance.id, "RecoveryInstance"
         )
+
+
+def _check_source(drs: Drs, server: SourceServer) -> None:
+    origin = drs.region(server.origin_account, server.origin_region)
+    if not drs.launches_into_source(origin):
+        return
+    ec2 = drs.ec2(origin.account, origin.name)
+    if ec2.state(server.instance_id) != "NOT_FOUND" and not ec2.may_be_launched_into(
+        server.instance_id
+    ):
+        raise errors.invalid(ec2.tag_problem(server.instance_id), "recoveryInstanceID")
 
 
 def _check_idle(region: Region, server: SourceServer) -> None:

@@ -229,10 +229,17 @@ class Ec2Mirror:
                 f"Instance {instance_id} needs to be in a stopped state but is in a "
                 f"{state.lower()} state"
             )
+        return None if self.may_be_launched_into(instance_id) else self.tag_problem(instance_id)
+
+    def may_be_launched_into(self, instance_id: str) -> bool:
+        """Whether the instance carries the tag that allows a launch into it."""
         key, value = LAUNCH_INTO_TAG
-        if self._ec2.tags.get(instance_id, {}).get(key) != value:
-            return f"Instance {instance_id} must have the tag {key} with the value {value}"
-        return None
+        return bool(self._ec2.tags.get(instance_id, {}).get(key) == value)
+
+    def tag_problem(self, instance_id: str) -> str:
+        """What DRS says of an instance without that tag."""
+        key, value = LAUNCH_INTO_TAG
+        return f"Instance {instance_id} must have the tag {key} with the value {value}"
 
     def set_state(self, instance_id: str, name: str) -> None:
         """Put the instance into a state without going through EC2's API."""

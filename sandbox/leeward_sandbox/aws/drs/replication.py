@@ -32,8 +32,9 @@ _UNIT_SECONDS = {"MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 class Progress:
     """A server's replication at one moment.
 
-    `done` and `rescanned` are the shares of bytes transferred and compared, `steps_done` counts
-    the initiation steps that have ended, `pit` is the span of time that snapshots cover.
+    `done` and `rescanned` are the shares of bytes transferred and of `rescannedStorageBytes`,
+    `steps_done` counts the initiation steps that have ended, `pit` is the span of time that
+    snapshots cover.
     """
 
     state: ReplicationState
@@ -65,7 +66,17 @@ def progress(drs: Drs, server: SourceServer, now: datetime) -> Progress:
         known = _syncing(drs, server, server.sync, seen_until)
     else:
         known = _lasting(server, server.replication, seen_until)
+    if drs.settings.rescanned_bytes == "Pending":
+        # Of a first copy nothing is to be compared.
+        compared = known.rescanned if _compares(server) else 1.0
+        known = replace(known, rescanned=1.0 - compared)
     return _unseen(known, now - seen_until) if now > seen_until else known
+
+
+def _compares(server: SourceServer) -> bool:
+    if server.sync is not None:
+        return not server.sync.full
+    return server.replication.state is ReplicationState.RESCAN
 
 
 def _unseen(known: Progress, silence: timedelta) -> Progress:

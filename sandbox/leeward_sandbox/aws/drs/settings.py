@@ -120,6 +120,14 @@ class DrsSettings(Setting):
         jitter: largest relative deviation of a server's launch time from the profile.
         sync_mbit_per_second: throughput of a first synchronisation.
         rescan_mbit_per_second: throughput of a rescan of volumes that are known.
+        rescanned_bytes: what `rescannedStorageBytes` counts: what was compared so far, all of it in
+            the end and after a first copy too; or what is still to be compared, none in the end
+            and never any of a first copy.
+        stop_failback_forgets: StopFailback takes `failbackInitiationTime` off as well.
+        terminate_wants: whether TerminateRecoveryInstances takes an instance whose failback is
+            completed, or only one whose failback was stopped.
+        delete_wants: DeleteRecoveryInstance takes an instance that is protected the other way
+            round as it is, or only once it is disconnected.
     """
 
     remove_earlier_instance: bool = True
@@ -134,5 +142,9 @@ class DrsSettings(Setting):
     jitter: float = Field(default=0.15, ge=0, lt=1)
     sync_mbit_per_second: float = Field(default=500.0, gt=0)
     rescan_mbit_per_second: float = Field(default=4000.0, gt=0)
+    rescanned_bytes: Literal["Compared", "Pending"] = "Compared"
+    stop_failback_forgets: bool = False
+    terminate_wants: Literal["CompletedFailback", "StoppedFailback"] = "CompletedFailback"
+    delete_wants: Literal["Reversed", "Disconnected"] = "Reversed"
     quotas: Quotas = Quotas()
     pages: Pages = Pages()

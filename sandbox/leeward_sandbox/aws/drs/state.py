@@ -78,6 +78,8 @@ class SourceServer:
     last_result: str = "NOT_STARTED"
     recovery_instance: str | None = None
     reversed_arn: str | None = None
+    source_instance: str | None = None
+    """In its own Region, what the instance that it protects was launched from."""
     staging_arn: str | None = None
     snapshots_from: datetime | None = None
     follows: bool = False
@@ -260,6 +262,18 @@ class Drs:
         """The source server with that ARN, wherever it is."""
         _, _, _, region, account, resource = arn.split(":", 5)
         return self.region(account, region).servers.get(resource.partition("/")[2])
+
+    def launches_into_source(self, region: Region) -> bool:
+        """Whether DRS sets what comes back to the Region to launch into where it came from."""
+        return any(t["launchIntoSourceInstance"] for t in region.launch_templates.values())
+
+    def into_source(self, server: SourceServer) -> str | None:
+        """The instance that DRS has the server launch into of its own accord, or None."""
+        source, region = server.source_instance, self.region(server.account, server.region)
+        if source is None or not self.launches_into_source(region):
+            return None
+        gone = {"NOT_FOUND", "TERMINATED", "SHUTTING-DOWN"}
+        return None if self.ec2(server.account, server.region).state(source) in gone else source
 
     def schedule(self, at: datetime, effect: Callable[[datetime], None]) -> None:
         """Let `effect` happen at the virtual time `at`; it is called with that time."""
