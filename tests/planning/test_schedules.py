@@ -249,13 +249,12 @@ def test_a_drill_is_named_after_its_minute_and_asked_for_by_the_schedules_author
         "labels": {"leeward.dev/schedule": "weekly", "leeward.dev/schedule-uid": "u-1"},
         "annotations": {"leeward.dev/requested-by": "ann@example.com"},
     }
-    assert drills.spec_of(made, DUE).to_api() == {
-        "planRef": {"name": "shop"}, "operation": "Test", "mode": "Planned",
-        "approvalMode": "Automatic", "waves": ["data"], "recoveryPoint": {"type": "Latest", "snapshots": {}},
-        "gates": drills.spec_of(made, DUE).to_api()["gates"], "dryRun": "None", "parameters": {},
-        "reason": "schedule weekly, due 2026-03-07T02:00:00.000000Z: audit",
-        "startBefore": "2026-03-07T02:20:00.000000Z", "then": [],
-    }  # fmt: skip
+    spec = drills.spec_of(made, DUE)
+    assert (spec.operation, spec.mode, spec.dry_run, spec.then) == ("Test", "Planned", "None", [])
+    assert (spec.plan_ref.name, spec.approval_mode, spec.waves) == ("shop", "Automatic", ["data"])
+    assert [(gate.wave, gate.before) for gate in spec.gates] == [("data", "Cleanup")]
+    assert spec.reason == "schedule weekly, due 2026-03-07T02:00:00.000000Z: audit"
+    assert spec.start_before == "2026-03-07T02:20:00.000000Z"
 
 
 def test_an_execution_of_the_name_is_the_schedules_only_with_its_uid(build: Build) -> None:

@@ -20,8 +20,8 @@ from leeward.engine.kube import ApiError, Object, path_of
 from leeward.engine.objects import NOT_ENDED, Held, hold, new_object, put_status, read, read_each
 from leeward.engine.supervisor import Key
 from leeward.planning.schedules import decisions, drills, record
-from leeward.planning.schedules.occurrences import Calendar, CalendarError
 from leeward.planning.schedules.decisions import MOST, Decision, Miss, Seen, Why
+from leeward.planning.schedules.occurrences import Calendar, CalendarError
 from leeward.planning.times import parse_time, render_time
 
 IDLE: Final = 600.0

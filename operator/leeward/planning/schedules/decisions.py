@@ -14,8 +14,8 @@ from typing import Final
 
 from leeward.api.plan import RecoveryPlan
 from leeward.api.schedule import DRSchedule
-from leeward.planning.schedules.occurrences import Calendar
 from leeward.planning.schedules.drills import author, run_name
+from leeward.planning.schedules.occurrences import Calendar
 from leeward.planning.times import parse_time, render_time
 
 MOST: Final = 1000

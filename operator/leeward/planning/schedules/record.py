@@ -11,7 +11,6 @@ from leeward.api.conditions import Reason, Type, drop_condition, set_condition
 from leeward.api.execution import DRExecution
 from leeward.api.marks import unsupported
 from leeward.api.schedule import DRSchedule, DRScheduleStatus, Missed, ScheduledRun
-from leeward.planning.schedules.occurrences import Calendar
 from leeward.planning.schedules.decisions import (
     Decision,
     Miss,
@@ -19,6 +18,7 @@ from leeward.planning.schedules.decisions import (
     plan_not_found,
 )
 from leeward.planning.schedules.drills import author
+from leeward.planning.schedules.occurrences import Calendar
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip
 
