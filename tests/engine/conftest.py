@@ -38,7 +38,7 @@ def kinds(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="session")
 def served(cluster: Cluster, kinds: None) -> None:
-    """Waits until the API server lists executions: for a while after it got a CRD it answers 429."""
+    """Waits until the API server lists executions: right after it got a CRD it answers 429."""
     deadline = time.monotonic() + 60
     while cluster.kubectl("get", "drexecutions", check=False).returncode:
         assert time.monotonic() < deadline, "the API server does not list executions"

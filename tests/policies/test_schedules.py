@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,39 @@ def test_whoever_may_not_create_executions_writes_no_schedule(world: World) -> N
     assert change(caller, name, suspend=True).ok  # nothing is made by that
     assert "needs the verb create" in change(caller, name, suspend=False).message
     assert caller.delete("drschedules", name).ok
+
+
+def test_a_schedule_without_an_author_is_taken_over_by_whoever_may_create_executions(
+    world: World,
+) -> None:
+    """As one that was made while the policies were not there."""
+    name = made(writer(world))
+    kubectl, stamp = world.cluster.kubectl, "leeward-schedule-author.leeward.dev"
+    binding = "leeward-schedules.leeward.dev"
+    kinds = ("mutatingadmissionpolicybinding", "validatingadmissionpolicybinding")
+    shipped = {o["metadata"]["name"] + o["kind"]: o for o in policies.load()}
+    try:
+        for kind, policy in zip(kinds, (stamp, binding), strict=True):
+            kubectl("delete", kind, policy)
+        gone = {"metadata": {"annotations": {REQUESTED_BY: None}}}
+        deadline = time.monotonic() + 60
+        while not world.admin.patch("drschedules", name, gone).ok:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        world.cluster.apply(
+            shipped[stamp + "MutatingAdmissionPolicyBinding"],
+            shipped[binding + "ValidatingAdmissionPolicyBinding"],
+        )
+    world.settle()
+    clerk = world.caller("clerk@example.com", "schedules-only")
+    mine = {"metadata": {"annotations": {REQUESTED_BY: clerk.user}}}
+    assert "needs the verb create" in clerk.patch("drschedules", name, mine).message
+    dev = writer(world)
+    theirs = {"metadata": {"annotations": {REQUESTED_BY: dev.user}}}
+    assert "changes with its spec alone" in world.duty.patch("drschedules", name, theirs).message
+    assert dev.patch("drschedules", name, theirs).ok
+    assert author(world, name) == dev.user
 
 
 def test_an_approver_writes_no_schedule_and_a_stranger_none(world: World) -> None:
