@@ -161,9 +161,7 @@ def _on_estate(registry: kopf.OperatorRegistry, supervisors: Supervisors, sight:
         saw_account(event["object"], deleted=event["type"] == "DELETED")
 
 
-def _on_schedules(
-    registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight
-) -> None:
+def _on_schedules(registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight) -> None:
     """What is done when schedules are seen."""
     saw_schedule = isolated(sight.schedules.saw)
 
