@@ -140,6 +140,14 @@ def test_a_blackout_has_its_first_moment_and_not_its_last(
 def test_the_next_drill_is_the_first_outside_of_blackouts() -> None:
     dark = calendar("0 2 * * *", "UTC", fixed("2026-03-01T00:00:00Z", "2026-03-04T12:00:00Z"))
     assert dark.free(at("2026-03-01T00:00Z")) == at("2026-03-05T02:00Z")
+    odd = calendar("0 2 * * *", "UTC", fixed("2026-03-01T00:00:00Z", "2026-03-04T02:00:00.5Z"))
+    assert odd.free(at("2026-03-01T00:00Z")) == at("2026-03-05T02:00Z")
+    # Two that meet, of a schedule of every minute.
+    both = calendar(
+        "* * * * *", "UTC", recurring("0 0 * * *", "12h"),
+        {**recurring("0 12 * * 1-6", "12h"), "name": "second"},
+    )  # fmt: skip
+    assert both.free(at("2026-03-02T00:00Z")) == at("2026-03-08T12:00Z")
     ever = calendar("0 2 * * *", "UTC", recurring("0 0 * * *", "24h"))
     assert ever.free(at("2026-03-01T00:00Z")) is None
 

@@ -22,8 +22,9 @@ from leeward.planning.durations import parse
 from leeward.planning.times import parse_time
 
 _FIELDS: Final = 5
-_AHEAD: Final = 1000
-"""Times under blackouts that are looked beyond for one that is not."""
+_AHEAD: Final = 400
+"""Blackouts that are looked beyond for a time that none covers."""
+_TICK: Final = timedelta(seconds=1)
 
 
 class CalendarError(ValueError):
@@ -90,20 +91,39 @@ class Calendar:
 
     def blackout(self, moment: datetime) -> str:
         """Name of a blackout that covers the moment; empty: none does."""
-        for name, start, end in self.fixed:
-            if start <= moment < end:
-                return name
-        for name, begins, lasts in self.recurring:
-            # The first beginning that is less than its length ago, if there is one.
-            began = begins.after(moment - lasts)
-            if began is not None and began <= moment:
-                return name
-        return ""
+        covering = self._covering(moment, {})
+        return covering[0] if covering else ""
 
     def free(self, after: datetime) -> datetime | None:
         """The first time after `after` that no blackout covers; None: none is near."""
-        times = islice(self.cron.each(after), _AHEAD)
-        return next((at for at in times if not self.blackout(at)), None)
+        begun: dict[str, datetime | None] = {}
+        for _ in range(_AHEAD):
+            at = self.cron.after(after)
+            covering = self._covering(at, begun) if at is not None else None
+            if at is None or covering is None:
+                return at
+            after = max(at, covering[1] - _TICK)  # what is due before its end is covered too
+        return None
+
+    def _covering(
+        self, moment: datetime, begun: dict[str, datetime | None]
+    ) -> tuple[str, datetime] | None:
+        """Name and end of a blackout that covers the moment; None: none does.
+
+        `begun` keeps what was found out of recurring ones for later moments: to look for the next
+        beginning costs up to a millisecond.
+        """
+        for name, start, end in self.fixed:
+            if start <= moment < end:
+                return name, end
+        for name, begins, lasts in self.recurring:
+            # The first beginning that is less than its length ago, or the next one.
+            began = begun.get(name)
+            if name not in begun or (began is not None and began <= moment - lasts):
+                began = begun[name] = begins.after(moment - lasts)
+            if began is not None and began <= moment:
+                return name, began + lasts
+        return None
 
 
 def _zone(name: str) -> ZoneInfo:
