@@ -45,9 +45,15 @@ def schedule(
     return DRSchedule.model_validate({"metadata": metadata, "spec": body, "status": status or {}})
 
 
-def seen(build: Build, location: str = "Primary", busy: str = "", made: str = "") -> Seen:
+def seen(
+    build: Build,
+    location: str = "Primary",
+    busy: str = "",
+    made: str = "",
+    old: tuple[str, ...] = (),
+) -> Seen:
     plan = build.plan(status={"location": location})
-    return Seen(plan, busy, frozenset({made} if made else ()))
+    return Seen(plan, busy, frozenset({made} if made else ()), old)
 
 
 def fixed(start: str, end: str) -> dict[str, Any]:
@@ -187,7 +193,7 @@ def decide(
     made = schedule(author=author, **spec)
     what = seen(build, **given)
     if not plan:
-        what = Seen(None, what.busy, what.made)
+        what = Seen(None, what.busy, what.made, what.old)
     decision = decisions.decide(made, Calendar.of(made.spec), due or [DUE], now, what)
     return decision, [miss.reason for miss in decision.missed]
 
@@ -206,6 +212,9 @@ def decide(
         (0, {"busy": "shop-1"}, ["PlanBusy"]),
         (0, {"busy": "shop-1", "made": NAME}, []),
         (0, {"plan": False}, ["PlanNotFound"]),
+        (0, {"busy": "shop-1", "old": ("prod",)}, ["PlanBusy"]),
+        (601, {"old": ("prod",)}, ["DeadlineExceeded"]),
+        (0, {"old": ("prod",), "made": NAME}, []),
         (0, {"author": ""}, ["AuthorUnknown"]),
         (0, {"spec": {"blackouts": [recurring("0 0 * * 6", "24h")]}}, ["Blackout"]),
         (0, {"spec": {"blackouts": [recurring("0 0 * * 5", "24h")]}}, []),
@@ -213,7 +222,8 @@ def decide(
     ids=[
         "in time", "at its deadline", "too late", "a later deadline", "made before a crash",
         "away", "half away", "nobody knows where", "another run", "its own before a crash",
-        "no plan", "no author", "blackout", "another day's blackout",
+        "no plan", "another run and nothing new", "nothing new in time", "made, and nothing new",
+        "no author", "blackout", "another day's blackout",
     ],
 )  # fmt: skip
 def test_one_that_is_due_starts_or_is_said_to_be_missed(
@@ -224,6 +234,16 @@ def test_one_that_is_due_starts_or_is_said_to_be_missed(
     assert decision.start == (None if reasons else DUE)
     assert decision.until == DUE
     assert all(miss.count == 1 and miss.last == DUE and miss.message for miss in decision.missed)
+
+
+def test_after_an_absence_it_waits_for_a_look_at_the_accounts(build: Build) -> None:
+    due = [DUE - HOUR, DUE]
+    now = DUE + timedelta(minutes=5)
+    waiting, reasons = decide(build, now, due, old=("prod",))
+    assert (waiting.start, waiting.waits, reasons) == (None, True, ["DeadlineExceeded"])
+    assert DUE - HOUR <= waiting.until < DUE
+    then, reasons = decide(build, now + timedelta(minutes=1), [DUE])
+    assert (then.start, then.waits, reasons) == (DUE, False, [])
 
 
 def test_after_an_absence_the_last_one_alone_starts(build: Build) -> None:

@@ -15,10 +15,12 @@ from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.schedule import SCHEDULE_UID_LABEL, DRSchedule
 from leeward.engine.context import Context
+from leeward.engine.estate import inventories_of
 from leeward.engine.events import Level
 from leeward.engine.kube import ApiError, Object, path_of
 from leeward.engine.objects import NOT_ENDED, Held, hold, new_object, put_status, read, read_each
 from leeward.engine.supervisor import Key
+from leeward.planning.estate.protection import outdated
 from leeward.planning.schedules import decisions, drills, record
 from leeward.planning.schedules.decisions import MOST, Decision, Miss, Seen, Why
 from leeward.planning.schedules.occurrences import Calendar, CalendarError
@@ -28,6 +30,8 @@ IDLE: Final = 600.0
 """Seconds between passes at most."""
 SOON: Final = 60.0
 """The same while a drill lives or the plan is not there, if no watch tells of them."""
+LOOKING: Final = 5.0
+"""The same while a drill that is due waits for a look at the accounts."""
 
 
 class ScheduleReconciler:
@@ -65,6 +69,8 @@ class ScheduleReconciler:
         )
         await put_status(self._c.kube, held, status)
         await self._tell(held, decision)
+        if decision.waits:
+            return LOOKING
         again = calendar.cron.after(decision.until if due else now)
         waits = SOON if status.active or plan is None else IDLE
         until = (again - self._c.now()).total_seconds() if again else waits
@@ -84,8 +90,15 @@ class ScheduleReconciler:
         """What becomes of the drills that are due, and the schedule with the one that started."""
         if schedule.spec.suspend or not self._runs_here:
             return decisions.passed_over(due), schedule
-        seen = Seen(plan, await self._busy(schedule), await self._made(schedule))
-        decision = decisions.decide(schedule, calendar, due, self._c.now(), seen)
+        now = self._c.now()
+        old: list[str] = []
+        if plan is not None:
+            inventories = await inventories_of(self._c.kube, plan)
+            old = outdated(plan.spec, [i.model for i in inventories], now)
+        busy, made = await self._busy(schedule), await self._made(schedule)
+        decision = decisions.decide(
+            schedule, calendar, due, now, Seen(plan, busy, made, tuple(old))
+        )
         if decision.start is None:
             return decision, schedule
         run = await self._start(schedule, decision.start)

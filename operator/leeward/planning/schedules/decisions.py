@@ -2,7 +2,8 @@
 
 A drill that is due starts at once or not at all: of several that became due while no operator was
 there only the last one can start, and only within the schedule's deadline. So there is never a
-burst of drills, and none starts at a time that nobody expects.
+burst of drills, and none starts at a time that nobody expects. What it may wait for, within the
+deadline, is a look at the accounts after an absence: of what is too old a Test would be refused.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from leeward.api.schedule import DRSchedule
 from leeward.planning.schedules.drills import author, run_name
 from leeward.planning.schedules.occurrences import Calendar
 from leeward.planning.times import parse_time, render_time
+from leeward.planning.wording import listed
 
+_MINUTE: Final = timedelta(minutes=1)  # cron's
 MOST: Final = 1000
 """Drills that are decided on at a time; after a long absence the next pass goes on."""
 
@@ -44,6 +47,8 @@ class Seen:
     """Name of an execution of the plan that lives; empty: there is none."""
     made: frozenset[str]
     """Names of the executions that this schedule made."""
+    old: tuple[str, ...] = ()
+    """TargetAccounts of the plan that were last looked at too long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class Decision:
     start: datetime | None = None
     """When the drill was due that starts, or was started before a crash; None: none."""
     missed: tuple[Miss, ...] = ()
+    waits: bool = False
+    """Whether one is due that waits for a look at the accounts."""
 
 
 def since(schedule: DRSchedule, edited: datetime | None) -> datetime:
@@ -107,6 +114,8 @@ def decide(
     refusal = None if made else _refusal(schedule, calendar, last, now, seen)
     if refusal is not None:
         return Decision(last, None, (*missed, refusal))
+    if seen.old and not made:
+        return Decision(last - _MINUTE, None, tuple(missed), waits=True)
     return Decision(last, last, tuple(missed))
 
 
@@ -119,7 +128,7 @@ def _refusal(
     if blackout := calendar.blackout(due):
         return Miss(1, due, Why.BLACKOUT, f"blackout {blackout} covers that time")
     if now - due > timedelta(seconds=spec.starting_deadline_seconds):
-        return _late(schedule, [due])
+        return _late(schedule, [due], seen.old)
     if not author(schedule):
         return Miss(1, due, Why.NO_AUTHOR, author_unknown(schedule))
     if plan is None:
@@ -136,11 +145,12 @@ def _refusal(
     return None
 
 
-def _late(schedule: DRSchedule, due: Sequence[datetime]) -> Miss:
+def _late(schedule: DRSchedule, due: Sequence[datetime], old: Sequence[str] = ()) -> Miss:
     first, last = render_time(due[0]), due[-1]
     when = f"the drill of {first}" if len(due) == 1 else f"{len(due)} drills since {first}"
+    silent = f", or {listed('account', old)} did not answer" if old else ""
     message = (
-        f"no operator was there for {when} in time: only the last one that is due starts late, and "
+        f"no operator was there for {when} in time{silent}: only the last one that is due starts late, and "
         f"only within startingDeadlineSeconds ({schedule.spec.starting_deadline_seconds}); start "
         "a Test yourself if it is needed"
     )
