@@ -150,9 +150,9 @@ def _late(schedule: DRSchedule, due: Sequence[datetime], old: Sequence[str] = ()
     when = f"the drill of {first}" if len(due) == 1 else f"{len(due)} drills since {first}"
     silent = f", or {listed('account', old)} did not answer" if old else ""
     message = (
-        f"no operator was there for {when} in time{silent}: only the last one that is due starts late, and "
-        f"only within startingDeadlineSeconds ({schedule.spec.starting_deadline_seconds}); start "
-        "a Test yourself if it is needed"
+        f"no operator was there for {when} in time{silent}: only the last one that is due starts "
+        "late, and only within startingDeadlineSeconds "
+        f"({schedule.spec.starting_deadline_seconds}); start a Test yourself if it is needed"
     )
     return Miss(len(due), last, Why.LATE, message)
 
