@@ -38,10 +38,10 @@ def kinds(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="session")
 def served(cluster: Cluster, kinds: None) -> None:
-    """Waits until the API server lists executions: right after it got a CRD it answers 429."""
+    """Waits until the API server lists what is asked for: right after it got a CRD it says 429."""
     deadline = time.monotonic() + 60
-    while cluster.kubectl("get", "drexecutions", check=False).returncode:
-        assert time.monotonic() < deadline, "the API server does not list executions"
+    while cluster.kubectl("get", "drexecutions,recoveryinventories", check=False).returncode:
+        assert time.monotonic() < deadline, "the API server does not list them"
         time.sleep(0.1)
 
 
