@@ -23,7 +23,8 @@ _QUIET: Final = ("kopf.objects", "botocore", "urllib3", "aiohttp.access")
 def about(**fields: str) -> Iterator[None]:
     """Lines inside are about this besides; an empty value says nothing.
 
-    Fields: `namespace`, `execution`, `plan`, `task`, `account` (TargetAccount), `region`.
+    Fields: `namespace`, `execution`, `plan`, `task`, `schedule`, `account` (TargetAccount),
+    `region`.
     """
     token = _SUBJECT.set({**_SUBJECT.get(), **{k: v for k, v in fields.items() if v}})
     try:

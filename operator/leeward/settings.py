@@ -75,6 +75,9 @@ class Settings(BaseModel):
     )
     """Identity of this hub; stays the same when the hub is rebuilt. It is part of every AWS tag,
     client token and external id."""
+    schedules: Literal["On", "Off"] = "On"
+    """Off: no DRSchedule starts drills in this hub, because it stands by with the same objects for
+    another hub, in which they do."""
     base_region: str = ""
     """Region whose STS gives role sessions: the one in which the operator runs, never the one
     that may be failing."""

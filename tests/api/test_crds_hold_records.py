@@ -18,6 +18,7 @@ _EXAMPLES = {
     "RecoveryPlan": "recoveryplan.yaml",
     "DRExecution": "failover.yaml",
     "TargetAccount": "targetaccounts.yaml",
+    "DRSchedule": "drschedule.yaml",
 }
 
 

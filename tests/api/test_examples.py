@@ -77,7 +77,7 @@ def test_every_example_uses_only_what_this_version_supports() -> None:
         stored["metadata"]["name"]: unsupported(KINDS[stored["kind"]].model_validate(stored))
         for stored in _objects()
     }
-    assert len(found) == 11
+    assert len(found) == 12
     assert not any(found.values()), found
 
 
@@ -88,7 +88,7 @@ def test_the_examples_refer_to_each_other_by_names_that_exist() -> None:
     for account in accounts.values():
         assert plan.metadata.namespace in account["spec"]["allow"]["namespaces"]
     for stored in _objects():
-        if stored["kind"] == "DRExecution":
+        if stored["kind"] in {"DRExecution", "DRSchedule"}:
             assert stored["spec"]["planRef"]["name"] == plan.metadata.name
             assert stored["metadata"]["namespace"] == plan.metadata.namespace
 

@@ -92,7 +92,7 @@ def test_every_verdict_and_every_action_is_tested() -> None:
 
 def test_no_action_answers_a_gate_or_destroys() -> None:
     actions = {path.parent.name for path in CUSTOMIZATIONS.glob("*/actions/*/action.lua")}
-    assert actions == {"pause", "resume", "cancel", "retry", "start-drill"}
+    assert actions == {"pause", "resume", "cancel", "retry", "start-drill", "suspend"}
     for script in CUSTOMIZATIONS.rglob("*.lua"):
         assert "leeward.dev/approve" not in script.read_text("utf-8")
 

@@ -324,7 +324,8 @@ def test_no_role_carries_the_right_to_approve_into_the_clusters_own(helm: Helm) 
     }  # fmt: skip
     resources = {r for o in aggregated for rule in o["rules"] for r in rule["resources"]}
     assert resources == {
-        "recoveryplans", "drexecutions", "drtasks", "recoveryinventories", "targetaccounts",
+        "recoveryplans", "drexecutions", "drtasks", "drschedules", "recoveryinventories",
+        "targetaccounts",
     }  # fmt: skip
 
 
@@ -412,7 +413,7 @@ def _project(name: str) -> Object:
     return named(_examples())["AppProject", name]
 
 
-PLAN_WRITERS = {"RecoveryPlan", "DRExecution", "ConfigMap"}
+PLAN_WRITERS = {"RecoveryPlan", "DRExecution", "DRSchedule", "ConfigMap"}
 
 
 def test_a_tenant_reaches_nothing_but_its_plans_through_argo_cd() -> None:
@@ -462,7 +463,7 @@ def test_a_tenant_reaches_nothing_but_its_plans_through_flux() -> None:
     role = found["Role", bound[0]["roleRef"]["name"]]
     assert role["metadata"]["namespace"] == "orders"
     assert {r for rule in role["rules"] for r in rule["resources"]} == {
-        "recoveryplans", "drexecutions", "configmaps",
+        "recoveryplans", "drexecutions", "drschedules", "configmaps",
     }  # fmt: skip
     assert {v for rule in role["rules"] for v in rule["verbs"]} == {
         "get", "list", "watch", "create", "update", "patch", "delete",

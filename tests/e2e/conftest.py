@@ -40,7 +40,7 @@ ZONE = "e2e.example.com"
 APPROVER = "approver-a@example.com"
 PLURALS = {
     "rp": "recoveryplans", "rinv": "recoveryinventories", "drx": "drexecutions", "drt": "drtasks",
-    "ta": "targetaccounts",
+    "ta": "targetaccounts", "drsched": "drschedules",
 }  # fmt: skip
 PATIENCE = 120.0
 """Seconds after which a test gives up waiting."""

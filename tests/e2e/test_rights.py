@@ -77,6 +77,19 @@ def leftover_task(lab: Lab, run: str) -> None:
     lab.kubectl(*create, input_=json.dumps(task))
 
 
+def scheduled(lab: Lab) -> None:
+    """A schedule that the operator has looked at."""
+    name = f"{lab.application}-yearly"
+    body = {
+        "apiVersion": "leeward.dev/v1alpha1",
+        "kind": "DRSchedule",
+        "metadata": {"name": name, "namespace": lab.namespace},
+        "spec": {"planRef": {"name": lab.application}, "schedule": "0 0 1 1 *", "suspend": True},
+    }
+    lab.apply(body)
+    lab.until_condition("drsched", name, "Ready")
+
+
 def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
     lab: Lab, foreign_id: str
 ) -> None:
@@ -86,6 +99,7 @@ def test_the_operator_uses_every_right_that_it_has_and_asks_for_no_other(
         lambda: lab.get("ta", foreign_id).get("status", {}).get("conditions"),
     )
     assert _inventories(lab, "east-b")
+    scheduled(lab)
     # An account that the plan has no more takes its inventories along.
     wave = {"name": "data", "gates": [{"before": "Instantiate"}]}
     lab.ready_plan(accounts=[{"name": "east-a"}], waves=[wave])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,15 @@ def kinds(cluster: Cluster) -> None:
     """Leeward's kinds, as the API server of `cluster` knows them."""
     cluster.apply(CRDS)
     cluster.kubectl("wait", "--for=condition=Established", "--all", "crd")
+
+
+@pytest.fixture(scope="session")
+def served(cluster: Cluster, kinds: None) -> None:
+    """Waits until the API server lists what is asked for: right after it got a CRD it says 429."""
+    deadline = time.monotonic() + 60
+    while cluster.kubectl("get", "drexecutions,recoveryinventories", check=False).returncode:
+        assert time.monotonic() < deadline, "the API server does not list them"
+        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -84,10 +84,20 @@ def test_a_task_in_git_is_refused_by_the_api_server(estate: ArgoCd, exists: Any)
     estate.commit_synced({"task.yaml": None}, "Leave tasks to the operator")
 
 
-def test_a_schedule_in_git_is_a_kind_that_the_cluster_does_not_know(estate: ArgoCd) -> None:
-    schedule = _manifest("leeward.dev/v1alpha1", "DRSchedule", "weekly", spec={})
-    estate.tenant.commit({"schedule.yaml": schedule}, "Rehearse weekly")
-    estate.until(ORDERS, "a refusal", lambda app: "DRSchedule" in outcome(app))
+def test_a_schedule_in_git_makes_tests_only_and_then_is_in_sync(estate: ArgoCd) -> None:
+    spec = {
+        "planRef": {"name": "orders"}, "schedule": "0 2 1 1 *", "timeZone": "Europe/Berlin",
+        "template": {"operation": "Failover"},
+    }  # fmt: skip
+    schedule = _manifest("leeward.dev/v1alpha1", "DRSchedule", "yearly", spec=spec)
+    estate.tenant.commit({"schedule.yaml": schedule}, "Fail over yearly")
+    estate.until(ORDERS, "a refusal", lambda app: "a schedule makes Tests only" in outcome(app))
+    del spec["template"]
+    schedule = _manifest("leeward.dev/v1alpha1", "DRSchedule", "yearly", spec=spec)
+    estate.commit_synced({"schedule.yaml": schedule}, "Rehearse yearly")
+    found = estate.cluster.kubectl("get", "drsched", "yearly", "-n", "orders", "-o", "yaml").stdout
+    author = yaml.safe_load(found)["metadata"]["annotations"]["leeward.dev/requested-by"]
+    assert author.startswith("system:serviceaccount:argocd:")
     estate.commit_synced({"schedule.yaml": None}, "Rehearse by hand")
 
 

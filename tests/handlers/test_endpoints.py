@@ -48,8 +48,8 @@ class FakeAws:
 
 def supervisors(**changes: Any) -> Any:
     one = FakeSupervisor(**changes)
-    kinds = {"DRExecution": one, "RecoveryPlan": one, "TargetAccount": one}
-    return SimpleNamespace(runs=one, plans=one, accounts=one, by_kind=lambda: kinds)
+    kinds = {"DRExecution": one, "RecoveryPlan": one, "TargetAccount": one, "DRSchedule": one}
+    return SimpleNamespace(runs=one, plans=one, accounts=one, schedules=one, by_kind=lambda: kinds)
 
 
 @dataclass

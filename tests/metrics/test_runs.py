@@ -13,8 +13,9 @@ import pytest
 from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
+from leeward.api.schedule import DRSchedule
 from leeward.metrics import definitions as d
-from leeward.metrics.estate import Sample, of_account, of_execution, of_plan
+from leeward.metrics.estate import Sample, of_account, of_execution, of_plan, of_schedule
 from leeward.metrics.runs import Ended, GateAsked, GateEnded, Happening, Started, happened
 from leeward.metrics.sight import Runs, Shelf, Sight
 
@@ -314,3 +315,19 @@ def test_an_account_says_whether_it_can_be_used_and_what_fits() -> None:
     free = values(found, d.ACCOUNT_SERVERS)
     assert free[("prod", "111111111111", "us-east-2", "Free")] == 12
     assert not any("us-west-2" in labels for labels in free)
+
+
+def test_a_schedule_says_when_it_is_due_and_what_it_missed() -> None:
+    metadata = {"name": "weekly", "namespace": "orders", "uid": "s-1"}
+    spec = {"planRef": {"name": "shop"}, "schedule": "0 2 * * 6"}
+    missed = {"count": 3, "lastTime": BEGAN, "reason": "PlanBusy", "message": "orders-1 lives"}
+    status = {"nextScheduleTime": DONE, "lastSuccessfulTime": BEGAN, "missed": missed}
+    who, began = ("orders", "weekly", "shop"), 1772330400.0
+    new = DRSchedule.model_validate({"metadata": metadata, "spec": spec})
+    assert list(of_schedule(new)) == [Sample(d.SCHEDULE_MISSED, who, 0)]
+    old = DRSchedule.model_validate({"metadata": metadata, "spec": spec, "status": status})
+    assert list(of_schedule(old)) == [
+        Sample(d.SCHEDULE_NEXT, who, began + 3600),
+        Sample(d.SCHEDULE_SUCCEEDED, who, began),
+        Sample(d.SCHEDULE_MISSED, who, 3),
+    ]

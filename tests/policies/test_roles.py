@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parents[2]
 World = Any  # conftest.World
-OURS = ("recoveryplans", "drexecutions", "drtasks", "recoveryinventories")
+OURS = ("recoveryplans", "drexecutions", "drtasks", "drschedules", "recoveryinventories")
 
 
 def may(
@@ -50,7 +50,7 @@ DEVELOPER = {
     *(f"{verb} {plural}" for plural in OURS for verb in ("get", "list", "watch")),
     *(
         f"{verb} {plural}"
-        for plural in ("recoveryplans", "drexecutions")
+        for plural in ("recoveryplans", "drexecutions", "drschedules")
         for verb in ("create", "update", "patch", "delete")
     ),
 }
@@ -62,6 +62,7 @@ ON_DUTY = READER | {
     "create drexecutions",
     "patch drexecutions",
     "patch drtasks",
+    "patch drschedules",
     "operate recoveryplans/operation",
 }
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
@@ -132,6 +133,8 @@ def test_accounts_are_the_platforms(world: World) -> None:
         ("patch drtasks", True),
         ("update drexecutions/status", True),
         ("update targetaccounts/status", True),
+        ("update drschedules/status", True),
+        ("patch drschedules", False),
         ("create drtasks", True),
         ("delete recoveryinventories", True),
         ("update drexecutions/finalizers", True),

@@ -126,6 +126,16 @@ class Reason:
     """No drill of the whole plan has passed yet."""
     REFUSED: Final = "Refused"
     """Preflight refused it; nothing was touched."""
+    SCHEDULED: Final = "Scheduled"
+    """Schedule: its next drill starts by itself."""
+    SUSPENDED: Final = "Suspended"
+    """Schedule: a person stopped it for a while."""
+    OTHER_HUB: Final = "OtherHub"
+    """Schedule: this hub starts no drills by schedules."""
+    PLAN_NOT_FOUND: Final = "PlanNotFound"
+    """Schedule: its plan is not there yet."""
+    AUTHOR_UNKNOWN: Final = "AuthorUnknown"
+    """Schedule: it does not say who wrote it."""
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from leeward.api.common import GROUP, VERSION, Name
 from leeward.api.kinds import KINDS, Kind
+from leeward.api.schedule import LONGEST_NAME
 from leeward.api.structural import VALIDATIONS, Schema, inlined, structural
 
 CATEGORY = "leeward"
@@ -17,8 +18,12 @@ _HEADER = (
     "# Change the models, not this file.\n"
 )
 _NAME = TypeAdapter(Name).json_schema()
-_REFERRED_TO = frozenset({"RecoveryPlan", "DRExecution", "TargetAccount"})
-"""Kinds that a reference or a label names, so that their own names must be a `Name`."""
+_REFERRED_TO = {
+    **dict.fromkeys(("RecoveryPlan", "DRExecution", "TargetAccount"), _NAME["maxLength"]),
+    "DRSchedule": LONGEST_NAME,
+}
+"""Kinds that a reference or a label names, so that their own names must be a `Name`, and how long
+those may be."""
 
 
 def definition(kind: type[Kind]) -> dict[str, Any]:
@@ -80,13 +85,12 @@ def _root(kind: type[Kind]) -> Schema:
     }
     if kind.INITIAL:
         result["properties"]["status"]["default"] = dict(kind.INITIAL)
-    if kind.KIND in _REFERRED_TO:
-        result[VALIDATIONS] = [_name_rule()]
+    if longest := _REFERRED_TO.get(kind.KIND):
+        result[VALIDATIONS] = [_name_rule(longest)]
     return result
 
 
-def _name_rule() -> Schema:
-    longest = _NAME["maxLength"]
+def _name_rule(longest: int) -> Schema:
     return {
         "rule": f"size(self.metadata.name) <= {longest} "
         f"&& self.metadata.name.matches('{_NAME['pattern']}')",

@@ -8,13 +8,16 @@ from leeward.api.account import TargetAccount
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
+from leeward.api.schedule import DRSchedule
 from leeward.api.task import DRTask
 
-Kind: TypeAlias = RecoveryPlan | DRExecution | DRTask | RecoveryInventory | TargetAccount
+Kind: TypeAlias = (
+    RecoveryPlan | DRExecution | DRTask | RecoveryInventory | TargetAccount | DRSchedule
+)
 """An object of any of our kinds."""
 
 KINDS: dict[str, type[Kind]] = {
     kind.KIND: kind
-    for kind in (RecoveryPlan, DRExecution, DRTask, RecoveryInventory, TargetAccount)
+    for kind in (RecoveryPlan, DRExecution, DRTask, RecoveryInventory, TargetAccount, DRSchedule)
 }
 """The models, by the `kind` of their objects."""

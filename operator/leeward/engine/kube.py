@@ -127,7 +127,7 @@ class Kube:
         query = {"limit": str(at_once)} | ({"labelSelector": selector} if selector else {})
         while True:
             page = await self.call("GET", path, accept=accept, query=query)
-            for body in page["items"]:
+            for body in page["items"] or ():  # null, where none of a list of metadata matches
                 yield body
             token = page["metadata"].get("continue")
             if not token:

@@ -11,6 +11,7 @@ from leeward.api.common import API_VERSION, PREFIX, Model, ObjectMeta
 from leeward.api.execution import DRExecution
 from leeward.api.inventory import RecoveryInventory
 from leeward.api.plan import RecoveryPlan
+from leeward.api.schedule import DRSchedule
 from leeward.api.task import DRTask
 from leeward.engine.kube import Kube, Object, path_of
 from leeward.planning.digests import digest
@@ -27,7 +28,14 @@ _BODIES = 25
 """Whole objects that are listed at a time: those of a page are in memory as text, too."""
 
 K = TypeVar(
-    "K", RecoveryPlan, DRExecution, DRTask, RecoveryInventory, TargetAccount, covariant=True
+    "K",
+    RecoveryPlan,
+    DRExecution,
+    DRTask,
+    RecoveryInventory,
+    TargetAccount,
+    DRSchedule,
+    covariant=True,
 )
 
 

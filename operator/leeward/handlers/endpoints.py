@@ -77,6 +77,7 @@ class Endpoints:
             *sight.runs.samples(supervisors.runs.uids),
             *await sight.plans.samples(supervisors.plans.uids),
             *await sight.accounts.samples(supervisors.accounts.uids),
+            *await sight.schedules.samples(supervisors.schedules.uids),
         ]
 
     def _of_process(self) -> Iterator[Sample]:

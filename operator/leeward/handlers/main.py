@@ -18,6 +18,7 @@ from leeward.api.account import TargetAccount
 from leeward.api.common import BASE_REGION
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
+from leeward.api.schedule import DRSchedule
 from leeward.api.task import DRTask
 from leeward.configuration import ConfigurationError, load
 from leeward.engine.account_book import AccountBook
@@ -32,6 +33,7 @@ from leeward.engine.objects import LIVE_LABEL, NOT_ENDED, read_each
 from leeward.engine.plans import PlanReconciler
 from leeward.engine.pool import Pool
 from leeward.engine.runs import RunReconciler, needs_passes
+from leeward.engine.schedules import ScheduleReconciler
 from leeward.engine.supervisor import Pass, Supervisor, asked
 from leeward.handlers.endpoints import Endpoints
 from leeward.handlers.health import Health
@@ -196,7 +198,7 @@ def _supervisors(context: Context, runs: RunReconciler, metering: Metering) -> S
     resync = context.settings.resync_interval
 
     def make(
-        kind: type[DRExecution | RecoveryPlan | TargetAccount],
+        kind: type[DRExecution | RecoveryPlan | TargetAccount | DRSchedule],
         subject: str,
         run: Pass,
         needs: Callable[[Object], bool],
@@ -208,6 +210,7 @@ def _supervisors(context: Context, runs: RunReconciler, metering: Metering) -> S
         )  # fmt: skip
 
     plans, accounts = PlanReconciler(context), AccountReconciler(context)
+    schedules = ScheduleReconciler(context)
     return Supervisors(
         runs=make(DRExecution, "execution", runs.run, needs_passes, news=asked, selector=NOT_ENDED),
         plans=make(RecoveryPlan, "plan", plans.run, lambda _: True, news=asked),
@@ -219,6 +222,7 @@ def _supervisors(context: Context, runs: RunReconciler, metering: Metering) -> S
             saw=context.book.saw,
             gone=lambda key: context.book.forget(key.name, key.uid),
         ),
+        schedules=make(DRSchedule, "schedule", schedules.run, lambda _: True, news=asked),
     )
 
 

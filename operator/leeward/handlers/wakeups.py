@@ -20,6 +20,7 @@ from leeward.api.common import GROUP, VERSION
 from leeward.api.conditions import Type
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
+from leeward.api.schedule import SCHEDULE_LABEL, DRSchedule
 from leeward.api.task import DRTask
 from leeward.engine.kube import Kube
 from leeward.engine.objects import LIVE_LABEL, NOT_ENDED
@@ -37,14 +38,15 @@ class Supervisors:
     runs: Supervisor
     plans: Supervisor
     accounts: Supervisor
+    schedules: Supervisor
 
     def all(self) -> tuple[Supervisor, ...]:
         """All of them."""
-        return self.runs, self.plans, self.accounts
+        return self.runs, self.plans, self.accounts, self.schedules
 
     def by_kind(self) -> dict[str, Supervisor]:
         """All of them, by kind."""
-        kinds = (DRExecution.KIND, RecoveryPlan.KIND, TargetAccount.KIND)
+        kinds = (DRExecution.KIND, RecoveryPlan.KIND, TargetAccount.KIND, DRSchedule.KIND)
         return dict(zip(kinds, self.all(), strict=True))
 
 
@@ -98,6 +100,7 @@ def registry_of(
 
     _on_runs(registry, supervisors, sight, traced)
     _on_estate(registry, supervisors, sight)
+    _on_schedules(registry, supervisors, sight)
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -111,6 +114,7 @@ def _on_runs(
     registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight, traced: Traced | None
 ) -> None:
     """What is done when executions and their tasks are seen."""
+    ends = News(ended)
     saw_run = isolated(sight.runs.saw)
     trace_run = isolated(traced.execution) if traced else None
     trace_task = isolated(traced.task) if traced else None
@@ -118,6 +122,9 @@ def _on_runs(
     @kopf.on.event(GROUP, VERSION, DRExecution.PLURAL, registry=registry)
     async def execution_seen(event: Any, **_: Any) -> None:
         supervisors.runs.notify(event["object"], deleted=event["type"] == "DELETED")
+        scheduled = (event["object"]["metadata"].get("labels") or {}).get(SCHEDULE_LABEL)
+        if scheduled and ends.has(event):
+            supervisors.schedules.wake(event["object"]["metadata"]["namespace"], scheduled)
         saw_run(event["object"], kind=event["type"])
         if trace_run is not None:
             trace_run(event["object"], deleted=event["type"] == "DELETED")
@@ -143,6 +150,7 @@ def _on_estate(registry: kopf.OperatorRegistry, supervisors: Supervisors, sight:
         supervisors.plans.notify(event["object"], deleted=event["type"] == "DELETED")
         if plans.has(event):
             supervisors.accounts.wake_all()  # they look at what their plans need
+            supervisors.schedules.wake_all()  # one of them may have waited for it
         saw_plan(event["object"], deleted=event["type"] == "DELETED")
 
     @kopf.on.event(GROUP, VERSION, TargetAccount.PLURAL, registry=registry)
@@ -151,6 +159,16 @@ def _on_estate(registry: kopf.OperatorRegistry, supervisors: Supervisors, sight:
         if accounts.has(event):
             supervisors.plans.wake_all()
         saw_account(event["object"], deleted=event["type"] == "DELETED")
+
+
+def _on_schedules(registry: kopf.OperatorRegistry, supervisors: Supervisors, sight: Sight) -> None:
+    """What is done when schedules are seen."""
+    saw_schedule = isolated(sight.schedules.saw)
+
+    @kopf.on.event(GROUP, VERSION, DRSchedule.PLURAL, registry=registry)
+    async def schedule_seen(event: Any, **_: Any) -> None:
+        supervisors.schedules.notify(event["object"], deleted=event["type"] == "DELETED")
+        saw_schedule(event["object"], deleted=event["type"] == "DELETED")
 
 
 class News:
@@ -184,6 +202,11 @@ def asked_of_accounts(body: Any) -> object:
     """What is new when a plan is wanted otherwise, or other technologies were found for it."""
     accounts = (body.get("status") or {}).get("accounts") or ()
     return _generation(body), [(a.get("name"), a.get("technologies")) for a in accounts]
+
+
+def ended(body: Any) -> object:
+    """What is new when an execution has ended."""
+    return (body.get("status") or {}).get("completionTime")
 
 
 def _generation(body: Any) -> object:

@@ -34,6 +34,7 @@ _PASSES: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300)
 _PLACE: Final = ("account_id", "region", "service")
 _RUN: Final = ("namespace", "operation")
 _PLAN: Final = ("namespace", "plan")
+_SCHEDULE: Final = ("namespace", "schedule", "plan")
 
 # --- Executions and gates, counted when they happen. Dry runs are not counted.
 
@@ -155,6 +156,21 @@ UNFENCED: Final = Metric(
     "leeward_plan_unfenced_resources", "gauge",
     "Resources on the side that was left which may still write. Running: AWS answers there again.",
     (*_PLAN, "seen"),
+)  # fmt: skip
+
+# --- Schedules of drills.
+
+SCHEDULE_NEXT: Final = Metric(
+    "leeward_schedule_next_timestamp_seconds", "gauge",
+    "When the next drill of a schedule starts. Absent while none does.", _SCHEDULE,
+)  # fmt: skip
+SCHEDULE_SUCCEEDED: Final = Metric(
+    "leeward_schedule_last_success_timestamp_seconds", "gauge",
+    "When the last drill of a schedule that succeeded ended. Absent before the first.", _SCHEDULE,
+)  # fmt: skip
+SCHEDULE_MISSED: Final = Metric(
+    "leeward_schedule_missed", "gauge",
+    "Drills that were due and did not start, since the schedule was made.", _SCHEDULE,
 )  # fmt: skip
 
 # --- Accounts.

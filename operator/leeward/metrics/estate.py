@@ -11,6 +11,7 @@ from leeward.api.account import RegionStatus, TargetAccount
 from leeward.api.conditions import Type, find
 from leeward.api.execution import TERMINAL, DRExecution
 from leeward.api.plan import RecoveryPlan
+from leeward.api.schedule import DRSchedule
 from leeward.metrics import definitions as d
 from leeward.planning.durations import parse
 from leeward.planning.times import parse_time
@@ -108,6 +109,17 @@ def _past(plan: RecoveryPlan, who: tuple[str, str]) -> Iterator[Sample]:
         left[duty.seen] += duty.count
     for seen, number in left.items():
         yield Sample(d.UNFENCED, (*who, seen), number)
+
+
+def of_schedule(schedule: DRSchedule) -> Iterator[Sample]:
+    """Of a schedule."""
+    status, metadata = schedule.status, schedule.metadata
+    who = (metadata.namespace, metadata.name, schedule.spec.plan_ref.name)
+    if status.next_schedule_time:
+        yield Sample(d.SCHEDULE_NEXT, who, _at(status.next_schedule_time))
+    if status.last_successful_time:
+        yield Sample(d.SCHEDULE_SUCCEEDED, who, _at(status.last_successful_time))
+    yield Sample(d.SCHEDULE_MISSED, who, status.missed.count if status.missed else 0)
 
 
 def of_account(account: TargetAccount) -> Iterator[Sample]:

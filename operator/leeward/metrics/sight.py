@@ -16,7 +16,8 @@ from leeward.api.account import TargetAccount
 from leeward.api.common import Resource
 from leeward.api.execution import TERMINAL, DRExecution, DRExecutionStatus
 from leeward.api.plan import RecoveryPlan
-from leeward.metrics.estate import Sample, of_account, of_execution, of_plan
+from leeward.api.schedule import DRSchedule
+from leeward.metrics.estate import Sample, of_account, of_execution, of_plan, of_schedule
 from leeward.metrics.runs import Happening, happened
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class Sight:
         self.runs = Runs(tell)
         self.plans = Shelf(RecoveryPlan, of_plan)
         self.accounts = Shelf(TargetAccount, of_account)
+        self.schedules = Shelf(DRSchedule, of_schedule)
 
     def plan(self, body: Any, *, deleted: bool) -> None:
         """A plan was seen, or seen to go."""

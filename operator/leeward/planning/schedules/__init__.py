@@ -1,0 +1,1 @@
+"""Drills that start at set times: when they are due, and whether they start."""
