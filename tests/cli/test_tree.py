@@ -234,6 +234,20 @@ def test_a_run_is_drawn_as_people_were_shown_it(tell: Any, story: Story) -> None
     assert drawn + "\n" == (GOLDEN / f"{tell.__name__}.txt").read_text(encoding="utf-8")
 
 
+def test_fencing_that_was_undone_is_shown_with_the_commands_that_go_on(story: Story) -> None:
+    reason = "FenceUndone"
+    story.is_("WaitingForDecision", "fencing was undone", reason=reason, currentWave="app")
+    story.wave("app", "InProgress", 2)
+    story.task(1, "Fence", ["Skipped", "Complete"], "Complete", technology="ec2")
+    story.tasks[-1]["status"]["resources"][0]["reason"] = "Undone"
+    story.task(1, "Instantiate", _servers(2), "Complete")
+    drawn = tree.render(story.execution, story.tasks, story.now, 140, False)
+    for verb in ("retry", "skip"):
+        command = f"kubectl leeward {verb} drt orders-1-w1-fence-ec2-111111111111-use2-0 -n orders"
+        assert command in drawn
+    assert f"kubectl leeward {verb} drt -l" not in drawn
+
+
 def test_1050_servers_of_which_250_fail_stay_under_60_lines(story: Story) -> None:
     large(story)
     drawn = tree.render(story.execution, story.tasks, story.now, 120, False)

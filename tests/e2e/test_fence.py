@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 ACCOUNT, HOME = "111111111111", "us-east-1"
+APPROVER = "approver-a@example.com"
 ONE_WAVE: dict[str, Any] = {"accounts": [{"name": "east-a"}], "waves": [{"name": "data"}]}
 
 
@@ -130,6 +131,77 @@ def test_a_planned_run_that_cannot_fence_waits_until_people_make_it_unplanned(
     run = lab.until_condition("drx", name, "Succeeded")
     assert run["status"]["unplanned"]
     assert run["status"]["commands"][-1]["comment"] == "the Region is lost"
+
+
+def ordered(lab: Any, task: str, verb: str) -> str:
+    """What the run records of a command on the task."""
+    lab.annotate("drt", task, verb, "admin", user="admin")
+    run = lab.get("drt", task)["spec"]["executionRef"]["name"]
+
+    def taken() -> Any:
+        commands = lab.get("drx", run)["status"].get("commands", [])
+        mine = [c for c in commands if (c["key"], c["object"]) == (f"leeward.dev/{verb}", task)]
+        waits = f"leeward.dev/{verb}" in lab.get("drt", task)["metadata"].get("annotations", {})
+        return None if waits or not mine else mine[-1]
+
+    return str(lab.until(f"{verb} is taken", taken)["result"])
+
+
+def test_fencing_that_is_undone_at_a_gate_holds_the_run_and_the_gate_is_asked_anew(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    waves = [{"name": "data", "gates": [{"before": "Activate"}]}]
+    lab.ready_plan(**fence | {"waves": waves})
+    name = lab.start()
+    first = lab.until_gate(name, "wave-data")["status"]["gates"][0]
+    assert "Fence: 2 of 2 fenced" in first["findings"]
+    task = fencing(lab, name)["metadata"]["name"]
+    assert "2 resources" in ordered(lab, task, "undo")
+    run = lab.until_condition("drx", name, "WaitingForDecision")
+    assert lab.reason(run, "WaitingForDecision") == "FenceUndone"
+    assert running(lab) == sorted(origins(lab).values()), "the sources serve again"
+    for said in (task, ACCOUNT, HOME, 'leeward.dev/retry="YOU"', 'leeward.dev/unplanned="YOU"'):
+        assert said in run["status"]["message"]
+    assert run["status"].get("gates", []) == []
+    refused = lab.annotate("drx", name, "approve-wave-data", APPROVER, check=False)
+    assert "has not been asked" in refused.stderr
+    ordered(lab, task, "retry")
+    again = lab.until_gate(name, "wave-data")["status"]["gates"][0]
+    assert again["id"] != first["id"]
+    assert "Fence: 2 of 2 fenced" in again["findings"]
+    assert running(lab) == []
+    lab.annotate("drx", name, "approve-wave-data", APPROVER)
+    lab.until_condition("drx", name, "Succeeded")
+
+
+def test_what_a_cancelled_run_stopped_is_on_the_plan_until_it_runs_again(
+    lab: Any, fence: dict[str, Any]
+) -> None:
+    waves = [{"name": "data", "gates": [{"before": "Instantiate"}]}]
+    lab.ready_plan(**fence | {"waves": waves}, discovery={"interval": "2s"})
+    name = lab.start()
+    lab.until_gate(name, "wave-data")
+    lab.annotate("drx", name, "cancel", "admin", user="admin")
+    run = lab.until_state(name, "Cancelled")
+    assert "Nothing serves in place of 2 resources in us-east-1" in run["status"]["message"]
+
+    def left() -> Any:
+        plan = lab.get("rp", lab.application)
+        told = lab.reason(plan, "SourceFenced") == "LeftStopped"
+        return plan if told and plan["status"]["location"] == "Mixed" else None
+
+    plan = lab.until("the plan says what is stopped", left)
+    (stopped,) = plan["status"]["leftStopped"]
+    assert (stopped["count"], stopped["wave"], stopped["region"]) == (2, "data", HOME)
+    assert plan["status"]["summary"].endswith("2 stopped by a run that ended")
+    ids = sorted(origins(lab).values())
+    lab.client("ec2", ACCOUNT, HOME).start_instances(InstanceIds=ids)
+
+    def home() -> bool:
+        status = lab.get("rp", lab.application)["status"]
+        return status["location"] == "Primary" and not status.get("leftStopped")
+
+    lab.until("the plan is at home again", home)
 
 
 def test_a_region_that_hangs_holds_up_neither_the_launch_nor_a_command(

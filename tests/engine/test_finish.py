@@ -9,18 +9,19 @@ from leeward.engine.finish import _where
 
 
 @pytest.mark.parametrize(
-    ("state", "complete", "place"),
+    ("state", "complete", "fenced", "place"),
     [
-        ("Complete", 2, "Recovery"),
-        ("Complete", 0, "Mixed"),
-        ("Failed", 1, "Mixed"),
-        ("Abandoned", 1, "Mixed"),
-        ("Abandoned", 0, None),
-        ("NotStarted", 0, None),
+        ("Complete", 2, True, "Recovery"),
+        ("Complete", 0, False, "Mixed"),
+        ("Failed", 1, True, "Mixed"),
+        ("Abandoned", 1, False, "Mixed"),
+        ("Abandoned", 0, False, None),
+        ("Abandoned", 0, True, "Mixed"),
+        ("NotStarted", 0, False, None),
     ],
 )
 def test_a_wave_serves_from_where_the_run_left_it(
-    state: str, complete: int, place: str | None
+    state: str, complete: int, fenced: bool, place: str | None
 ) -> None:
     wave = WaveProgress.model_validate(
         {
@@ -30,4 +31,4 @@ def test_a_wave_serves_from_where_the_run_left_it(
             "resources": {"total": 2, "complete": complete},
         }
     )
-    assert _where(wave, "Recovery") == place
+    assert _where(wave, "Recovery", fenced=fenced) == place

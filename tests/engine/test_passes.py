@@ -96,8 +96,10 @@ def test_a_pass_whose_task_has_ended_meanwhile_is_taken_all_the_same() -> None:
         passes, slow = TaskPasses(0.01), Account("slow")
         assert (await passes.advance({"slow": slow.go})).pending == 1
         assert (await passes.advance({}, ["slow", "never begun"])).pending == 1
+        assert passes.working == {"slow"}
         slow.answers.set()
         came = await passes.advance({}, ["slow"])
+        assert passes.working == frozenset()
         assert (names(came.late), came.pending, slow.begun) == (["slow"], 0, 1)
 
     asyncio.run(run())

@@ -8,6 +8,7 @@ from leeward.api.task import DRTask
 from leeward.planning.runs.earlier import earlier
 
 HOME, AWAY = "us-east-1", "us-east-2"
+LEFT = {"FenceDeferred", "LeftOut", "Undone"}
 
 
 def task(phase: str, reasons: dict[str, str], **changes: Any) -> DRTask:
@@ -21,7 +22,7 @@ def task(phase: str, reasons: dict[str, str], **changes: Any) -> DRTask:
     if phase == "Fence":
         spec |= {"technology": "ec2", "region": AWAY}
     resources = [
-        {"id": r, "state": "Skipped" if why == "FenceDeferred" else "Complete", "reason": why}
+        {"id": r, "state": "Skipped" if why in LEFT else "Complete", "reason": why}
         for r, why in reasons.items()
     ]
     return DRTask.model_validate(
@@ -32,14 +33,14 @@ def task(phase: str, reasons: dict[str, str], **changes: Any) -> DRTask:
 
 def test_it_is_told_what_of_its_wave_could_not_be_fenced_on_the_side_that_is_left() -> None:
     start = task("Activate", {"s-1": ""})
-    deferred = {"i-1": "FenceDeferred", "i-2": "", "i-3": "LeftOut"}
+    deferred = {"i-1": "FenceDeferred", "i-2": "", "i-3": "LeftOut", "i-7": "Undone"}
     fences = [
         task("Fence", deferred),
         task("Fence", {"i-4": "FenceDeferred"}, wave="app"),
         task("Fence", {"i-5": "FenceDeferred"}, accountId="222222222222"),
         task("Fence", {"i-6": "FenceDeferred"}, region=HOME),
     ]
-    assert earlier(start, [*fences, start]).unfenced == {"i-1"}
+    assert earlier(start, [*fences, start]).unfenced == {"i-1", "i-3", "i-7"}
 
 
 def test_a_loss_that_was_accepted_at_the_launch_is_not_asked_about_again() -> None:

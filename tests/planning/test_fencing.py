@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leeward.api.execution import DRExecution
+from leeward.api.execution import CommandRecord, DRExecution
 from leeward.api.gate_record import FrozenGate
+from leeward.api.plan_record import RecoveryPlanStatus
 from leeward.api.task import DRTask
 from leeward.planning.outlook.preflight import preflight
-from leeward.planning.runs import fencing, gates
+from leeward.planning.runs import fencing, gates, letting_go, transitions
+from leeward.planning.runs.earlier import earlier
 from leeward.planning.runs.freeze import freeze
 from leeward.planning.runs.waves import Stage, cursor
 from leeward.planning.times import render_time
@@ -26,6 +28,7 @@ def task(phase: str = "Fence", state: str = "InProgress", wave: int = 1, **field
     resources = fields.pop("resources", {"i-1": "InProgress"})
     since = fields.pop("since", timedelta(0))
     reasons = fields.pop("reasons", {})
+    requests = fields.pop("requests", {})
     spec = {
         "executionRef": {"name": "shop-1", "uid": "u-1"},
         "plan": "shop",
@@ -48,7 +51,8 @@ def task(phase: str = "Fence", state: str = "InProgress", wave: int = 1, **field
         "startTime": render_time(NOW - since) if state != "NotStarted" else None,
         "message": "cannot look at account 111111111111",
         "resources": [
-            {"id": i, "state": s, "reason": reasons.get(i, "")} for i, s in resources.items()
+            {"id": i, "state": s, "reason": reasons.get(i, ""), "request": requests.get(i)}
+            for i, s in resources.items()
         ],
     }
     metadata = {"name": f"shop-1-w{wave}-{phase.lower()}-{spec['technology']}-0"}
@@ -62,7 +66,7 @@ def execution(mode: str) -> DRExecution:
 
 
 def given_up(**fields: Any) -> Any:
-    return fencing.given_up(task(**fields), NOW)
+    return letting_go.given_up(task(**fields), NOW)
 
 
 # --- when it is given up -----------------------------------------------------------------------
@@ -79,6 +83,10 @@ def given_up(**fields: Any) -> Any:
         ({"state": "Complete"}, False),
         ({"phase": "Instantiate", "state": "Failed"}, False),
         ({"phase": "Activate", "since": timedelta(hours=1)}, False),
+        ({"state": "PendingApproval", "since": timedelta(seconds=119)}, False),
+        ({"state": "PendingApproval", "since": timedelta(seconds=120)}, True),
+        ({"requests": {"i-1": "Undo"}, "since": timedelta(hours=1)}, False),
+        ({"requests": {"i-1": "MarkDone"}, "since": timedelta(hours=1)}, False),
     ],
 )
 def test_fencing_is_given_up_when_it_failed_or_its_time_is_over(
@@ -103,7 +111,7 @@ def test_of_a_cancelled_run_fencing_in_the_dark_is_followed_for_as_long_as_it_wa
     fencing_task = task(**fields)
     since = render_time(NOW) if unseen else None
     status = fencing_task.status.model_copy(update={"unseen_since": since})
-    after = fencing.called_off(fencing_task.model_copy(update={"status": status}), NOW)
+    after = letting_go.called_off(fencing_task.model_copy(update={"status": status}), NOW)
     assert (after.state if after else None) == state
     if after is not None:
         assert "cannot look at account 111111111111" in (after.message or "")
@@ -112,10 +120,64 @@ def test_of_a_cancelled_run_fencing_in_the_dark_is_followed_for_as_long_as_it_wa
 
 
 def test_a_run_looks_again_when_the_time_for_fencing_is_over() -> None:
-    assert fencing.time_left(task(since=timedelta(seconds=100)), NOW) == timedelta(seconds=20)
-    assert fencing.time_left(task(since=timedelta(seconds=200)), NOW) == timedelta(0)
+    assert letting_go.time_left(task(since=timedelta(seconds=100)), NOW) == timedelta(seconds=20)
+    assert letting_go.time_left(task(since=timedelta(seconds=200)), NOW) == timedelta(0)
     for other in (task(state="Complete"), task("Instantiate")):
-        assert fencing.time_left(other, NOW) == timedelta.max
+        assert letting_go.time_left(other, NOW) == timedelta.max
+
+
+def paused(*spans: tuple[int, int | None]) -> list[CommandRecord]:
+    """The record of pauses: from and until how many seconds ago; None: it goes on."""
+    said = [("pause", since) for since, _ in spans] + [("resume", to) for _, to in spans if to]
+    return [
+        CommandRecord(
+            key=f"leeward.dev/{verb}", user="ann", time=render_time(NOW - timedelta(seconds=ago))
+        )
+        for verb, ago in sorted(said, key=lambda each: -each[1])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pauses", "left"),
+    [
+        ([], 0),
+        ([(300, None)], 120 - (300 - 300)),
+        ([(250, None)], 120 - 50),
+        ([(250, 150)], 0),
+        ([(200, 10)], 120 - (100 + 10)),
+        ([(900, 200)], 120 - 200),
+        ([(280, 200), (150, 30)], 120 - (20 + 50 + 30)),
+    ],
+)
+def test_a_pause_is_not_time_in_which_fencing_was_tried(
+    pauses: list[tuple[int, int | None]], left: int
+) -> None:
+    begun = task(since=timedelta(seconds=300))
+    commands = paused(*pauses)
+    assert letting_go.time_left(begun, NOW, commands) == timedelta(seconds=max(left, 0))
+    assert (letting_go.given_up(begun, NOW, commands) is None) == (left > 0)
+    run = execution("Unplanned")
+    run = run.model_copy(update={"status": run.status.model_copy(update={"commands": commands})})
+    rest = letting_go.until_let_go(run, [begun], NOW, cancelling=False)
+    assert rest == timedelta(seconds=max(left, 0))
+
+
+def test_a_person_s_part_of_fencing_that_is_given_up_is_a_duty() -> None:
+    call = task(state="PendingApproval", technology="manual", since=timedelta(minutes=3))
+    status = letting_go.given_up(call, NOW)
+    assert status is not None
+    transitions.check(call, status)
+    over = call.model_copy(update={"status": status})
+    assert (status.state, len(fencing.duties([over], NOW))) == ("Skipped", 1)
+    begins = [launch("Complete"), task("Activate", "NotStarted")]
+    assert work(call, *begins, unplanned=True) == ["w1-fence"]
+    assert work(over, *begins, unplanned=True) == ["ask"]
+
+
+def test_nothing_is_given_up_while_people_want_it_back() -> None:
+    back = task(requests={"i-1": "Undo"}, since=timedelta(hours=1))
+    assert letting_go.time_left(back, NOW) == timedelta.max
+    assert letting_go.until_let_go(execution("Unplanned"), [back], NOW, cancelling=False) is None
 
 
 @pytest.mark.parametrize(
@@ -137,10 +199,10 @@ def test_a_run_looks_again_at_once_only_to_let_go_of_fencing(
     status = fencing_task.status.model_copy(update=update)
     fencing_task = fencing_task.model_copy(update={"status": status})
     tasks = [task("Instantiate"), task(state="Complete"), fencing_task]
-    rest = fencing.until_let_go(execution("Unplanned"), tasks, NOW, cancelling=cancelling)
+    rest = letting_go.until_let_go(execution("Unplanned"), tasks, NOW, cancelling=cancelling)
     assert rest == (None if left is None else timedelta(seconds=left))
-    assert fencing.until_let_go(execution("Planned"), tasks, NOW, cancelling=cancelling) is None
-    let_go = fencing.called_off if cancelling else fencing.given_up
+    assert letting_go.until_let_go(execution("Planned"), tasks, NOW, cancelling=cancelling) is None
+    let_go = letting_go.called_off if cancelling else letting_go.given_up
     assert (let_go(fencing_task, NOW) is not None) == (left == 0)
 
 
@@ -162,7 +224,7 @@ def test_what_was_fenced_stays_proved_and_the_rest_becomes_a_duty_that_says_why(
 def test_a_task_of_which_aws_showed_nothing_defers_every_resource() -> None:
     blind = task(since=timedelta(minutes=3))
     blind = blind.model_copy(update={"status": blind.status.model_copy(update={"resources": []})})
-    status = fencing.given_up(blind, NOW)
+    status = letting_go.given_up(blind, NOW)
     assert status is not None
     assert [(r.id, r.reason) for r in status.resources] == [("i-1", "FenceDeferred")]
     assert status.state == "Skipped"
@@ -279,6 +341,97 @@ def test_of_a_duty_that_names_all_a_run_of_a_part_makes_up_for_it() -> None:
 def test_what_is_given_up_again_is_one_duty_and_not_two() -> None:
     (duty,) = fencing.left_behind([], [deferred()], NOW)
     assert fencing.left_behind([duty], [deferred()], NOW) == [duty]
+
+
+# --- what people decided -----------------------------------------------------------------------
+
+
+def decided(reason: str, state: str = "Skipped") -> DRTask:
+    """A task of which people left one out, or had it undone."""
+    resources = {"i-1": "Skipped"} | ({"i-2": "Complete"} if state == "Complete" else {})
+    return task(state=state, resources=resources, reasons={"i-1": reason})
+
+
+@pytest.mark.parametrize("reason", ["LeftOut", "Undone"])
+@pytest.mark.parametrize(
+    ("activate", "duties"),
+    [
+        ([], 1),
+        ([("drs", "Complete", "Complete")], 1),
+        ([("drs", "InProgress", "InProgress")], 1),
+        ([("drs", "NotStarted", "NotStarted")], 0),
+        ([("drs", "Abandoned", "NotStarted")], 0),
+        ([("drs", "Skipped", "Skipped")], 0),
+        ([("manual", "Complete", "Complete")], 1),
+        ([("drs", "Skipped", "Skipped"), ("manual", "Complete", "Complete")], 0),
+    ],
+    ids=[
+        "no servers", "started", "being started", "not yet", "called off", "undone or left out",
+        "by a person", "by a person after what was undone",
+    ],
+)  # fmt: skip
+def test_what_people_left_out_is_a_duty_once_something_serves_on_the_other_side(
+    reason: str, activate: list[tuple[str, str, str]], duties: int
+) -> None:
+    starts = [
+        task("Activate", state, technology=technology, resources={"s-1": resource})
+        for technology, state, resource in activate
+    ]
+    left = fencing.left_behind([], [decided(reason), *starts], NOW)
+    assert len(left) == duties
+    said = fencing.verdict(RecoveryPlanStatus(deferred_fence=left, location="Recovery"))
+    assert (said or ("",))[0] == ("False" if duties else "True")
+
+
+@pytest.mark.parametrize("reason", ["LeftOut", "Undone", "FenceDeferred"])
+def test_whoever_recovers_the_wave_knows_what_may_still_write(reason: str) -> None:
+    fence, start = decided(reason), task("Activate", "NotStarted")
+    assert earlier(start, [fence, start]).unfenced == {"i-1"}
+    assert "0 of 1 fenced, 1 not, which may still write" in fencing.findings("w1", [fence])[0]
+
+
+def test_what_was_left_out_elsewhere_than_in_fencing_writes_nothing() -> None:
+    other = task("Activate", "Skipped", resources={"s-1": "Skipped"}, reasons={"s-1": "LeftOut"})
+    assert fencing.deferred(other) == []
+
+
+def test_an_earlier_duty_of_which_people_left_out_all_is_the_new_run_s() -> None:
+    (before,) = fencing.left_behind([], [deferred()], NOW)
+    before = before.model_copy(update={"task": "shop-0-w1-fence-ec2-0", "execution": "shop-0"})
+    left = task(state="Skipped", resources={"i-2": "Skipped"}, reasons={"i-2": "LeftOut"})
+    serving = task("Activate", "Complete")
+    assert [d.task for d in fencing.left_behind([before], [left, serving], NOW)] == [
+        "shop-1-w1-fence-ec2-0"
+    ]
+    called_off = task("Activate", "Abandoned", resources={})
+    assert fencing.left_behind([before], [left, called_off], NOW) == [before]
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "unplanned", "goes_on"),
+    [
+        ("Undone", "Skipped", False, False),
+        ("Undone", "Complete", False, False),
+        ("Undone", "Skipped", True, True),
+        ("LeftOut", "Skipped", False, True),
+        ("LeftOut", "Complete", False, True),
+    ],
+)
+def test_a_planned_run_recovers_nothing_beside_what_people_started_again(
+    reason: str, state: str, unplanned: bool, goes_on: bool
+) -> None:
+    fence = decided(reason, state)
+    assert work(fence, launch(), unplanned=unplanned) == ["w1-instantiate"] * goes_on
+    launched = [launch("Complete"), task("Activate", "NotStarted")]
+    assert work(fence, *launched, unplanned=unplanned) == ["ask"] * goes_on
+
+
+def test_what_waits_for_fencing_that_was_undone_waits_for_people() -> None:
+    fence = decided("Undone")
+    second = task(technology="manual", state="NotStarted", dependsOn=[fence.metadata.name])
+    assert work(fence, second, launch(), unplanned=False) == []
+    again = task(state="Retry", resources={"i-1": "NotStarted"})
+    assert work(again, launch(), unplanned=False) == ["w1-fence"]
 
 
 # --- its place in a run ------------------------------------------------------------------------

@@ -241,6 +241,21 @@ def test_a_decision_about_newer_data_is_told_with_the_command_that_gives_it_up(
     assert "or to accept the loss of data, with the verb approve-destructive" in text
 
 
+def test_a_decision_about_fencing_that_was_undone_names_the_tasks_and_the_ways_on(
+    story: Story,
+) -> None:
+    undone = {"id": "i-1", "state": "Skipped", "reason": "Undone", "message": "runs again"}
+    fence = {"recoveryPhase": "Fence", "resources": [undone]}
+    story.task("Skipped", "f", **fence).task("Skipped", "elsewhere", wave="data", **fence)
+    story.status(conditions=[condition("WaitingForDecision", "True", "FenceUndone")])
+    assert story.types() == ["DecisionNeeded"]
+    text = story.one("DecisionNeeded").message.text
+    assert "fencing by 1 task was undone" in text
+    for verb in ("retry", "skip"):
+        assert f"kubectl annotate drt f -n acme leeward.dev/{verb}=" in text
+    assert "elsewhere" not in text
+
+
 def test_a_failure_is_told_though_another_task_was_left_out_meanwhile(story: Story) -> None:
     story.task("Failed", "a").send().task("Skipped", "a").task("Failed", "b")
     assert story.one("TaskFailed").message.detail["tasks"] == ["b"]

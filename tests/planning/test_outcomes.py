@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask
 from leeward.planning.runs.outcomes import at_work, stuck
@@ -82,6 +84,54 @@ def test_a_run_that_waits_for_a_decision_says_that_it_is_paused_too() -> None:
     failed = [task("Activate", "1 of 2 failed")]
     said = stuck(paused, STAGE, failed, failed).message
     assert said.endswith('nothing is sent before leeward.dev/resume="YOU"')
+
+
+def fence(name: str, reason: str = "", **states: str) -> DRTask:
+    """A task that fences; `reason` is that of the resources that are out."""
+    body = task("Fence", "1 undone", name).model_dump(by_alias=True, mode="json")
+    body["spec"] |= {"resources": [{"id": r, "arn": r} for r in states]}
+    resources = [
+        {"id": r, "state": s, "reason": reason if s == "Skipped" else ""} for r, s in states.items()
+    ]
+    state = "Complete" if "Complete" in states.values() else "Skipped"
+    body["status"] = {"state": state, "message": "1 undone", "resources": resources}
+    return DRTask.model_validate(body)
+
+
+FENCING = Stage("data", 1, "Fence", ())
+
+
+def test_a_run_that_waits_because_its_fencing_was_undone_says_how_it_goes_on() -> None:
+    undone = [fence(f"fence-{n}", "Undone", **{f"i-{n}": "Skipped"}) for n in range(3)]
+    outcome = stuck(RUN, FENCING, undone, undone)
+    assert (outcome.state, outcome.reason) == ("WaitingForDecision", "FenceUndone")
+    assert outcome.message == (
+        "fence-0: fencing was undone, and nothing is recovered beside what may serve and write in "
+        "us-east-1: 1 resource of account 111111111111 (prod): i-0. retry fences them again, skip "
+        "goes on although they may write. 2 more like it: fence-1, fence-2. Decide: kubectl "
+        'annotate drt fence-0 -n shop leeward.dev/retry="YOU" (or skip), or kubectl annotate drx '
+        'shop-1 -n shop leeward.dev/cancel="YOU", or, if the side that is left is lost, '
+        'leeward.dev/unplanned="YOU"'
+    )
+
+
+def test_a_task_that_failed_beside_an_undo_is_what_people_decide_first() -> None:
+    failed = held("fence-9", "Fence", **{"i-9": "UnauthorizedOperation"})
+    outcome = stuck(RUN, FENCING, [failed], [failed, fence("fence-0", "Undone", i="Skipped")])
+    assert outcome.reason == "TasksFailed"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_who_may_cancel_reads_that_what_was_stopped_stays_so(begun: bool) -> None:
+    launch = task("Instantiate", "no room", "launch", state="Failed")
+    start = task("Activate", "", "start", state="InProgress" if begun else "NotStarted")
+    tasks = [fence("fence-0", i="Complete"), fence("fence-1", j="Complete"), launch, start]
+    said = stuck(RUN, Stage("data", 1, "Instantiate", ()), [launch], tasks).message
+    undo = (
+        ". cancel leaves stopped what was fenced; before it, to start that again: kubectl annotate "
+        'drt fence-0 -n shop leeward.dev/undo="YOU", and so for fence-1'
+    )
+    assert (undo in said) is not begun
 
 
 FAILBACK = DRExecution.model_validate(

@@ -357,6 +357,38 @@ def test_location(build: Build, given: Given, location: str) -> None:
     assert status_of(build, **given).location == location
 
 
+STOPPED = {
+    "task": "shop-1-w1-fence-ec2-0", "execution": "shop-1", "wave": "data", "account": "prod",
+    "accountId": "111111111111", "region": "us-east-1", "count": 2, "examples": ["i-1", "i-2"],
+    "since": "2026-03-01T01:00:00Z",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["Primary", "Mixed", "Recovery"])
+def test_a_wave_that_a_run_stopped_and_left_is_not_at_home(build: Build, place: str) -> None:
+    left = {"leftStopped": [STOPPED]}
+    status = status_of(build, plan={"status": left}, previous=left | wave(place))
+    assert status.location == ("Recovery" if place == "Recovery" else "Mixed")
+    assert [s.count for s in status.left_stopped] == [2]
+    assert said(status)["SourceFenced"] == "True LeftStopped"
+    (condition,) = [c for c in status.conditions if c.type == "SourceFenced"]
+    assert condition.message == (
+        "2 resources of wave data are stopped in prod (111111111111, us-east-1), such as i-1: "
+        "shop-1 fenced them and ended before anything served instead. Start them there, or go on "
+        "with another run of the operation"
+    )
+    assert status.summary == "1 resource in 1 wave ready; 2 stopped by a run that ended"
+
+
+def test_what_may_still_write_comes_before_what_is_stopped(build: Build) -> None:
+    duty = {k: v for k, v in STOPPED.items() if k != "wave"}
+    left = {"leftStopped": [STOPPED], "deferredFence": [duty]}
+    status = status_of(build, plan={"status": left}, previous=left)
+    assert said(status)["SourceFenced"] == "False FenceDeferred"
+    (condition,) = [c for c in status.conditions if c.type == "SourceFenced"]
+    assert "Besides, 2 resources of wave data are stopped in" in condition.message
+
+
 # --- figures -----------------------------------------------------------------------------------
 
 

@@ -361,6 +361,36 @@ def test_a_cancelled_run_says_who_did_and_how_to_go_on(comment: str, said: str) 
     assert message.endswith("another execution of the plan goes on from there")
 
 
+@pytest.mark.parametrize(
+    ("activate", "technology", "idle"),
+    [
+        ("Abandoned", "ec2", True),
+        ("Complete", "ec2", False),
+        ("Abandoned", "manual", False),
+        ("Abandoned", "automation", False),
+    ],
+)
+def test_a_cancelled_run_says_what_is_stopped_while_nothing_serves_instead(
+    activate: str, technology: str, idle: bool
+) -> None:
+    fence = task("Fence", "Complete", technology=technology, region="us-east-1")
+    tasks = [fence, task(state="Abandoned"), task("Activate", activate)]
+    message = verdict(execution(cancelling=True), tasks).message
+    assert "1 were fenced, and stay so; another execution of the plan goes on from there" in message
+    assert idle == message.endswith(
+        ". Nothing serves in place of 1 resource in us-east-1, account 111111111111: start what is "
+        "stopped there, unless another execution goes on (undo of Fence would have come before "
+        "cancel)"
+    )
+
+
+def test_what_people_left_unfenced_is_named_in_the_verdict_twice() -> None:
+    fence = task("Fence", "Skipped", resources={"i": "Skipped"}, reasons={"i": "LeftOut"})
+    outcome = verdict(execution(), [fence, task("Activate", "Complete")])
+    assert outcome.reason == "WithinTolerance"
+    assert "1 not fenced, which may still write: i; 1 left out by people: i" in outcome.message
+
+
 def test_a_cancelled_drill_names_the_clean_up_that_failed() -> None:
     tasks = [task(state="Complete"), task("Cleanup", "Failed")]
     outcome = verdict(execution("Test", cancelling=True), tasks)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from leeward.api.execution import CommandRecord
-from leeward.api.task import DRTask, DRTaskStatus, PreState
+from leeward.api.task import DRTask, DRTaskStatus, Intent, PreState
+from leeward.planning.runs.begun import activated
 from leeward.planning.runs.commands import Command
 from leeward.planning.runs.earlier import left_out, without
 from leeward.planning.runs.steering import (
@@ -48,13 +49,17 @@ def requests(after: DRTaskStatus) -> dict[str, str | None]:
 
 REVERSIBLE = PhaseTraits(inert=False)
 LAUNCHES = PhaseTraits(inert=True, irreversible=True, instead="it may be the only", relaunch=True)
+FENCE = {"phase": "Fence", "technology": "ec2", "region": "us-east-1"}
+INTENT = Intent(
+    id="1", action="start", resources=["a"], epoch=1, time="2026-03-01T01:00:00Z", outcome="Sent"
+)
 VERBS = ("retry", "skip", "mark-done", "undo", "relaunch", "accept-data-loss")
 
 
 def given(before: DRTaskStatus, said: Command, **ground: Any) -> tuple[DRTaskStatus, str]:
     """What a command makes of an Activate task that can be undone, or of `task`."""
     ids = [r.id for r in before.resources] or ["a", "b"]
-    spec = ground.pop("spec", {})
+    spec = dict(ground.pop("spec", {}))
     resources = [{"id": i, "arn": f"arn:{i}"} for i in ids]
     one = task(spec.pop("phase", "Activate"), before, resources=resources, **spec)
     return steer(one, said, Ground(**{"now": NOW, "traits": REVERSIBLE, **ground}))
@@ -171,6 +176,43 @@ def test_a_skipped_resource_keeps_why_it_failed_and_names_who_left_it_out() -> N
     assert resource.reason == "NoRoom"
     assert "left out by ann" in resource.message
     assert "said" in resource.message
+
+
+def test_of_fencing_what_is_left_out_is_left_out_whatever_it_failed_with() -> None:
+    after, _ = given(status(a="Failed", b="Complete"), command("skip"), spec=FENCE)
+    assert [(r.state, r.reason) for r in after.resources] == [
+        ("Skipped", "LeftOut"), ("Complete", "")
+    ]  # fmt: skip
+    assert "said" in after.resources[0].message
+    ahead, _ = given(DRTaskStatus(), command("skip", "a"), spec=FENCE)
+    assert ahead.resources[0].reason == "LeftOut"
+
+
+@pytest.mark.parametrize(
+    ("state", "before", "ids", "after"),
+    [
+        ("Skipped", {"a": "Skipped/Undone"}, (), {"a": "LeftOut"}),
+        ("Complete", {"a": "Skipped/Undone", "b": "Complete"}, (), {"a": "LeftOut", "b": ""}),
+        ("Failed", {"a": "Skipped/Undone", "b": "Failed"}, (), {"a": "LeftOut", "b": "LeftOut"}),
+        ("Failed", {"a": "Skipped/Undone", "b": "Failed"}, ("a",), {"a": "LeftOut", "b": "NoRoom"}),
+    ],
+)
+def test_a_run_goes_on_without_fencing_that_was_undone_by_a_person_s_word(
+    state: str, before: dict[str, str], ids: tuple[str, ...], after: dict[str, str]
+) -> None:
+    left, said = given(status(state, **before), command("skip", *ids), spec=FENCE)
+    assert {r.id: r.reason for r in left.resources} == after
+    if "NoRoom" not in after.values():
+        assert left.state in {"Complete", "Skipped"}
+    assert "left out" in said
+    assert given(left, command("skip", *ids), spec=FENCE)[0] == left
+
+
+def test_elsewhere_what_was_undone_is_out_already() -> None:
+    before = status("Skipped", a="Skipped/Undone")
+    after, said = given(before, command("skip"))
+    assert after == before
+    assert said == "nothing to skip: the task is Skipped"
 
 
 def test_what_has_not_begun_is_left_out_ahead_of_its_time() -> None:
@@ -305,6 +347,57 @@ def test_an_undo_that_cannot_be_is_refused_with_the_reason(
     after, said = given(before, command("undo"), **ground)
     assert after == before
     assert why in said
+
+
+def test_fencing_is_not_undone_beside_what_serves_on_the_other_side() -> None:
+    before = recorded(status("Complete", a="Complete"), "a")
+    after, said = given(before, command("undo"), spec=FENCE, activated=["start-0", "switch"])
+    assert after == before
+    assert said == (
+        "two sides would write: Activate of wave data has begun (start-0, switch); undo that first"
+    )
+    assert requests(given(before, command("undo"), spec=FENCE)[0]) == {"a": "Undo"}
+    # What serves is undone itself, whatever else of the wave does.
+    assert requests(given(before, command("undo"), activated=["x"])[0]) == {"a": "Undo"}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "names"),
+    [
+        ([("Activate", status("Complete", a="Complete"))], ["activate"]),
+        ([("Activate", status("InProgress", a="NotStarted"))], ["activate"]),
+        ([("Activate", status("Retry", a="NotStarted"))], ["activate"]),
+        ([("Activate", status("Failed", a="Complete", b="Failed"))], ["activate"]),
+        ([("Activate", status("Failed", a="Failed/FailoverOutdated"))], []),
+        ([("Activate", status("Skipped", a="Skipped/Undone"))], []),
+        ([("Activate", status("NotStarted"))], []),
+        ([("Instantiate", status("Complete", a="Complete"))], []),
+    ],
+)
+def test_a_wave_is_activated_as_long_as_something_of_it_may_serve(
+    tasks: list[tuple[str, DRTaskStatus]], names: list[str]
+) -> None:
+    wave = [task(phase, after) for phase, after in tasks]
+    assert activated("data", wave) == names
+    assert activated("other", wave) == []
+
+
+def test_a_task_over_which_a_pass_goes_on_may_have_begun() -> None:
+    start = task("Activate", status("NotStarted"))
+    assert activated("data", [start], {start.metadata.uid}) == ["activate"]
+    assert activated("data", [start], {"another"}) == []
+
+
+def test_a_start_that_aws_was_asked_for_and_failed_may_serve() -> None:
+    sent = status("Failed", a="Failed").model_copy(update={"journal": [INTENT]})
+    assert activated("data", [task("Activate", sent)]) == ["activate"]
+
+
+def test_what_people_did_counts_where_leeward_did_nothing_else() -> None:
+    call = task("Activate", status("Complete", a="Complete"), technology="manual")
+    assert activated("data", [call]) == ["activate"]
+    undone = task("Activate", status("Skipped", a="Skipped/Undone"))
+    assert activated("data", [call, undone]) == []
 
 
 # -- relaunch

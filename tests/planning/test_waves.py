@@ -275,6 +275,25 @@ def test_a_limit_stops_nothing_that_has_begun() -> None:
     assert names(limited([new, *begun], Parallelism(accounts=1))) == ["a", "b"]
 
 
+@pytest.mark.parametrize(("technologies", "accounts"), [(1, 1), (2, 1), (4, 5)])
+def test_fencing_of_an_unplanned_run_waits_for_no_turn_and_takes_nobody_s(
+    technologies: int, accounts: int
+) -> None:
+    each = [f"acc{n}" for n in range(6)]
+    live = [task(1, "Fence", "InProgress", "fence-acc0", technology="ec2", account="acc0")]
+    fences = live + [
+        task(1, "Fence", name=f"fence-{a}", technology="ec2", account=a) for a in each[1:]
+    ]
+    launches = [task(1, "Instantiate", name=f"launch-{a}", account=a) for a in each]
+    limits = {"technologies": technologies, "accounts": accounts}
+    chosen = names(run([*fences, *launches], unplanned=True, parallelism=limits).work)
+    assert sorted(chosen) == [
+        *(f"fence-{a}" for a in each), *(f"launch-{a}" for a in each[:accounts])
+    ]  # fmt: skip
+    planned = names(run([*fences, *launches], parallelism=limits).work)
+    assert planned == [f"fence-{a}" for a in each[:accounts]]
+
+
 # --- what is prepared ahead ---------------------------------------------------------------------
 
 
@@ -453,6 +472,51 @@ def test_a_gate_before_replication_holds_it() -> None:
     assert where.work == ()
 
 
+@pytest.mark.parametrize("state", ["Waiting", "Rejected", "TimedOut"])
+def test_later_waves_do_not_wait_for_a_gate_before_the_replication_of_an_earlier_one(
+    state: str,
+) -> None:
+    frozen, asked = [gate(1, before="Replicate")], [gate(1, state, before="Replicate")]
+    home = [back(1, "Activate", "Complete"), back(1, "Replicate")]
+    second = [back(2, "Fence"), back(2, "Instantiate"), back(2, "Activate"), back(2, "Replicate")]
+    where = run([*home, *second], "Failback", gates=frozen, asked=asked)
+    assert (names(where.work), where.waiting) == (["w2-fence"], None)
+    # It waits for people beside what needs none, once nothing else is left.
+    through = [back(2, t.spec.recovery_phase, "Complete") for t in second[:-1]]
+    where = run([*home, *through, second[-1]], "Failback", gates=frozen, asked=asked)
+    assert names(where.work) == ["w2-replicate"]
+    assert where.waiting is not None
+    assert not where.finished
+    done = [*through, back(2, "Replicate", "Complete")]
+    where = run([*home, *done], "Failback", gates=frozen, asked=asked)
+    assert (names(where.work), where.waiting is None, where.finished) == ([], False, False)
+    passed = [gate(1, "Approved", before="Replicate")]
+    where = run([*home, *done], "Failback", gates=frozen, asked=passed)
+    assert names(where.work) == ["w1-replicate"]
+
+
+def test_a_gate_of_a_later_wave_comes_before_one_that_only_holds_replication() -> None:
+    frozen = [gate(1, before="Replicate"), gate(2)]
+    tasks = [back(1, "Activate", "Complete"), back(1, "Replicate"), back(2, "Activate")]
+    first = run(tasks, "Failback", gates=frozen)
+    assert first.ask is not None
+    assert first.ask.before == "Replicate"
+    held = [gate(1, "Waiting", before="Replicate")]
+    second = run(tasks, "Failback", gates=frozen, asked=held)
+    assert second.ask is not None
+    assert second.ask.before == "Activate"
+    both = run(tasks, "Failback", gates=frozen, asked=[*held, gate(2, "Rejected")])
+    assert both.waiting is not None
+    assert both.waiting.before == "Activate"
+
+
+def test_a_gate_with_which_a_reprotect_begins_holds_all_its_waves() -> None:
+    tasks = [task(w, "Replicate", operation="Reprotect") for w in (1, 2)]
+    opening = [gate(1, before="Replicate")]
+    where = run(tasks, "Reprotect", gates=opening, asked=[gate(1, "Waiting", before="Replicate")])
+    assert (where.work, where.waiting is None) == ((), False)
+
+
 def test_failed_replication_waits_for_people_when_the_rest_is_through() -> None:
     failed, busy = back(1, "Replicate", "Failed"), back(2, "Replicate", "InProgress")
     done = [back(1, "Activate", "Complete"), back(2, "Activate", "Complete")]
@@ -507,13 +571,20 @@ def test_a_cancelled_drill_is_cleaned_up_without_asking() -> None:
 # --- whole runs by chance ----------------------------------------------------------------------
 
 
+COURSES = {
+    "Failover": ("Instantiate", "Activate"),
+    "Test": ("Instantiate", "Activate", "Cleanup"),
+    "Failback": ("Fence", "Instantiate", "Activate", "Replicate"),
+}
+
+
 class Run:
     """A run whose tasks, gates and people do something by chance at each pass."""
 
     def __init__(self, seed: int, operation: str) -> None:
         self.dice = random.Random(seed)
         self.operation = operation
-        phases = ("Instantiate", "Activate", *(["Cleanup"] if operation == "Test" else []))
+        phases = COURSES[operation]
         self.tasks = [task(w, p) for w in (1, 2, 3) for p in phases]
         if operation == "Failover":
             self.tasks.append(task(3, "Activate", name="switch", dependsOn=["w3-activate"]))
@@ -597,7 +668,7 @@ class Run:
         self.tasks[self.tasks.index(each)] = new
 
 
-@pytest.mark.parametrize("operation", ["Failover", "Test"])
+@pytest.mark.parametrize("operation", sorted(COURSES))
 @pytest.mark.parametrize("seed", range(150))
 def test_a_run_always_ends_cleans_its_drill_up_and_calls_no_failure_success(
     seed: int, operation: str

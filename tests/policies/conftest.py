@@ -167,7 +167,11 @@ class World:
         assert answer.ok, answer
 
     def task(
-        self, execution: str, servers: list[dict[str, Any]] | None = None, **status: Any
+        self,
+        execution: str,
+        servers: list[dict[str, Any]] | None = None,
+        phase: str = "Instantiate",
+        **status: Any,
     ) -> str:
         """A task of the execution, with the servers s-1 and s-2 unless others are given."""
         owner = self.operator.get("drexecutions", execution)["metadata"]
@@ -191,6 +195,7 @@ class World:
                 ],
             },
             "spec": task_spec(execution, owner["uid"])
+            | {"recoveryPhase": phase}
             | ({"resources": servers} if servers else {}),
         }
         made = self.operator.create("drtasks", body)

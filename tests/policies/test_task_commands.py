@@ -108,6 +108,14 @@ def test_what_was_undone_is_retried(world: World) -> None:
     assert world.duty.annotate(task, "drtasks", retry=DUTY).ok
 
 
+def test_fencing_that_was_undone_is_left_out(world: World) -> None:
+    undone = {"id": "s-1", "state": "Skipped", "reason": "Undone"}
+    task = world.task(
+        world.execution(), phase="Fence", conditions=[succeeded("True")], resources=[undone]
+    )
+    assert world.duty.annotate(task, "drtasks", skip=DUTY).ok
+
+
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("live", [None, "false"])
 def test_a_task_of_a_run_that_is_not_live_takes_no_command(

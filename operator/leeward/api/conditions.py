@@ -102,6 +102,8 @@ class Reason:
     """The side that was left answers again, and servers run there that should not write."""
     FENCED: Final = "Fenced"
     """Everything on the side that was left was stopped."""
+    LEFT_STOPPED: Final = "LeftStopped"
+    """A run fenced something and ended before anything served in its place."""
     VERIFIED: Final = "Verified"
     """Account: both roles can be used, and may do what is needed."""
     NOT_VERIFIED: Final = "NotVerified"

@@ -214,6 +214,29 @@ class DeferredFence(Model):
     """Silent: AWS has not answered there since. Running: it has, and they are not stopped."""
 
 
+class StoppedSource(Model):
+    """What a run stopped and left so, because it ended before anything served in its place."""
+
+    task: str = Field(max_length=256)
+    """DRTask that stopped it, which lists the resources."""
+    execution: str = Field(max_length=63)
+    """Its execution."""
+    wave: str = Field(max_length=24)
+    """Wave that is without service."""
+    account: str = Field(max_length=63)
+    """TargetAccount."""
+    account_id: str = Field(max_length=12)
+    """AWS account."""
+    region: str = Field(max_length=32)
+    """Region in which it is stopped."""
+    count: int
+    """Resources that are stopped there."""
+    examples: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=5)] = []
+    """Some of them."""
+    since: Time
+    """When they were stopped."""
+
+
 class RecoveryPlanStatus(Model):
     """What is known of the plan at this moment."""
 
@@ -271,5 +294,10 @@ class RecoveryPlanStatus(Model):
         list[DeferredFence], Field(max_length=100, json_schema_extra=atomic())
     ] = []
     """What must still be fenced once the Region that was left answers again."""
+    left_stopped: Annotated[
+        list[StoppedSource], Field(max_length=100, json_schema_extra=atomic())
+    ] = []
+    """What runs fenced and left so though nothing serves in its place; gone once AWS shows that it
+    runs, or another run moved the wave."""
     unsupported: Annotated[list[Line], Field(max_length=50, json_schema_extra=atomic())] = []
     """Fields of the stored spec that do nothing in this version; they block Test and Planned."""

@@ -58,6 +58,13 @@ def _decision(execution: Object) -> str:
     return str(waiting.get("reason")) if waiting.get("status") == "True" else ""
 
 
+def _undone(task: Object) -> bool:
+    """Whether people undid what the task had fenced, which holds a Planned run."""
+    resources = (task.get("status") or {}).get("resources") or []
+    fences = task["spec"].get("recoveryPhase") == "Fence"
+    return fences and any(r.get("reason") == "Undone" for r in resources)
+
+
 def broken_by(execution: Object) -> str:
     """Who broke the run's glass; empty: nobody."""
     return str(((execution.get("status") or {}).get("breakGlass") or {}).get("user") or "")
@@ -169,6 +176,11 @@ class _Run:
                 yield Pair("or delete", delete)
             elif _decision(self._execution) == "ManualTask":
                 yield self._command("When done", "mark-done", selector, ' -m "WHAT"')
+            elif _decision(self._execution) == "FenceUndone":
+                undone = [t for t in self._tasks if _undone(t)]
+                for name in (str(t["metadata"]["name"]) for t in undone[:_FINDINGS_SHOWN]):
+                    yield self._command("Decide: fence again", "retry", f"drt {name}")
+                    yield self._command("or go on without", "skip", f"drt {name}")
             elif not gates:
                 yield self._command("Decide: retry", "retry", selector)
                 yield self._command("or skip", "skip", selector)

@@ -8,7 +8,7 @@ counts from the first step on; the others are done beside what it sets going.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final, Literal
 
 from leeward.api.execution import (
@@ -24,6 +24,7 @@ from leeward.engine import journal
 from leeward.engine.context import Context
 from leeward.engine.objects import Held, patch_metadata, put_status
 from leeward.planning.runs import commands, gates
+from leeward.planning.runs.begun import activated
 from leeward.planning.runs.commands import Command
 from leeward.planning.runs.steering import Ground, after_relaunch, steer
 from leeward.planning.runs.waves import GATE_OPEN
@@ -196,9 +197,11 @@ class CommandTaker:
         )  # fmt: skip
 
     async def take_from_tasks(
-        self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]]
+        self, run: Held[DRExecution], tasks: Sequence[Held[DRTask]], working: Container[str] = ()
     ) -> tuple[Held[DRExecution], list[Held[DRTask]]]:
         """The run and its tasks after all commands on the tasks have been taken.
+
+        `working`: uids of tasks over which a pass goes on.
 
         A task's command is idempotent by what it changes, so it needs no `accepting`: the effect
         is written first, the annotation taken off after, and a repeat finds nothing to change.
@@ -206,14 +209,20 @@ class CommandTaker:
         held = {task.model.metadata.name: task for task in tasks}
         for name in held:
             for command in commands.on_task(held[name].model.metadata.annotations):
-                run = await self._take_from_task(run, held, name, command)
+                run = await self._take_from_task(run, held, name, command, working)
         return run, list(held.values())
 
     async def _take_from_task(
-        self, run: Held[DRExecution], held: dict[str, Held[DRTask]], name: str, command: Command
+        self,
+        run: Held[DRExecution],
+        held: dict[str, Held[DRTask]],
+        name: str,
+        command: Command,
+        working: Container[str],
     ) -> Held[DRExecution]:
         task = held[name].model
-        status, result = steer(task, command, self._ground(run.model, task))
+        begun = activated(task.spec.wave, (t.model for t in held.values()), working)
+        status, result = steer(task, command, self._ground(run.model, task, begun))
         changed = status != task.status
         if changed and command.verb == "relaunch":
             # First, so that a crash in between leaves the command on the object.
@@ -236,7 +245,7 @@ class CommandTaker:
         )
         return run
 
-    def _ground(self, run: DRExecution, task: DRTask) -> Ground:
+    def _ground(self, run: DRExecution, task: DRTask, begun: Sequence[str]) -> Ground:
         """What a command on the task is judged by. A manual task has no adapter."""
         try:
             phases = registry.adapter(task.spec.technology).phases
@@ -246,6 +255,7 @@ class CommandTaker:
             now=self._c.now(),
             traits=phases.get(Phase(task.spec.recovery_phase)),
             cancelling=run.status.cancelling or run.metadata.deletion_timestamp is not None,
+            activated=begun,
         )
 
     async def _begin_later_again(self, held: dict[str, Held[DRTask]], relaunched: DRTask) -> None:

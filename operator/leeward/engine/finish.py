@@ -29,7 +29,7 @@ from leeward.engine.objects import (
 from leeward.planning.estate.direction import MOVES_TO
 from leeward.planning.estate.location import estate_location
 from leeward.planning.plans import drill
-from leeward.planning.runs import fencing
+from leeward.planning.runs import fencing, left_stopped
 from leeward.planning.runs.run_times import remembered, wave_actuals
 from leeward.planning.times import render_time
 
@@ -91,11 +91,12 @@ class Finisher:
             status = status.model_copy(update={"active_execution": None})
         dry = run.spec.dry_run == "Plan"  # it did nothing that could be repeated
         if not dry and all(h.uid != run.metadata.uid for h in status.history):
-            status = self._with_history(run, plan.model.spec, status)
+            status = self._with_history(run, plan.model.spec, status, tasks)
             left = fencing.left_behind(
                 status.deferred_fence, tasks, self._c.now(), part=run.spec.resources is not None
             )
-            status = status.model_copy(update={"deferred_fence": left})
+            idle = left_stopped.after_run(status.left_stopped, run, tasks, self._c.now())
+            status = status.model_copy(update={"deferred_fence": left, "left_stopped": idle})
             if drill.passed_whole(run):
                 inventories = [i.model for i in await inventories_of(self._c.kube, plan.model)]
                 passed = drill.baseline(run, tasks, inventories, render_time(self._c.now()))
@@ -103,7 +104,11 @@ class Finisher:
         await put_status(self._c.kube, plan, status)
 
     def _with_history(
-        self, run: DRExecution, plan: RecoveryPlanSpec, status: RecoveryPlanStatus
+        self,
+        run: DRExecution,
+        plan: RecoveryPlanSpec,
+        status: RecoveryPlanStatus,
+        tasks: Sequence[DRTask],
     ) -> RecoveryPlanStatus:
         entry = HistoryEntry(
             name=run.metadata.name,
@@ -118,7 +123,14 @@ class Finisher:
         if there is not None and run.status.location is not None:
             if run.spec.resources is not None:
                 there = "Mixed"  # the rest of the wave stayed where it was
-            moved = {w.name: _where(w, there) for w in run.status.waves if w.resources.total}
+            # What a Failback stopped leaves the wave where a run had moved it.
+            out = run.spec.operation == "Failover"
+            fenced = {t.spec.wave for t in fencing.stopped(tasks) if out}
+            moved = {
+                w.name: _where(w, there, fenced=w.name in fenced)
+                for w in run.status.waves
+                if w.resources.total
+            }
             waves = [
                 w.model_copy(update={"location": moved.get(w.name) or w.location})
                 for w in status.waves
@@ -132,10 +144,13 @@ class Finisher:
                 await patch_metadata(self._c.kube, task, {"labels": {LIVE_LABEL: None}})
 
 
-def _where(wave: WaveProgress, there: Location) -> Location | None:
-    """Where a wave serves after a run to that side left it so; None: as before."""
+def _where(wave: WaveProgress, there: Location, *, fenced: bool) -> Location | None:
+    """Where a wave serves after a run to that side left it so; None: as before.
+
+    `fenced`: something of it was stopped on the side that was left.
+    """
     if wave.state == "Complete" and wave.resources.complete:
         return there
     if wave.state == "Abandoned":
-        return "Mixed" if wave.resources.complete else None
+        return "Mixed" if wave.resources.complete or fenced else None
     return None if wave.state in {"NotStarted", "Skipped"} else "Mixed"

@@ -14,7 +14,7 @@ from leeward.engine.answers import CommandTaker
 from leeward.engine.context import Context
 from leeward.engine.guard import OFF
 from leeward.engine.objects import Held, put_status
-from leeward.planning.runs import gates
+from leeward.planning.runs import gates, stale_gates
 from leeward.planning.runs.record import Outcome, compose
 from leeward.planning.runs.waves import Cursor
 from leeward.planning.times import parse_time, render_time
@@ -95,6 +95,26 @@ class Gatekeeper:
         if not snapshot:
             return run
         return await self._commands.void(run, gate.name, "given before the guard was proved")
+
+    async def withdraw(self, run: Held[DRExecution], tasks: Sequence[DRTask]) -> Held[DRExecution]:
+        """The run without the gates whose findings an undo of fencing made untrue.
+
+        They are asked anew, with what is fenced then; answers so far count no more.
+        """
+        status = run.model.status
+        stale = stale_gates.stale(run.model.spec.operation, status, tasks)
+        if not stale:
+            return run
+        kept = [g for g in status.gates if g not in stale]
+        run = await put_status(self._c.kube, run, status.model_copy(update={"gates": kept}))
+        for gate in stale:
+            message = (
+                f"{gate.name}: fencing of wave {gate.wave} was undone since it was asked; its "
+                f"answers are void, and it is asked anew when the run gets there"
+            )
+            at = render_time(self._c.now())
+            await self._c.recorder.emit(run.raw, "GateWithdrawn", message, "Warning", at)
+        return run
 
     async def expire(self, run: Held[DRExecution]) -> Held[DRExecution]:
         """The run with gates past their deadline marked, and unproved ones proved again."""

@@ -53,6 +53,11 @@ class TaskPasses:
             self._running[uid] = asyncio.create_task(starts[uid](), name=f"task {uid}")
         return fresh
 
+    @property
+    def working(self) -> frozenset[str]:
+        """Uids of the tasks over which a pass goes on, or has ended and was not taken yet."""
+        return frozenset(self._running)
+
     async def advance(self, starts: Mapping[str, Start], others: Iterable[str] = ()) -> Advance:
         """Begin a pass over each task (by uid) that has none, and wait for all a little.
 

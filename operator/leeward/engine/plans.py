@@ -118,6 +118,7 @@ class PlanReconciler:
         seen: dict[str, Sequence[object]] = {
             "dependencies": await self._dependencies.look(plan.model, accounts),
             "deferred_fence": await self._fences.look(plan.model, accounts),
+            "left_stopped": await self._fences.look_at_stopped(plan.model, accounts),
         }
         async with self._room:
             await self._record(plan, accounts, inventories, problems, seen, launch)
@@ -168,8 +169,9 @@ class PlanReconciler:
         metadata = plan.model.metadata
         fresh = await read(self._c.kube, RecoveryPlan, metadata.namespace, metadata.name)
         model = fresh.model
-        if model.status.deferred_fence != plan.model.status.deferred_fence:
-            seen = {k: v for k, v in seen.items() if k != "deferred_fence"}  # a run wrote it
+        for kind in ("deferred_fence", "left_stopped"):
+            if getattr(model.status, kind) != getattr(plan.model.status, kind):
+                seen = {k: v for k, v in seen.items() if k != kind}  # a run wrote it
         model = _with_status(model, seen)
         status = assess(
             model, accounts, [i.model for i in inventories],

@@ -39,7 +39,7 @@ from leeward.engine.task_store import TaskStore
 from leeward.engine.tasks import TaskRunner
 from leeward.engine.together import both
 from leeward.logs import about
-from leeward.planning.runs import fencing, gates, outcomes
+from leeward.planning.runs import fencing, gates, letting_go, outcomes
 from leeward.planning.runs.earlier import earlier
 from leeward.planning.runs.parallelism import LIVE
 from leeward.planning.runs.progress import only_progress
@@ -139,7 +139,8 @@ class RunReconciler:
     async def _live(self, run: Held[DRExecution]) -> float:
         """A pass over a run whose tasks are frozen."""
         run, tasks = await both(self._commands.take(run), self._own_tasks(run))
-        run, tasks = await self._commands.take_from_tasks(run, tasks)
+        run, tasks = await self._commands.take_from_tasks(run, tasks, self._passes.working)
+        run = await self._gates.withdraw(run, [t.model for t in tasks])
         run = await self._gates.expire(run)
         tasks = await self._let_go(run, tasks)
         where = cursor(
@@ -161,7 +162,7 @@ class RunReconciler:
         self._store.keep(run.model, tasks)
         run = await self._write(run, tasks, outcome)
         remind = await self._notifier.after_pass(run, tasks)
-        let_go = fencing.until_let_go(
+        let_go = letting_go.until_let_go(
             run.model, [t.model for t in tasks], self._c.now(),
             cancelling=self._cancelling(run.model),
         )  # fmt: skip
@@ -202,7 +203,7 @@ class RunReconciler:
         """
         found = ((t.model, self._let_go_of(run.model, t.model)) for t in tasks)
         over = {m.metadata.uid: m.model_copy(update={"status": s}) for m, s in found if s}
-        if any(map(fencing.deferred, over.values())):
+        if any(map(fencing.given_up_on, over.values())):
             after = [over.get(t.model.metadata.uid, t.model) for t in tasks]
             await self._duties.note(run.model, after)
         return [
@@ -217,13 +218,15 @@ class RunReconciler:
         if self._cancelling(run):
             status = abandoned(task)
             if status is None and fencing.unplanned(run):
-                status = fencing.called_off(task, now)
+                status = letting_go.called_off(task, now)
             return status
-        return fencing.given_up(task, now) if fencing.unplanned(run) else None
+        if not fencing.unplanned(run):
+            return None
+        return letting_go.given_up(task, now, run.status.commands)
 
     async def _ended(self, task: Held[DRTask], status: DRTaskStatus) -> Held[DRTask]:
         task = await journal.write(self._c, task, status)
-        if fencing.deferred(task.model):
+        if fencing.given_up_on(task.model):
             now = render_time(self._c.now())
             await self._c.recorder.emit(
                 task.raw, Reason.FENCE_DEFERRED, status.message or "", "Warning", now

@@ -24,16 +24,19 @@ def wave_statuses(
     discovery decides, as soon as every account has answered: a wave is at home while none of its
     servers has a recovery instance that no drill launched, and `Mixed` when any has, or came home
     by a failback that is not through. Of a wave that has explicit tasks and no server discovery
-    knows nothing, so what a run left half done stays `Mixed` until another one is through.
+    knows nothing, so what a run left half done stays `Mixed` until another one is through. So is
+    what a run stopped and left without anything that serves instead.
     """
     before = {wave.name: wave.location for wave in previous.waves}
+    stopped = {source.wave for source in previous.left_stopped}
     result = []
     for wave in spec.waves:
         mine = [found for found in selected if found.resource.wave == wave.name]
+        half = before.get(wave.name) == "Mixed" and wave.tasks and not servers(mine)
         location: Location = "Unknown"
         if before.get(wave.name) == "Recovery":
             location = "Recovery"
-        elif before.get(wave.name) == "Mixed" and wave.tasks and not servers(mine):
+        elif half or wave.name in stopped:
             location = "Mixed"
         elif discovered:
             away = any(recovered(s) or unfinished(s) for s in servers(mine))

@@ -17,7 +17,7 @@ from leeward.api.notifications import NoticeType, Notifications, NotificationSet
 from leeward.api.task import DRTask
 from leeward.planning.digests import digest
 from leeward.planning.notifications.recipients import settings_for
-from leeward.planning.runs.fencing import deferred
+from leeward.planning.runs.fencing import given_up_on, undone
 
 Settings = tuple[NotificationSettings, ...]
 
@@ -118,7 +118,7 @@ def _told_of(
             yield "TaskComplete", task
         elif state == "PendingApproval" and waits:
             yield "ApprovalNeeded", task
-        if deferred(task):
+        if given_up_on(task):
             yield "FenceDeferred", task
 
 
@@ -156,12 +156,14 @@ def _decision(
     notifications: Notifications,
     condition: Condition,
 ) -> Matter:
-    """What went wrong: a gate that was not passed, else failed tasks of the wave it stands at."""
+    """What went wrong: a gate that was not passed, else failed tasks of the wave it stands at, else
+    fencing of it that people undid."""
     gates = [g for g in execution.status.gates if g.state in {"Rejected", "TimedOut"}]
     gate = gates[-1] if gates and condition.reason.startswith("Gate") else None
     wave = execution.status.current_wave or ""
-    failed = [t for t in tasks if t.status.state == "Failed" and t.spec.wave == wave]
-    stuck = () if gate else tuple(failed)
+    mine = [t for t in tasks if t.spec.wave == wave]
+    failed = [t for t in mine if t.status.state == "Failed"]
+    stuck = () if gate else tuple(failed or filter(undone, mine))
     names = [wave, gate.name if gate else "", *(t.spec.task or "" for t in stuck)]
     return Matter(
         "DecisionNeeded",

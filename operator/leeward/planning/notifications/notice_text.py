@@ -17,7 +17,7 @@ from leeward.api.plan import RecoveryPlan
 from leeward.api.task import DRTask
 from leeward.planning.notifications import notice_answers
 from leeward.planning.notifications.notice_matters import Matter, ended
-from leeward.planning.runs.fencing import deferred, unplanned
+from leeward.planning.runs.fencing import given_up_on, undone, unplanned
 from leeward.planning.runs.gates import standing
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
@@ -193,13 +193,16 @@ def _asked(story: _Story) -> str:
 
 
 def _may_write(story: _Story) -> int:
-    return sum(len(deferred(task)) for task in story.tasks)
+    return sum(len(given_up_on(task)) for task in story.tasks)
 
 
 def _why(story: _Story) -> str:
     gate = story.matter.gate
+    tasks = counted(len(story.tasks), "task")
+    if gate is None and any(map(undone, story.tasks)):
+        return f"fencing by {tasks} was undone, and nothing is recovered beside what serves again"
     if gate is None:
-        return f"{counted(len(story.tasks), 'task')} failed, and nothing else can go on"
+        return f"{tasks} failed, and nothing else can go on"
     if gate.state == "TimedOut":
         return f"gate {gate.name} was not answered by {_short(gate.deadline)}"
     by = next((a for a in reversed(gate.answers) if a.verdict == "Reject"), None)

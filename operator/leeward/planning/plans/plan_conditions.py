@@ -16,7 +16,7 @@ from leeward.planning.estate import protection
 from leeward.planning.launch import launch_estate
 from leeward.planning.plans import drill
 from leeward.planning.plans.plan_estate import Estate
-from leeward.planning.runs import fencing
+from leeward.planning.runs import fencing, left_stopped
 from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
 
@@ -73,6 +73,8 @@ def _reservations(estate: Estate) -> list[str]:
         result.append(f"{len(estate.lost)} {many} not hold")
     if estate.missing:
         result.append(f"{estate.missing} vanished")
+    if idle := sum(s.count for s in estate.plan.status.left_stopped):
+        result.append(f"{idle} stopped by a run that ended")
     return result
 
 
@@ -156,9 +158,15 @@ def _protected(estate: Estate) -> _Says:
 
 
 def _source_fenced(estate: Estate) -> _Says | None:
-    """Only a plan that was moved has a side that was left."""
-    said = fencing.verdict(estate.plan.status)
-    return _Says(*said) if said else None
+    """Only a plan that was moved has a side that was left, or one that a run began to move."""
+    status = estate.plan.status
+    said = fencing.verdict(status)
+    if not status.left_stopped:
+        return _Says(*said) if said else None
+    idle = left_stopped.summary(status.left_stopped)
+    if said and said[0] == "False":
+        return _Says(said[0], said[1], f"{said[2]}. Besides, {idle}")
+    return _Says("True", Reason.LEFT_STOPPED, idle)
 
 
 def _drill_current(estate: Estate) -> _Says:

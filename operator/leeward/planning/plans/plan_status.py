@@ -86,6 +86,7 @@ def assess(
         last_drill=previous.last_drill,
         changed_since_drill=list(estate.changed),
         deferred_fence=previous.deferred_fence,
+        left_stopped=previous.left_stopped,
         unsupported=[clip(line, 256) for line in unsupported(plan)],
     )
 

@@ -1,29 +1,35 @@
 """Fencing: stopping writers on the side that is left.
 
-A Planned run waits until everything is fenced. An Unplanned one tries for a while beside its
-launches; what does not answer becomes a duty for the day on which the Region answers again, and
-never holds the run.
+A Planned run waits until everything is fenced, and again once people undo it. An Unplanned one
+tries for a while beside its launches (`letting_go`); what does not answer becomes a duty for the
+day on which the Region answers again, and never holds the run. So does what people leave out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal
 
 from leeward.api.conditions import Reason
 from leeward.api.execution import DRExecution
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DeferredFence, RecoveryPlanStatus
-from leeward.api.task import DRTask, DRTaskStatus, TaskResourceStatus
-from leeward.planning.durations import parse
-from leeward.planning.times import parse_time, render_time
+from leeward.api.task import DRTask, TaskResourceStatus
+from leeward.planning.runs.begun import activated
+from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
+from leeward.planning.times import render_time
 from leeward.planning.wording import clip, counted, some
 from leeward_adapters.base import Seen, State
 
 FENCE: Final = "Fence"
+UNDONE: Final = "Undone"
+"""Reason of what was brought back to what it was before the task."""
+LEFT_OUT: Final = "LeftOut"
+"""Reason of what people left out."""
+_UNFENCED: Final = frozenset({Reason.FENCE_DEFERRED, LEFT_OUT, UNDONE})
+_DEEDS: Final = frozenset({MANUAL, "automation"})
 _MOST_DUTIES: Final = 100
-_SETTLED: Final = frozenset({"Complete", "Skipped"})
 
 
 def unplanned(execution: DRExecution) -> bool:
@@ -31,83 +37,22 @@ def unplanned(execution: DRExecution) -> bool:
     return execution.spec.mode == "Unplanned" or execution.status.unplanned
 
 
-def given_up(task: DRTask, now: datetime) -> DRTaskStatus | None:
-    """The status of a task of an Unplanned run that fences no more; None: it goes on as it is.
-
-    What failed is given up at once, what is under way when the task's limit has passed.
-    """
-    spec, status = task.spec, task.status
-    if spec.recovery_phase != FENCE or status.state not in {"InProgress", "Failed"}:
-        return None
-    if status.state == "InProgress" and time_left(task, now) > timedelta(0):
-        return None
-    known = {r.id: r for r in status.resources}
-    resources = [
-        _deferred(known.get(r.id) or TaskResourceStatus(id=r.id, state="NotStarted"), task)
-        for r in spec.resources
-    ]
-    left = sum(1 for r in resources if r.reason == Reason.FENCE_DEFERRED)
-    update = {
-        "state": "Skipped" if all(r.state == "Skipped" for r in resources) else "Complete",
-        "resources": resources,
-        "message": f"{left} of {len(resources)} not fenced: a duty for when {spec.region} answers",
-    }
-    return status.model_copy(update=update)
+def undone(task: DRTask) -> list[TaskResourceStatus]:
+    """Resources that the task fenced and people had started again."""
+    return [r for r in deferred(task) if r.reason == UNDONE]
 
 
-def called_off(task: DRTask, now: datetime) -> DRTaskStatus | None:
-    """The status of a fencing task of a cancelled Unplanned run that is followed no more; None: it
-    goes on as it is.
-
-    What was asked for is followed as long as AWS shows it. In the dark that ends with the task's
-    limit, so that the run that corrects this one does not wait for the side that is left. It is
-    no duty: a run that was called off wants nothing stopped.
-    """
-    spec, status = task.spec, task.status
-    unseen = spec.recovery_phase == FENCE and status.unseen_since is not None
-    if not unseen or status.state != "InProgress" or time_left(task, now) > timedelta(0):
-        return None
-    message = clip(f"cancelled; whether all of it stopped is not known: {status.message}", 1024)
-    return status.model_copy(update={"state": "Abandoned", "stopped": True, "message": message})
-
-
-def time_left(task: DRTask, now: datetime) -> timedelta:
-    """How long an Unplanned run still tries to fence; endless for what is no such task."""
-    started, limit = task.status.start_time, task.spec.fence_limit
-    if task.status.state != "InProgress" or not started or not limit:
-        return timedelta.max
-    return max(parse_time(started) + parse(limit) - now, timedelta(0))
-
-
-def until_let_go(
-    execution: DRExecution, tasks: Iterable[DRTask], now: datetime, *, cancelling: bool
-) -> timedelta | None:
-    """In how long the run lets go of fencing by itself, of the first such task; None: of none.
-
-    A cancelled run follows what AWS shows however long it takes, and only lets go in the dark.
-    """
-    if not unplanned(execution):
-        return None
-    ends = (time_left(t, now) for t in tasks if not cancelling or t.status.unseen_since)
-    return min((d for d in ends if d < timedelta.max), default=None)
-
-
-def _deferred(resource: TaskResourceStatus, task: DRTask) -> TaskResourceStatus:
-    if resource.state in _SETTLED:
-        return resource
-    why = resource.message or task.status.message or "no answer"
-    where = f"account {task.spec.account_id}, {task.spec.region}"
-    update = {
-        "state": "Skipped",
-        "reason": Reason.FENCE_DEFERRED,
-        "message": clip(f"may still write in {where}; last seen: {why}", 1024),
-    }
-    return resource.model_copy(update=update)
+def given_up_on(task: DRTask) -> list[TaskResourceStatus]:
+    """Resources that an Unplanned run did not wait for."""
+    return [r for r in deferred(task) if r.reason == Reason.FENCE_DEFERRED]
 
 
 def deferred(task: DRTask) -> list[TaskResourceStatus]:
-    """Resources of the task that may still write on the side that was left."""
-    return [r for r in task.status.resources if r.reason == Reason.FENCE_DEFERRED]
+    """Resources of the task that may still write on the side that was left, by the run's decision
+    or by people's: given up, left out, or fenced and undone."""
+    if task.spec.recovery_phase != FENCE:
+        return []
+    return [r for r in task.status.resources if r.state == "Skipped" and r.reason in _UNFENCED]
 
 
 def findings(wave: str, tasks: Iterable[DRTask]) -> list[str]:
@@ -126,8 +71,47 @@ def findings(wave: str, tasks: Iterable[DRTask]) -> list[str]:
     return [clip(f"{said}; such as {left[0][1].id}: {left[0][1].message}", 256)]
 
 
+def fenced(task: DRTask) -> list[TaskResourceStatus]:
+    """Resources that the task stopped, or found so."""
+    if task.spec.recovery_phase != FENCE:
+        return []
+    return [r for r in task.status.resources if r.state == "Complete"]
+
+
+def stopped(tasks: Iterable[DRTask]) -> list[DRTask]:
+    """Tasks that stopped something of which AWS shows whether it runs.
+
+    Of what people do, or a document, it shows that it was done, and not how things are since.
+    """
+    return [t for t in tasks if t.spec.technology not in _DEEDS and fenced(t)]
+
+
+def idle_fences(tasks: Sequence[DRTask]) -> list[DRTask]:
+    """Tasks that fenced something of waves of which nothing serves on the other side yet."""
+    return [t for t in stopped(tasks) if not activated(t.spec.wave, tasks)]
+
+
+def before_cancel(namespace: str, tasks: Sequence[DRTask]) -> str:
+    """What comes before a cancel where nothing serves yet for what was fenced; empty: nothing.
+
+    A run that is being cancelled undoes nothing, and what it stopped stays so.
+    """
+    idle = [t.metadata.name for t in idle_fences(tasks)]
+    if not idle:
+        return ""
+    more = f", and so for {some(idle[1:], 2)}" if idle[1:] else ""
+    return (
+        f". cancel leaves stopped what was fenced; before it, to start that again: kubectl "
+        f'annotate drt {idle[0]} -n {namespace} leeward.dev/undo="YOU"{more}'
+    )
+
+
 def duties(tasks: Sequence[DRTask], now: datetime) -> list[DeferredFence]:
-    """What a run leaves to be fenced later, by task."""
+    """What a run leaves to be fenced later, by task.
+
+    What people left out or undid counts once something of the wave serves on the other side: a
+    wave that was called off before that is to serve where it was.
+    """
     return [
         DeferredFence(
             task=t.metadata.name,
@@ -140,8 +124,15 @@ def duties(tasks: Sequence[DRTask], now: datetime) -> list[DeferredFence]:
             since=t.status.completion_time or render_time(now),
         )
         for t in tasks
-        if (left := deferred(t))
+        if (left := _left(t, tasks))
     ]
+
+
+def _left(task: DRTask, tasks: Sequence[DRTask]) -> list[TaskResourceStatus]:
+    """Resources of the task that are a duty."""
+    wave = task.spec.wave
+    starts = any((t.spec.wave, t.spec.recovery_phase) == (wave, "Activate") for t in tasks)
+    return deferred(task) if activated(wave, tasks) or not starts else given_up_on(task)
 
 
 def left_behind(
@@ -159,15 +150,14 @@ def left_behind(
         now: the time.
         part: whether the run was of some resources of its waves alone.
     """
-    fences = [t for t in tasks if t.spec.recovery_phase == FENCE]
     known = {duty.task: duty for duty in before}
     new = [known.get(duty.task, duty) for duty in duties(tasks, now)]
     own = {duty.task for duty in new}
-    kept = [d for d in before if d.task not in own and not _made_up_for(d, fences, part=part)]
+    kept = [d for d in before if d.task not in own and not _made_up_for(d, tasks, part=part)]
     return [*kept, *new][-_MOST_DUTIES:]
 
 
-def _made_up_for(duty: DeferredFence, fences: Sequence[DRTask], *, part: bool) -> bool:
+def _made_up_for(duty: DeferredFence, tasks: Sequence[DRTask], *, part: bool) -> bool:
     """Whether tasks fenced all that the duty speaks of, or made duties of their own of it.
 
     A duty names its first resources and counts them all, so both are compared. Of a run of single
@@ -178,11 +168,11 @@ def _made_up_for(duty: DeferredFence, fences: Sequence[DRTask], *, part: bool) -
     wave = duty.task.removeprefix(f"{duty.execution}-w").partition("-fence-")[0]
     answered = {
         r.id
-        for t in fences
-        if (t.spec.account_id, t.spec.region) == (duty.account_id, duty.region)
+        for t in tasks
+        if t.spec.recovery_phase == FENCE
+        and (t.spec.account_id, t.spec.region) == (duty.account_id, duty.region)
         and str(t.spec.wave_ordinal) == wave
-        for r in t.status.resources
-        if r.state == "Complete" or r.reason == Reason.FENCE_DEFERRED
+        for r in (*_left(t, tasks), *(r for r in t.status.resources if r.state == "Complete"))
     }
     named = (any(e.startswith(f"{i}: ") for i in answered) for e in duty.examples)
     return all(named) and duty.count <= len(answered)

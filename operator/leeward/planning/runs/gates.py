@@ -48,7 +48,7 @@ def ask(
     earlier = sum(1 for g in execution.status.gates if g.name == gate.name)
     return GateStatus(
         name=gate.name,
-        id=digest([execution.metadata.uid, gate.name, earlier])[7:23],
+        id=digest([execution.metadata.uid, gate.name, earlier, render_time(now)])[7:23],
         wave=gate.wave,
         before=gate.before,
         state="Automatic" if automatic else "Waiting",
@@ -189,6 +189,7 @@ def consequence(execution: DRExecution, gate: GateStatus, tasks: Sequence[DRTask
     if ends_run(execution.spec.operation, gate) and (test or not touched):
         return Consequence("Fail", why)
     cancel = f'{annotate} leeward.dev/cancel="YOU: why"'
+    cancel += fencing.before_cancel(execution.metadata.namespace, tasks)
     return Consequence("Decide", f"{why}. Approve it after all: {approve} ; or cancel: {cancel}")
 
 

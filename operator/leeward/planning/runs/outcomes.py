@@ -8,6 +8,7 @@ from typing import Final, Literal
 from leeward.api.common import PREFIX
 from leeward.api.execution import DRExecution
 from leeward.api.task import DRTask
+from leeward.planning.runs import fencing
 from leeward.planning.runs.earlier import launched_by, older_than_known
 from leeward.planning.runs.record import Outcome, said_by
 from leeward.planning.runs.waves import Stage
@@ -15,6 +16,8 @@ from leeward.planning.wording import clip, counted, some
 
 _MOST = 1000
 """Characters of a message, so that the remedy stays within it."""
+FENCE_UNDONE: Final = "FenceUndone"
+"""Reason of a run that waits because people undid what it had fenced."""
 NEWER_DATA: Final = "NewerData"
 """Reason of a run that waits because it would start what is older than what is known."""
 _NAMED = 5
@@ -55,19 +58,35 @@ def stuck(
     if asking := [t for t in failed if older_than_known(t)]:
         return _newer(run, stage, asking, tasks)
     namespace, first = run.metadata.namespace, failed[0].metadata.name
+    undone = failed[0].status.state != "Failed" and bool(fencing.undone(failed[0]))
     others = [t.metadata.name for t in failed[1:]]
-    more = f". {len(others)} more failed: {some(others, 2)}" if others else ""
+    alike = "like it" if undone else "failed"
+    more = f". {len(others)} more {alike}: {some(others, 2)}" if others else ""
     how = (
         f'kubectl annotate drt {first} -n {namespace} leeward.dev/retry="YOU" (or skip), '
         f'or kubectl annotate drx {run.metadata.name} -n {namespace} leeward.dev/cancel="YOU"'
     )
-    if stage.phase == "Fence":
+    if stage.phase == fencing.FENCE:
         how += ', or, if the side that is left is lost, leeward.dev/unplanned="YOU"'
+    how += fencing.before_cancel(namespace, tasks)
     if run.status.paused:
         how += f'. The run is paused: nothing is sent before {PREFIX}resume="YOU"'
     rest = f"{more}. Decide: {how}"
-    message = clip(f"{first}: {failed[0].status.message}", _MOST - len(rest)) + rest
-    return Outcome("WaitingForDecision", "TasksFailed", message, stage.wave, stage.phase)
+    said = _serves_again(failed[0]) if undone else failed[0].status.message
+    message = clip(f"{first}: {said}", _MOST - len(rest)) + rest
+    reason = FENCE_UNDONE if undone else "TasksFailed"
+    return Outcome("WaitingForDecision", reason, message, stage.wave, stage.phase)
+
+
+def _serves_again(task: DRTask) -> str:
+    """That people brought back what the run had stopped, beside which it recovers nothing."""
+    spec, undone = task.spec, fencing.undone(task)
+    return (
+        f"fencing was undone, and nothing is recovered beside what may serve and write in "
+        f"{spec.region}: {counted(len(undone), 'resource')} of account {spec.account_id} "
+        f"({spec.account}): {some([r.id for r in undone], 3)}. retry fences them again, skip goes "
+        f"on although they may write"
+    )
 
 
 def _newer(

@@ -28,6 +28,7 @@ from leeward.api.task import DRTask, DRTaskStatus
 from leeward.planning.estate.direction import MOVES_TO
 from leeward.planning.runs import transitions
 from leeward.planning.runs.fencing import FENCE, deferred
+from leeward.planning.runs.left_stopped import idle
 from leeward.planning.runs.run_times import kept
 from leeward.planning.runs.tolerance import TOLERANT, failed_ids, tolerated, within
 from leeward.planning.runs.waves import ENDED, PASSED, PHASES, ends_run, serves_before, unfinished
@@ -375,7 +376,9 @@ def _stays(tasks: Sequence[DRTask]) -> str:
         launched = f"{counted(done, 'resource')} {'was' if done == 1 else 'were'} launched"
         words = f"{launched} and {started} activated, and stay as they are"
         words += f"; {fenced} were fenced, and stay so" if fenced else ""
-        return f"{words}; another execution of the plan goes on from there" if done else words
+        if done or fenced:
+            words += "; another execution of the plan goes on from there"
+        return clip(words + idle(tasks), 900)
     words = f"{done} resources had been launched, {cleaned} were cleaned up"
     if failed := [t.metadata.name for t in cleanups if t.status.state == "Failed"]:
         words += (

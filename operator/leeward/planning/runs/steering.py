@@ -10,8 +10,10 @@ from typing import Final
 from leeward.api.common import PREFIX
 from leeward.api.execution import CommandRecord
 from leeward.api.task import DRTask, DRTaskStatus, ResourceRequest, TaskResourceStatus
+from leeward.planning.runs import fencing
 from leeward.planning.runs.commands import Command
 from leeward.planning.runs.earlier import alike, earlier_phases
+from leeward.planning.runs.parallelism import LIVE
 from leeward.planning.runs.waves import closes, to_be_followed, unanswered_ahead
 from leeward.planning.tasks.manual import TECHNOLOGY as MANUAL
 from leeward.planning.times import parse_time, render_time
@@ -31,6 +33,8 @@ class Ground:
     """Of the task's phase, as its adapter declares them; None: there is no adapter."""
     cancelling: bool = False
     """Whether the run is being cancelled."""
+    activated: Sequence[str] = ()
+    """Names of the tasks that put something of the task's wave to work on the other side."""
 
 
 def steer(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:
@@ -60,7 +64,7 @@ def _retry(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus
     if status.state not in {"Failed", "Complete", "Skipped"}:
         return status, _nothing("retry", status.state, "tried again")
     failed = {r.id for r in status.resources if r.state == "Failed"}
-    undone = {r.id for r in status.resources if r.state == "Skipped" and r.reason == "Undone"}
+    undone = {r.id for r in status.resources if r.state == "Skipped" and r.reason == fencing.UNDONE}
     chosen = failed | undone if command.resources else failed or undone
     chosen = _named(command, chosen)
     if not chosen:
@@ -89,17 +93,25 @@ def _begun_again(status: DRTaskStatus, chosen: set[str], message: str, why: str)
 
 
 def _skip(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus, str]:
-    """What has failed, what waits for a person, and ahead of its time what has not begun."""
+    """What has failed, what waits for a person, and ahead of its time what has not begun.
+
+    Of fencing also what was undone: a Planned run goes on without it by a person's word alone.
+    """
     status = task.status
     if status.state == "NotStarted":
         return _skip_ahead(task, command)
+    undone = set() if status.state in LIVE else {r.id for r in fencing.undone(task)}
     open_to = {"Failed": {"Failed"}, "PendingApproval": {"InProgress"}}.get(status.state)
-    if open_to is None:
+    if open_to is None and not undone:
         return status, _nothing("skip", status.state, "left out")
-    chosen = _named(command, {r.id for r in status.resources if r.state in open_to})
+    able = undone | {r.id for r in status.resources if r.state in (open_to or ())}
+    chosen = _named(command, able)
     if not chosen:
         return status, _none(command, task, "can be left out")
-    resources = _changed(status.resources, chosen, lambda r: _left_out(r, command.user))
+    fence = task.spec.recovery_phase == fencing.FENCE
+    resources = _changed(
+        status.resources, chosen, lambda r: _left_out(r, command.user, fence=fence)
+    )
     states = {r.state for r in resources}
     state = "Failed" if "Failed" in states else ("Complete" if "Complete" in states else "Skipped")
     update = {
@@ -125,7 +137,7 @@ def _skip_ahead(task: DRTask, command: Command) -> tuple[DRTaskStatus, str]:
     if not chosen:
         return status, _none(command, task, "can be left out")
     message = f"left out by {command.user} before it began"
-    gone: _Update = {"state": "Skipped", "reason": "LeftOut", "message": message}
+    gone: _Update = {"state": "Skipped", "reason": fencing.LEFT_OUT, "message": message}
     resources = _changed(every, chosen, lambda r: gone)
     whole = all(r.state == "Skipped" for r in resources)
     update = {
@@ -136,9 +148,11 @@ def _skip_ahead(task: DRTask, command: Command) -> tuple[DRTaskStatus, str]:
     return status.model_copy(update=update), f"{counted(len(chosen), 'resource')} left out ahead"
 
 
-def _left_out(resource: TaskResourceStatus, user: str) -> _Update:
+def _left_out(resource: TaskResourceStatus, user: str, *, fence: bool) -> _Update:
+    """Why it failed stays its reason, but what is not fenced is a duty by whoever's decision."""
     message = f"left out by {user}; was: {resource.message}"[:1024]
-    return {"state": "Skipped", "message": message}
+    reason = fencing.LEFT_OUT if fence else resource.reason
+    return {"state": "Skipped", "reason": reason, "message": message}
 
 
 # -- mark-done, undo, relaunch, accept-data-loss ------------------------------------------------
@@ -187,6 +201,11 @@ def _undo(task: DRTask, command: Command, ground: Ground) -> tuple[DRTaskStatus,
     if traits.irreversible:
         why = traits.instead or "its adapter gives no reason"
         return status, f"{task.spec.recovery_phase} cannot be undone: {why}"
+    if task.spec.recovery_phase == fencing.FENCE and ground.activated:
+        return status, (
+            f"two sides would write: Activate of wave {task.spec.wave} has begun "
+            f"({some(list(ground.activated), 2)}); undo that first"
+        )
     recorded = {p.id for p in status.pre_states}
     chosen = _named(
         command,

@@ -29,7 +29,7 @@ TASK: Final[Mapping[TaskState, Mapping[TaskState, str]]] = {
     "PendingApproval": {
         "Complete": "a person marked it done",
         "Failed": "nobody marked it done in time",
-        "Skipped": "a person left it out, or its gate left out the wave",
+        "Skipped": "a person left it out, its gate left out the wave, or the run fences no more",
         "Abandoned": "the run was cancelled",
     },
     "Complete": {

@@ -17,6 +17,8 @@ from typing import Final
 from leeward.api.execution import DRExecutionStatus
 from leeward.api.gate_record import FrozenGate, GateStatus
 from leeward.api.task import DRTask
+from leeward.planning.runs import fencing
+from leeward.planning.runs.begun import begun, untouched
 from leeward.planning.runs.parallelism import LIVE, limited
 from leeward.planning.runs.tolerance import tolerated
 from leeward.planning.tasks.step_sent import unanswered
@@ -109,10 +111,10 @@ def cursor(
     """
     course = _Course(operation, status, tasks, cancelling=cancelling, unplanned=unplanned)
     where = course.front()
-    begun = (*course.under_way(), *where.work, *course.ahead(where))
-    work = {t.metadata.name: t for t in begun}
+    at_work = (*course.under_way(), *where.work, *course.ahead(where))
+    work = {t.metadata.name: t for t in at_work}
     early = [t for t in course.early(where, automatic=automatic) if t.metadata.name not in work]
-    chosen = limited((*work.values(), *early), status.parallelism)
+    chosen = limited((*work.values(), *early), status.parallelism, unplanned=unplanned)
     return replace(
         where,
         work=tuple(t for t in chosen if t.metadata.name in work),
@@ -140,7 +142,7 @@ class _Course:
         self._unplanned = unplanned
         self._closes = CLOSING.get(operation, ())
         self._tolerated = tolerated(status.waves, tasks)
-        self._broken = any(t.spec.recovery_phase in self._closes and _begun(t) for t in tasks)
+        self._broken = any(t.spec.recovery_phase in self._closes and begun(t) for t in tasks)
         waves = [(w.name, w.ordinal) for w in status.waves]
         self._stages = stages(operation, waves, tasks)
 
@@ -158,6 +160,7 @@ class _Course:
         """The first stage that is not through, and what it allows."""
         beside: dict[Place, tuple[DRTask, ...]] = {}
         uncleaned: list[Stage] = []
+        trailing: Cursor | None = None
         for stage in self._stages:
             closing = stage.phase in self._closes
             if self._over(stage):
@@ -172,14 +175,16 @@ class _Course:
                 self._broken = True
                 continue
             if held is not None:
-                return held
+                if not self._trails(held):
+                    return held
+                trailing = trailing or held
+                continue
             work = self.runnable(stage.tasks)
             if self._runs_beside(stage):
                 beside[stage.wave, stage.phase] = work
                 continue
-            others = tuple(t for tasks in beside.values() for t in tasks)
             if work:
-                return Cursor(stage, (*work, *others))
+                return Cursor(stage, (*work, *_all(beside)))
             if self._cancelling:
                 continue
             if closing:
@@ -187,8 +192,14 @@ class _Course:
             elif self._operation == "Test" and any(t.status.state == "Failed" for t in stage.tasks):
                 self._broken = True  # a drill goes on to its clean-up, and then fails
             else:
-                return Cursor(stage, others, stuck=_stuck(stage))
+                return Cursor(stage, _all(beside), stuck=self._stuck(stage))
+        if trailing is not None:
+            return replace(trailing, work=_all(beside))
         return self._end(beside, uncleaned)
+
+    def _trails(self, held: Cursor) -> bool:
+        """Whether its gate was asked, and stands before what later waves do not wait for."""
+        return held.waiting is not None and held.waiting.before in TRAILING.get(self._operation, ())
 
     def _runs_beside(self, stage: Stage) -> bool:
         """Whether the stages behind it do not wait for it."""
@@ -197,28 +208,21 @@ class _Course:
     def _end(
         self, beside: Mapping[Place, tuple[DRTask, ...]], uncleaned: Sequence[Stage]
     ) -> Cursor:
-        """Past the last stage: what runs beside may go on, and clean-ups may have failed.
-
-        What failed waits for people when nothing beside it is at work any more.
-        """
+        """Past the last stage: what failed waits for people when nothing beside it is at work."""
         if beside:
             places = {(s.wave, s.phase): s for s in self._stages}
             busy = next((place for place, tasks in beside.items() if tasks), None)
             if busy is not None:
-                work = tuple(t for tasks in beside.values() for t in tasks)
-                return Cursor(places[busy], work)
+                return Cursor(places[busy], _all(beside))
             first, *_ = held = [places[place] for place in beside]
-            return Cursor(first, stuck=tuple(t for s in held for t in _stuck(s)))
+            return Cursor(first, stuck=tuple(t for s in held for t in self._stuck(s)))
         if uncleaned:
-            return Cursor(uncleaned[0], stuck=tuple(t for s in uncleaned for t in _stuck(s)))
+            return Cursor(uncleaned[0], stuck=tuple(t for s in uncleaned for t in self._stuck(s)))
         return Cursor(None, finished=True)
 
     def _ends_test(self, held: Cursor) -> bool:
-        return (
-            self._operation == "Test"
-            and held.waiting is not None
-            and ends_run("Test", held.waiting)
-        )
+        gate = held.waiting
+        return self._operation == "Test" and gate is not None and ends_run("Test", gate)
 
     def _at_gate(self, stage: Stage, beside: Mapping[Place, tuple[DRTask, ...]]) -> Cursor | None:
         """What the gates up to the stage demand; None: there are none, or they are passed.
@@ -281,7 +285,7 @@ class _Course:
             if not all(self._opens(g, automatic=automatic) for g in self._gates(stage)):
                 return ()
             if stage.phase == "Instantiate" and stage is not where.stage and not self._over(stage):
-                return tuple(t for t in stage.tasks if _untouched(t) and not t.spec.depends_on)
+                return tuple(t for t in stage.tasks if untouched(t) and not t.spec.depends_on)
         return ()
 
     def _opens(self, gate: FrozenGate, *, automatic: bool) -> bool:
@@ -304,7 +308,14 @@ class _Course:
         return all(self._passed(t) for t in stage.tasks)
 
     def _passed(self, task: DRTask) -> bool:
+        """What a Planned run fenced and people undid holds it: nothing is recovered beside it."""
+        if not self._unplanned and fencing.undone(task):
+            return False
         return task.status.state in PASSED or task.metadata.name in self._tolerated
+
+    def _stuck(self, stage: Stage) -> tuple[DRTask, ...]:
+        failed = tuple(t for t in stage.tasks if t.status.state == "Failed")
+        return failed or tuple(t for t in stage.tasks if not self._passed(t))
 
     def runnable(self, candidates: Sequence[DRTask]) -> tuple[DRTask, ...]:
         """Those that have begun and not ended, or whose dependencies are through."""
@@ -315,6 +326,10 @@ class _Course:
             if t.status.state not in ENDED
             and (t.status.state in LIVE or all(d in passed for d in t.spec.depends_on))
         )
+
+
+def _all(beside: Mapping[Place, tuple[DRTask, ...]]) -> tuple[DRTask, ...]:
+    return tuple(t for tasks in beside.values() for t in tasks)
 
 
 def ends_run(operation: str, gate: GateStatus) -> bool:
@@ -368,24 +383,6 @@ def to_be_followed(task: DRTask) -> bool:
     if task.status.state != "Retry" or closes(task.spec.operation, task.spec.recovery_phase):
         return False
     return any(i.outcome == "Sent" or unanswered(i) for i in task.status.journal)
-
-
-def _untouched(task: DRTask) -> bool:
-    return task.status.state == "NotStarted" and not task.status.journal
-
-
-def _stuck(stage: Stage) -> tuple[DRTask, ...]:
-    failed = tuple(t for t in stage.tasks if t.status.state == "Failed")
-    return failed or tuple(t for t in stage.tasks if t.status.state not in PASSED)
-
-
-def _begun(task: DRTask) -> bool:
-    """Whether it was begun in whatever attempt; one that was left out before has not."""
-    status = task.status
-    return bool(status.start_time or status.journal) or status.state not in {
-        "NotStarted",
-        "Skipped",
-    }
 
 
 def _touched(wave: str, tasks: Sequence[DRTask]) -> bool:
