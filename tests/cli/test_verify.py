@@ -134,6 +134,14 @@ EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
         (EVERYTHING | {"verbs": ["get", "patch"]}, "Group", "pipelines", "ok"),
         (EVERYTHING | {"resources": ["deployments"]}, "Group", "pipelines", "ok"),
         ({"verbs": ["*"], "nonResourceURLs": ["*"]}, "Group", "pipelines", "ok"),
+        (EVERYTHING | {"apiGroups": ["leeward.dev"]}, "Group", "pipelines", "unknown"),
+        (EVERYTHING | {"apiGroups": ["apps"]}, "Group", "pipelines", "ok"),
+        (
+            {**EVERYTHING, "apiGroups": ["leeward.dev"], "resources": ["recoveryplans/approval"]},
+            "User",
+            "ci",
+            "unknown",
+        ),
     ],
 )
 def test_who_has_every_verb_by_a_wildcard_is_named_unless_the_policies_know(
@@ -152,6 +160,27 @@ def test_who_has_every_verb_by_a_wildcard_is_named_unless_the_policies_know(
     assert found.verdict == verdict
     named = f"{kind} {name} (ClusterRoleBinding bound)" in found.text
     assert named == (verdict == "unknown"), found.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "verdict"),
+    [("ClusterRole", "", "unknown"), ("Role", "orders", "unknown"), ("Role", "shop", "ok")],
+)
+def test_a_wildcard_in_a_tenants_namespace_is_found_as_well(
+    kind: str, where: str, verdict: str
+) -> None:
+    place = {"namespace": where} if where else {}
+    role = {"metadata": {"name": "everything", **place}, "rules": [EVERYTHING]}
+    binding = {
+        "metadata": {"name": "bound", "namespace": "orders"},
+        "roleRef": {"kind": kind, "name": "everything"},
+        "subjects": [{"kind": "Group", "name": "developers"}],
+    }
+
+    found = verify_wildcards.found([role], [binding])
+
+    assert found.verdict == verdict
+    assert ("Group developers (RoleBinding orders/bound)" in found.text) == (verdict == "unknown")
 
 
 def test_a_version_in_which_objects_are_stored_must_be_served() -> None:

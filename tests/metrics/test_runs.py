@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -224,9 +224,35 @@ def test_a_plan_says_how_it_stands_and_what_came_of_its_last_execution() -> None
     assert values(found, d.RPO) == {who: 900}
     assert values(found, d.RTO) == {}
     assert values(found, d.PLAN_FINDINGS)[(*who, "Blocking")] == 5
-    assert values(found, d.LAST_RUN) == {(*who, "Failover", "Succeeded"): 5}
+    began = datetime.fromisoformat(BEGAN).timestamp()
+    assert values(found, d.LAST_RUN) == {
+        (*who, "Failover", "Succeeded"): 5, (*who, "Test", "Failed"): began
+    }  # fmt: skip
     assert values(found, d.LAST_DRILL) == {}
     assert values(found, d.UNFENCED)[(*who, "Running")] == 7
+
+
+def _history(*ended: tuple[str, str]) -> dict[tuple[str, ...], float]:
+    history = [
+        {"name": f"r-{n}", "uid": f"u-{n}", "operation": operation, "state": state,
+         "completionTime": f"1970-01-01T00:00:0{n}Z"}
+        for n, (operation, state) in enumerate(ended, start=1)
+    ]  # fmt: skip
+    plan = RecoveryPlan.model_validate({**PLAN, "status": {**PLAN["status"], "history": history}})
+    return values(list(of_plan(plan)), d.LAST_RUN)
+
+
+def test_neither_a_drill_nor_a_cancelled_run_hides_how_the_last_recovery_ended() -> None:
+    who = ("orders", "orders")
+    failed = {(*who, "Failover", "Failed"): 1}
+    assert _history(("Failover", "Failed"), ("Test", "Failed")) == {
+        **failed, (*who, "Test", "Failed"): 2
+    }  # fmt: skip
+    assert _history(("Failover", "Failed"), ("Failback", "Cancelled")) == failed
+    assert _history(("Failover", "Failed"), ("Failover", "Succeeded")) == {
+        (*who, "Failover", "Succeeded"): 2
+    }
+    assert _history(("Failover", "Cancelled")) == {}
 
 
 def test_an_account_that_never_answered_counts_from_when_the_plan_was_made() -> None:

@@ -29,7 +29,7 @@ app.kubernetes.io/part-of: leeward
 {{- end }}
 
 {{- define "leeward.serviceAccountName" -}}
-{{- default (ternary (include "leeward.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
+{{- default (include "leeward.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
 
 {{- /* The operator as the API server knows it: the admission policies name it. */}}

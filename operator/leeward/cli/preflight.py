@@ -223,7 +223,11 @@ def _may(api: Api, user: str, namespace: str, scope: Scope) -> bool:
         "kind": "SubjectAccessReview",
         "spec": {
             "user": user,
-            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "groups": [
+                "system:authenticated",
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{user.split(':')[2]}",
+            ],
             "resourceAttributes": {key: value for key, value in attributes.items() if value},
         },
     }

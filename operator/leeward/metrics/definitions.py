@@ -150,7 +150,8 @@ LAST_DRILL: Final = Metric(
 )  # fmt: skip
 LAST_RUN: Final = Metric(
     "leeward_plan_last_execution_timestamp_seconds", "gauge",
-    "When the last execution of the plan ended, and how.", (*_PLAN, "operation", "state"),
+    "When the last drill and the last other execution of the plan ended, and how. Not: Cancelled.",
+    (*_PLAN, "operation", "state"),
 )  # fmt: skip
 UNFENCED: Final = Metric(
     "leeward_plan_unfenced_resources", "gauge",

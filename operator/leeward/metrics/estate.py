@@ -101,9 +101,13 @@ def _past(plan: RecoveryPlan, who: tuple[str, str]) -> Iterator[Sample]:
     status = plan.status
     if status.last_drill:
         yield Sample(d.LAST_DRILL, who, _at(status.last_drill.completion_time))
-    if status.history:
-        last = status.history[-1]
-        yield Sample(d.LAST_RUN, (*who, last.operation, last.state), _at(last.completion_time))
+    # Drills apart from the rest, so that neither hides how the other ended. What people cancelled
+    # says nothing about the estate, and hides nothing either.
+    told = [h for h in status.history if h.state != "Cancelled"]
+    for drills in (False, True):
+        last = next((h for h in reversed(told) if (h.operation == "Test") is drills), None)
+        if last is not None:
+            yield Sample(d.LAST_RUN, (*who, last.operation, last.state), _at(last.completion_time))
     left = Counter({"Silent": 0, "Running": 0})
     for duty in status.deferred_fence:
         left[duty.seen] += duty.count
