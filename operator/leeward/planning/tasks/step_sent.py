@@ -15,8 +15,11 @@ from leeward.planning.times import parse_time
 from leeward_adapters.base import ErrorClass, Seen
 
 _RETRY_CLASSES: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.CONFLICT})
-_ALL_ALIKE: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED})
-"""Refusals that smaller batches would meet as well."""
+_MOST_REFUSALS: Final = 64
+"""Batches of one attempt that may be refused before no smaller ones are tried any more."""
+_MOST_DENIALS: Final = 16
+"""The same where AWS denies: one resource in a hundred that a role is kept from is found by then,
+and a role that lacks the action fails soon."""
 _NOT_SENT: Final = frozenset({"CircuitOpen", "RateLimited"})
 """Codes of batches of which nothing was sent, because this process held it back by itself."""
 _PARTLY_SENT: Final = "PartlySent"
@@ -25,8 +28,6 @@ _HELD_BY_US: Final = _NOT_SENT | {_PARTLY_SENT}
 not count as tries, however long a Region is away."""
 _HELD_BACK: Final = 8
 """How many times as long as after AWS's first refusal it is until that is tried again."""
-_MOST_REFUSALS: Final = 64
-"""Batches of one attempt that may be refused before no smaller ones are tried any more."""
 _KEPT_FOR_RESTORING: Final = 20
 
 
@@ -137,13 +138,23 @@ class _Refusals:
         tries, part = 0, JOURNAL
         for intent in filter(_by_aws, asked):
             tries += 1
-            if intent.error_class in _RETRY_CLASSES and tries < given.rules.attempts:
+            several = len(intent.resources) > 1 and intent.error_class != ErrorClass.TRANSIENT
+            # What one zone or type has no room for says nothing of the others, which wait. But
+            # each half of what must not be sent twice would be one more job against its limit.
+            limit = intent.error_class == ErrorClass.QUOTA
+            at_once = several and limit and _repeatable(given, intent)
+            passing = intent.error_class in _RETRY_CLASSES and not at_once
+            if passing and tries < given.rules.attempts:
                 continue
-            alone = len(intent.resources) == 1 or intent.error_class in _ALL_ALIKE
-            if alone or _refused(given) >= _MOST_REFUSALS:
+            halved = several and (at_once or not limit)
+            if not halved or _refused(given) >= _most_refusals(intent):
                 return cls(tries, part, final=_by_aws(asked[-1]))
             tries, part = 0, len(intent.resources) // 2
         return cls(tries, part)
+
+
+def _most_refusals(intent: Intent) -> int:
+    return _MOST_DENIALS if intent.error_class == ErrorClass.DENIED else _MOST_REFUSALS
 
 
 def _refused(given: StepInput) -> int:
