@@ -93,10 +93,12 @@ def test_a_role_that_is_refused_says_all_that_may_be_wrong_since_aws_does_not(
 
 
 def test_a_request_that_sts_calls_wrong_is_not_said_to_be_untrusted(sandbox: Any) -> None:
-    long = sandbox.reached(session_name="l" * 65)
+    sandbox.control.add_fault(
+        service="sts", operation="AssumeRole", action="error", code="ValidationError"
+    )
 
     with pytest.raises(ClientError, match="Correct what AWS names") as refused:
-        sandbox.aws.whoami(sandbox.aws.scope(long, "us-east-2"))
+        sandbox.scope().client("drs").describe_jobs(filters={})
 
     assert "trust policy" not in str(refused.value)
 
