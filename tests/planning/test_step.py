@@ -448,7 +448,7 @@ def test_a_long_outage_does_not_fill_the_journal(
             continue
         asked = sent("Refused", *decision.batch.resources, action="reverse", code=code)
         asked = asked.model_copy(update={"time": render_time(now), "id": str(now)})
-        journal = with_intent(status.journal, asked, decision.settled)
+        journal = with_intent(status.journal, asked, decision.settled, decision.forgotten)
         status = status.model_copy(update={"journal": journal})
         now += timedelta(seconds=1)
         sizes.add(len(status.journal))
@@ -630,6 +630,27 @@ def test_a_full_journal_ends_the_task_but_leaves_room_to_put_things_back() -> No
     assert decision.resources[0].reason == "JournalFull"
     assert _batch(ask({"a": Seen(State.NEEDED, action="restore")}, *full)) == ("a",)
     assert ask({"a": LAUNCH}, *full[1:]).batch is not None
+
+
+def test_refusals_of_earlier_attempts_make_way_in_a_full_journal() -> None:
+    def kept(action: str, **fields: Any) -> list[Intent]:
+        why = {"errorClass": "Quota", "code": "SomeCode"} | fields
+        refusals = [sent("Refused", "a", action=action, **why) for _ in range(JOURNAL - 20)]
+        return [i.model_copy(update={"id": str(n)}) for n, i in enumerate(refusals)]
+
+    missing = {"a": Seen(State.NEEDED, action="prepare")}
+    decision = ask(missing, *kept("prepare"), attempt=2)
+    assert _batch(decision) == ("a",)
+    now = sent("Pending", "a", action="prepare", attempt=2)
+    full = kept("prepare")
+    assert with_intent(full, now, decision.settled, decision.forgotten) == [now]
+
+    # Where there is room, all stays on record; and so does what may have to be found in AWS.
+    assert ask(missing, *full[1:], attempt=2).forgotten == frozenset()
+    for stays in (kept("launch"), kept("prepare", answerLost=True)):
+        over = ask(missing, *stays, attempt=2, began=timedelta(0))
+        assert over.forgotten == frozenset()
+        assert over.resources[0].reason == "JournalFull"
 
 
 def test_the_journal_is_as_long_as_the_api_allows() -> None:

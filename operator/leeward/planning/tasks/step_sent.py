@@ -81,18 +81,22 @@ def sent(given: StepInput, rid: str, action: str) -> list[Intent]:
 
 
 def with_intent(
-    journal: Sequence[Intent], intent: Intent, settled: frozenset[str] = frozenset()
+    journal: Sequence[Intent],
+    intent: Intent,
+    settled: frozenset[str] = frozenset(),
+    forgotten: frozenset[str] = frozenset(),
 ) -> list[Intent]:
     """The journal with one more intent, in place of what of it was not sent before.
 
     Nothing of that need ever be found in AWS again, and the pause after it is over for the
     resources that are asked for now. Were it kept, an outage would fill the journal. It goes in the
     same write that brings the new intent, so that an intent precedes each call. A batch of which
-    a part was sent goes too when it is one of the `settled`, and stays until then.
+    a part was sent goes too when it is one of the `settled`, and stays until then. What is
+    `forgotten` makes way for whatever comes.
     """
     now = set(intent.resources)
     kept = []
-    for one in journal:
+    for one in (i for i in journal if i.id not in forgotten):
         replaced = one.action == intent.action and (_not_sent(one) or one.id in settled)
         if replaced and now & set(one.resources):
             rest = [r for r in one.resources if r not in now]
@@ -117,9 +121,28 @@ def settled(given: StepInput) -> frozenset[str]:
     )
 
 
+def forgotten(given: StepInput) -> frozenset[str]:
+    """Ids of batches whose places a new one may take where the journal has none left.
+
+    Those that AWS refused in earlier attempts, of what may be sent twice: they count no more, and
+    nothing of them need be found. So a task can be retried however often its batches are halved.
+    """
+    journal = given.status.journal
+    if len(journal) < JOURNAL - _KEPT_FOR_RESTORING:
+        return frozenset()
+    return frozenset(
+        i.id
+        for i in journal
+        if i.attempt < given.status.attempt
+        and _by_aws(i)
+        and not i.answer_lost
+        and _repeatable(given, i)
+    )
+
+
 def _journal_is_full(given: StepInput, action: str) -> bool:
     kept = 0 if given.actions[action].restores else _KEPT_FOR_RESTORING
-    return len(given.status.journal) >= JOURNAL - kept
+    return len(given.status.journal) - len(forgotten(given)) >= JOURNAL - kept
 
 
 @dataclass(frozen=True, slots=True)
