@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from leeward_adapters import autoscaling_groups as groups
+from leeward_adapters import ec2_capacity
 from leeward_adapters.autoscaling_groups import RESIZING, Group, Sizes
 from leeward_adapters.base import (
     ActionTraits,
@@ -39,9 +40,10 @@ class Autoscaling:
 
     A target's id is the name of a group, in the account and Region of the scope. `Fence` suspends
     every process that could launch or resize, then sets the minimum and the desired capacity to
-    zero, and is done when no instance is left: **the group terminates its instances**. `Activate`
-    resumes those processes and sets the sizes of `settings["autoScaling"]`, and is done when as
-    many instances are in service and healthy. A Test is refused: the groups are production's.
+    zero, and is done when EC2 has no instance of the group left that could write: **the group
+    terminates its instances**. `Activate` resumes those processes and sets the sizes of
+    `settings["autoScaling"]`, and is done when as much capacity is in service and healthy. A Test
+    is refused: the groups are production's.
     """
 
     kind: ClassVar[str] = "autoscaling"
@@ -53,9 +55,10 @@ class Autoscaling:
         (groups.SUSPEND, groups.ZERO, groups.RESUME, groups.SCALE), _ABSOLUTE
     )
     permissions: ClassVar[Mapping[str, frozenset[str]]] = {
-        "Read": frozenset({"autoscaling:DescribeAutoScalingGroups"}),
+        "Read": frozenset({"autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances"}),
         "Fence": _CHANGES,
-        "Activate": _CHANGES | {"autoscaling:DescribeScalingActivities"},
+        "Activate": _CHANGES
+        | {"autoscaling:DescribeScalingActivities", "ec2:DescribeInstanceTypes"},
     }
 
     def readiness(self, scope: Scope, targets: Sequence[Target]) -> Sequence[Finding]:
@@ -77,8 +80,9 @@ class Autoscaling:
             )
             return Observed({t.id: seen for t in step.targets})
         found = groups.describe(scope.client("autoscaling"), (t.id for t in step.targets))
-        seen_of = _fenced if step.phase is Phase.FENCE else _sized
-        return Observed({t.id: seen_of(t.id, found.get(t.id), scope, step) for t in step.targets})
+        if step.phase is Phase.FENCE:
+            return Observed(_fenced(found, scope, step))
+        return Observed({t.id: _sized(t.id, found.get(t.id), scope, step) for t in step.targets})
 
     def act(self, scope: Scope, step: Step, action: str, call: str, batch: Sequence[Target]) -> str:
         """One call for each group."""
@@ -125,7 +129,17 @@ class Autoscaling:
         return ""
 
 
-def _fenced(name: str, group: Group | None, scope: Scope, step: Step) -> Seen:
+def _fenced(found: Mapping[str, Group], scope: Scope, step: Step) -> dict[str, Seen]:
+    seen = {t.id: _emptied(t.id, found.get(t.id), scope, step) for t in step.targets}
+    empty = [name for name, shown in seen.items() if shown.state is State.DONE]
+    left = groups.alive(scope.client("ec2"), empty) if empty else {}
+    return seen | {
+        name: groups.ending(found[name], instances, place(scope))
+        for name, instances in left.items()
+    }
+
+
+def _emptied(name: str, group: Group | None, scope: Scope, step: Step) -> Seen:
     if group is None:
         return Seen(State.REFUSED, reason="GroupMissing", message=_missing(name, scope))
     return groups.fencing(group, _begun(step, name), place(scope))
@@ -134,6 +148,9 @@ def _fenced(name: str, group: Group | None, scope: Scope, step: Step) -> Seen:
 def _sized(name: str, group: Group | None, scope: Scope, step: Step) -> Seen:
     if group is None or group.deleting:
         return Seen(State.REFUSED, reason="GroupMissing", message=_missing(name, scope))
+    if group.counted_in:
+        types = {member.type for member in group.members}
+        group = group.measured(ec2_capacity.sizes(scope, types))
     seen = groups.scaling(group, _sizes(step, name), _begun(step, name), place(scope))
     if seen.state is State.RUNNING and (
         why := groups.last_failure(scope.client("autoscaling"), name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from leeward_adapters.base import Seen, State
@@ -27,9 +27,15 @@ RESIZING: Final = frozenset(
 that is to be empty needs it."""
 _NAMES: Final = 50
 """Names that one DescribeAutoScalingGroups takes (API reference, AutoScalingGroupNames)."""
-_ENDED: Final = frozenset({"Terminating", "Terminating:Proceed", "Terminated"})
-"""Lifecycle states of instances that are being ended. One in `Terminating:Wait` still runs: a
-lifecycle hook holds it."""
+_ENDED: Final = "Terminated"
+"""Every other lifecycle state is one in which an instance may write: one that is `Terminating`
+is first deregistered from its load balancer and drained (300 s by default), or held by a hook."""
+_OF: Final = "aws:autoscaling:groupName"
+"""Tag that Auto Scaling puts on every instance of a group and of its warm pool."""
+_OF_ONE_FILTER: Final = 200
+_ALIVE: Final = ("pending", "running", "shutting-down", "stopping")
+_UNITS: Final = {"vcpu": "vCPUs", "memory-mib": "MiB of memory"}
+"""What a group's sizes may count (`DesiredCapacityType`), beside units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,10 @@ class Member:
     healthy: bool = True
     protected: bool = False
     """Whether scaling in leaves it alone."""
+    type: str = ""
+    """Instance type."""
+    counts: int = 1
+    """How much of the group's sizes it is: its weight, vCPUs or MiB."""
 
     @property
     def stays(self) -> bool:
@@ -74,16 +84,39 @@ class Group:
     suspended: frozenset[str] = frozenset()
     members: tuple[Member, ...] = ()
     deleting: bool = False
+    counted_in: str = ""
+    """What its sizes count, as in `_UNITS`; empty: units, an instance having one or its weight."""
+    warm: str = ""
+    """State in which its warm pool keeps instances: `Running`, `Stopped`, `Hibernated`. Empty:
+    it has none."""
 
     @property
     def left(self) -> list[Member]:
-        """Instances that are not being ended."""
-        return [member for member in self.members if member.lifecycle not in _ENDED]
+        """Instances that are not ended yet."""
+        return [member for member in self.members if member.lifecycle != _ENDED]
 
     @property
     def serving(self) -> int:
-        """Instances that are in service and healthy."""
-        return sum(m.lifecycle == "InService" and m.healthy for m in self.members)
+        """What is in service and healthy, in what the group's sizes count."""
+        return sum(m.counts for m in self.members if m.lifecycle == "InService" and m.healthy)
+
+    @property
+    def unit(self) -> str:
+        """What the group's sizes count, for people."""
+        weighted = any(member.counts != 1 for member in self.members)
+        return _UNITS.get(self.counted_in, "units of capacity" if weighted else "instances")
+
+    def measured(self, sizes: Mapping[str, tuple[int, int]]) -> Group:
+        """The group with its instances counted as its sizes are.
+
+        Args:
+            sizes: vCPUs and MiB of memory, by instance type.
+        """
+        place = list(_UNITS).index(self.counted_in)
+        members = (
+            replace(member, counts=sizes.get(member.type, (0, 0))[place]) for member in self.members
+        )
+        return replace(self, members=tuple(members))
 
     def pre_state(self) -> str:
         """All that undoing needs, as JSON."""
@@ -121,6 +154,27 @@ def describe(autoscaling: Any, names: Iterable[str]) -> dict[str, Group]:
     return found
 
 
+def alive(ec2: Any, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """State by id of the instances of groups that may write, by group; groups without any are
+    left out (DescribeInstances).
+
+    A group forgets an instance before EC2 has ended it, and has none of its warm pool's.
+    """
+    wanted = sorted(set(names))
+    found: dict[str, dict[str, str]] = {}
+    for start in range(0, len(wanted), _OF_ONE_FILTER):
+        pages = ec2.get_paginator("describe_instances").paginate(
+            Filters=[
+                {"Name": f"tag:{_OF}", "Values": wanted[start : start + _OF_ONE_FILTER]},
+                {"Name": "instance-state-name", "Values": list(_ALIVE)},
+            ]
+        )
+        for raw in (i for page in pages for r in page["Reservations"] for i in r["Instances"]):
+            group = next(tag["Value"] for tag in raw["Tags"] if tag["Key"] == _OF)
+            found.setdefault(group, {})[raw["InstanceId"]] = raw["State"]["Name"]
+    return found
+
+
 def last_failure(autoscaling: Any, name: str) -> str:
     """What the group's newest failed activity says; empty where none of the last ones failed."""
     answer = autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=5)
@@ -130,6 +184,8 @@ def last_failure(autoscaling: Any, name: str) -> str:
 
 def fencing(group: Group, begun: bool, where: str) -> Seen:
     """How far a group is on the way to having no instance and making none.
+
+    DONE says only that it has no members any more; what EC2 has of it is to be asked then.
 
     Args:
         group: the group as it is.
@@ -166,6 +222,26 @@ def fencing(group: Group, begun: bool, where: str) -> Seen:
     return Seen(State.RUNNING, message=f"group {group.name} is ending {len(left)} instances{hooks}")
 
 
+def ending(group: Group, instances: Mapping[str, str], where: str) -> Seen:
+    """How far a group is that has no members any more, but instances in EC2.
+
+    Args:
+        group: the group as it is.
+        instances: what EC2 has of it, see `alive`.
+        where: account and Region, for the message.
+    """
+    named = ", ".join(f"{i} ({state})" for i, state in sorted(instances.items())[:5])
+    if group.warm == "Running" and "running" in instances.values():
+        return Seen(
+            State.FAILED,
+            reason="WarmPoolRuns",
+            message=f"group {group.name} in {where} has size zero, but its warm pool keeps "
+            f"{named}: delete the pool (autoscaling delete-warm-pool --force-delete), then retry",
+        )
+    message = f"group {group.name} is empty; EC2 is ending {len(instances)} instances: {named}"
+    return Seen(State.RUNNING, message=message)
+
+
 def scaling(group: Group, sizes: Sizes, begun: bool, where: str) -> Seen:
     """How far a group is on the way to serving with the given sizes.
 
@@ -191,9 +267,10 @@ def scaling(group: Group, sizes: Sizes, begun: bool, where: str) -> Seen:
         return _needed(group, f"is to get {desired} instances", action=SCALE)
     if group.serving >= desired:
         adopted = "" if begun else "Adopted"
-        message = f"group {group.name} has {group.serving} instances in service"
+        message = f"group {group.name} has {group.serving} {group.unit} in service"
         return Seen(State.DONE, reason=adopted, message=message)
-    message = f"group {group.name}: {group.serving} of {desired} instances in service and healthy"
+    so_far = f"{group.serving} of {desired} {group.unit}"
+    message = f"group {group.name}: {so_far} in service and healthy"
     return Seen(State.RUNNING, message=message)
 
 
@@ -208,6 +285,7 @@ def _named(members: list[Member]) -> str:
 
 
 def _group(raw: Mapping[str, Any]) -> Group:
+    pool = raw.get("WarmPoolConfiguration") or {}
     return Group(
         name=raw["AutoScalingGroupName"],
         minimum=raw["MinSize"],
@@ -220,8 +298,12 @@ def _group(raw: Mapping[str, Any]) -> Group:
                 m["LifecycleState"],
                 m["HealthStatus"] == "Healthy",
                 m.get("ProtectedFromScaleIn", False),
+                m.get("InstanceType", ""),
+                int(m.get("WeightedCapacity") or 1),
             )
             for m in raw.get("Instances", [])
         ),
         deleting=bool(raw.get("Status")),
+        counted_in=raw["DesiredCapacityType"] if raw.get("DesiredCapacityType") in _UNITS else "",
+        warm="" if pool.get("Status") or not pool else pool.get("PoolState", "Stopped"),
     )

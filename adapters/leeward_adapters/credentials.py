@@ -8,19 +8,25 @@ assumed with them is chained and ends after an hour (AWS STS API reference, Assu
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     CredentialRetrievalError,
     MetadataRetrievalError,
     NoCredentialsError,
 )
+from botocore.exceptions import ConnectionError as NotConnectedError
+from botocore.exceptions import HTTPClientError as NotAnsweredError
 from botocore.parsers import ResponseParserError
 
 from leeward_adapters.bad_answers import BadAnswerError
+from leeward_adapters.base import ErrorClass
+from leeward_adapters.errors import CredentialsDelayedError, classify
 
 _SOURCES: Final = (
     ("AWS_ACCESS_KEY_ID", "keys of the environment"),
@@ -42,6 +48,18 @@ def source(environment: Mapping[str, str] | None = None) -> str:
     return "nothing: neither keys of the environment, nor IRSA, nor EKS Pod Identity is set up"
 
 
+_PASSING_CODES: Final = frozenset({"IDPCommunicationError"})
+"""Of AssumeRoleWithWebIdentity, with HTTP status 400: STS did not reach the OIDC provider (AWS STS
+API reference: "can be retried")."""
+_PASSING_WORDS: Final = re.compile(
+    r"Received error when attempting to retrieve|Received non 200 response (5\d\d|429)\b"
+    r"|Unable to parse JSON"
+)
+"""What botocore's ContainerMetadataFetcher says of an agent that does not answer, or is not well.
+It has no other way to tell that from a refusal."""
+_PASSES: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT})
+
+
 class BadCredentialsError(BadAnswerError):
     """What gives the credentials did not answer, but something else did."""
 
@@ -57,6 +75,7 @@ def explained() -> Iterator[None]:
     """Names where the credentials should have come from, and what to look at, in errors of that.
 
     Raises:
+        CredentialsDelayedError: their source cannot be reached, or is busy. Nothing was sent.
         CredentialRetrievalError: in place of what botocore raises, a missing token file among it.
         BadCredentialsError: what came is no answer of their source. It is not repeated.
     """
@@ -65,17 +84,28 @@ def explained() -> Iterator[None]:
     except (ResponseParserError, KeyError, ValueError) as error:
         why = type(error).__name__
         raise BadCredentialsError(source=source(), why=why, doubt=False) from error
+    except (NotConnectedError, NotAnsweredError) as error:  # some are an OSError as well
+        raise _delayed(error) from error
     except (NoCredentialsError, CredentialRetrievalError, MetadataRetrievalError, OSError) as error:
+        if isinstance(error, BotoCoreError) and _PASSING_WORDS.search(str(error)):
+            raise _delayed(error) from error
         raise _not_got(f"{type(error).__name__}: {error}") from error
     except ClientError as error:
         if error.operation_name != "AssumeRoleWithWebIdentity":
             raise
         said = error.response.get("Error", {})
+        if said.get("Code") in _PASSING_CODES or classify(error).kind in _PASSES:
+            raise _delayed(error) from error
         raise _not_got(
             f"{said.get('Code')}: {said.get('Message')}. The trust policy of "
             f"{os.environ.get('AWS_ROLE_ARN', 'the role')} must name the cluster's OIDC provider "
             "and the operator's service account"
         ) from error
+
+
+def _delayed(error: Exception) -> CredentialsDelayedError:
+    why = f"{type(error).__name__}: {error}. Their source is asked again; nothing was sent to AWS"
+    return CredentialsDelayedError(provider=source(), error_msg=why)
 
 
 def _not_got(why: str) -> CredentialRetrievalError:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -237,7 +238,7 @@ def _activation(
             message=f"EC2 in {place(scope)} does not list instance {chosen.id} yet",
             reference=chosen.id,
         )
-    return ec2.activation(machine, step.calls.get(target.id), place(scope))
+    return ec2.activation(machine, step.calls.get(target.id), datetime.now(UTC), place(scope))
 
 
 # -- Cleanup ----------------------------------------------------------------------------------

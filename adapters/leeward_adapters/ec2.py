@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
 
 from leeward_adapters.base import (
@@ -45,17 +46,23 @@ _FENCING: Final = frozenset({"pending", "stopping", "stopped", "shutting-down", 
 """The same where they are stopped: of one that runs it is to be known since when."""
 
 
-def activation(instance: Instance, call: Call | None, where: str) -> Seen:
+_RECOVERS: Final = timedelta(minutes=10)
+"""How long a status check may fail before it counts. While it starts, a server that repairs its
+file systems or takes on new hardware fails it for minutes, and passes it by itself."""
+
+
+def activation(instance: Instance, call: Call | None, now: datetime, where: str) -> Seen:
     """How far an instance is on the way to running with both status checks passed.
 
     Args:
         instance: what EC2 says, with checks.
         call: the newest batch that the instance was part of.
+        now: the time; EC2's times are compared with it.
         where: account and Region, for the message.
     """
     match instance.state:
         case "running":
-            return _checked(instance, where)
+            return _checked(instance, call, now, where)
         case "stopped":
             return _stopped(instance, call, where)
         case "shutting-down" | "terminated":
@@ -208,7 +215,7 @@ def _fenced(target: str, instance: Instance | None, scope: Scope, step: Step) ->
 def _activated(target: str, instance: Instance | None, scope: Scope, step: Step) -> Seen:
     if instance is None:
         return Seen(State.REFUSED, reason="InstanceMissing", message=_missing(target, scope))
-    return activation(instance, step.calls.get(target), place(scope))
+    return activation(instance, step.calls.get(target), datetime.now(UTC), place(scope))
 
 
 def place(scope: Scope) -> str:
@@ -223,14 +230,16 @@ def _missing(instance_id: str, scope: Scope) -> str:
     )
 
 
-def _checked(instance: Instance, where: str) -> Seen:
-    if "impaired" in instance.checks:
+def _checked(instance: Instance, call: Call | None, now: datetime, where: str) -> Seen:
+    since = instance.impaired or instance.launched or (call and call.at)
+    if "impaired" in instance.checks and not (since and now - since < _RECOVERS):
         failed = [k for k, c in zip(CHECKS, instance.checks, strict=False) if c == "impaired"]
         return Seen(
             State.FAILED,
             reason="StatusChecksImpaired",
-            message=f"instance {instance.id} in {where} runs, but fails {' and '.join(failed)}: "
-            "read its console output (ec2 get-console-output), mend or stop it, then retry",
+            message=f"instance {instance.id} in {where} runs, but fails {' and '.join(failed)} "
+            f"since {since or 'it started'}: read its console output (ec2 get-console-output), "
+            "mend or stop it, then retry",
             reference=instance.id,
         )
     if instance.passed:

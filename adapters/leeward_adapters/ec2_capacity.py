@@ -159,10 +159,16 @@ def offered(scope: Scope, types: Iterable[str]) -> frozenset[tuple[str, str]]:
 
 
 def vcpus(scope: Scope, types: Iterable[str]) -> Mapping[str, int]:
-    """Default vCPUs of the instance types that the Region knows (DescribeInstanceTypes)."""
+    """Default vCPUs of the instance types that the Region knows."""
+    return {kind: cores for kind, (cores, _) in sizes(scope, types).items()}
+
+
+def sizes(scope: Scope, types: Iterable[str]) -> Mapping[str, tuple[int, int]]:
+    """Default vCPUs, and memory in MiB, of the instance types that the Region knows
+    (DescribeInstanceTypes)."""
     wanted = sorted(set(types))
 
-    def ask() -> dict[str, int]:
+    def ask() -> dict[str, tuple[int, int]]:
         pages = (
             page
             for start in range(0, len(wanted), _FILTER)
@@ -173,12 +179,12 @@ def vcpus(scope: Scope, types: Iterable[str]) -> Mapping[str, int]:
             )
         )
         return {
-            t["InstanceType"]: t["VCpuInfo"]["DefaultVCpus"]
+            t["InstanceType"]: (t["VCpuInfo"]["DefaultVCpus"], t["MemoryInfo"]["SizeInMiB"])
             for page in pages
             for t in page["InstanceTypes"]
         }
 
-    return scope.cached(("ec2-vcpus", tuple(wanted)), _RARE, ask)
+    return scope.cached(("ec2-sizes", tuple(wanted)), _RARE, ask)
 
 
 def running(scope: Scope) -> Counter[str]:

@@ -30,6 +30,9 @@ class Instance:
     checks: tuple[str, ...] = ()
     """Results of system and instance status check, of a running instance: `ok`,
     `initializing`, `impaired`, `insufficient-data`, `not-applicable`."""
+    impaired: datetime | None = None
+    """Since when it fails a status check, by EC2's clock; since its start, if it never passed it.
+    None: it fails none, or EC2 does not say."""
     launched: datetime | None = None
     """When it was last started, by EC2's clock."""
     stopped: datetime | None = None
@@ -99,7 +102,7 @@ def watched(
     wanted = list(ids)
     statuses = _shared_statuses(scope, wanted, as_of)
     found = {
-        i: Instance(id=i, state=status.state, checks=status.checks)
+        i: Instance(id=i, state=status.state, checks=status.checks, impaired=status.impaired)
         for i, status in statuses.items()
         if status.state in enough
     }
@@ -113,11 +116,12 @@ def pace(instances: Iterable[Instance]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Status:
+class Status:
     """What DescribeInstanceStatus says of an instance."""
 
     state: str
     checks: tuple[str, ...]
+    impaired: datetime | None = None
 
 
 CHECKS: Final = ("SystemStatus", "InstanceStatus")
@@ -130,21 +134,21 @@ def _shared(scope: Scope, ids: Iterable[str], as_of: float | None) -> dict[str, 
     return scope.views.look_up("ec2-instances", ids, as_of, partial(describe, scope.client("ec2")))
 
 
-def _shared_statuses(scope: Scope, ids: Iterable[str], as_of: float | None) -> dict[str, _Status]:
+def _shared_statuses(scope: Scope, ids: Iterable[str], as_of: float | None) -> dict[str, Status]:
     return scope.views.look_up("ec2-statuses", ids, as_of, partial(_statuses, scope.client("ec2")))
 
 
-def _statuses(ec2: Any, ids: Sequence[str]) -> dict[str, _Status]:
+def _statuses(ec2: Any, ids: Sequence[str]) -> dict[str, Status]:
     """Of many, by one list of all instances where one page holds them; else by id."""
     if len(ids) > _BY_ID:
         page = ec2.describe_instance_status(IncludeAllInstances=True, MaxResults=_PAGE)
         if not page.get("NextToken"):
-            return _parsed(page)
-    found: dict[str, _Status] = {}
+            return parsed(page)
+    found: dict[str, Status] = {}
     for chunk in _chunks(ids, _BY_ID):
         try:
             page = ec2.describe_instance_status(InstanceIds=chunk, IncludeAllInstances=True)
-            found |= _parsed(page)
+            found |= parsed(page)
         except ClientError as error:
             # One id that EC2 does not know fails the whole question; a filter does not.
             if not error.response.get("Error", {}).get("Code", "").startswith("InvalidInstanceID"):
@@ -154,25 +158,32 @@ def _statuses(ec2: Any, ids: Sequence[str]) -> dict[str, _Status]:
                 page = ec2.describe_instance_status(
                     InstanceIds=sorted(known), IncludeAllInstances=True
                 )
-                found |= _parsed(page)
+                found |= parsed(page)
     return found
 
 
-def _parsed(page: Mapping[str, Any]) -> dict[str, _Status]:
+def parsed(page: Mapping[str, Any]) -> dict[str, Status]:
+    """What an answer of DescribeInstanceStatus says, by instance id."""
     return {
-        raw["InstanceId"]: _Status(
+        raw["InstanceId"]: Status(
             state=raw["InstanceState"]["Name"],
             checks=tuple(raw.get(key, {}).get("Status", "") for key in CHECKS),
+            impaired=min(_impaired(raw), default=None),
         )
         for raw in page["InstanceStatuses"]
     }
 
 
-def _with_checks(instance: Instance, status: _Status | None) -> Instance:
+def _impaired(raw: Mapping[str, Any]) -> list[datetime]:
+    details = (detail for key in CHECKS for detail in raw.get(key, {}).get("Details", []))
+    return [detail["ImpairedSince"] for detail in details if "ImpairedSince" in detail]
+
+
+def _with_checks(instance: Instance, status: Status | None) -> Instance:
     """The instance with its checks, where it runs."""
     if status is None or instance.state != "running":
         return instance
-    return replace(instance, checks=status.checks)
+    return replace(instance, checks=status.checks, impaired=status.impaired)
 
 
 def _instance(raw: Mapping[str, Any]) -> Instance:

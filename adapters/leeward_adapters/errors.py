@@ -43,6 +43,10 @@ class Fault:
     """AWS's id of the request, where it answered."""
 
 
+class CredentialsDelayedError(CredentialRetrievalError):
+    """What gives the operator's own credentials is not to be had just now."""
+
+
 THROTTLES: Final = frozenset(
     {
         "Throttling",
@@ -65,6 +69,7 @@ THROTTLES: Final = frozenset(
 QUOTAS: Final = re.compile(
     r"\w*(Quota|Limit)Exceeded(Exception|Fault)?"
     r"|Insufficient\w*Capacity(Exception|Fault)?"
+    r"|InsufficientCapacityOnHost"
     r"|TooManyRequests"  # EFS: throughput may be changed once a day
 )
 """A limit, also of what AWS has to give. botocore takes LimitExceededException for throttling."""
@@ -86,6 +91,17 @@ DENIALS: Final = frozenset(
     }
 )
 EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_PASSING: Final = frozenset(
+    {
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "RequestTimeTooSkewed",
+        "SnapshotCreationPerVolumeRateExceeded",
+    }
+)
+"""With HTTP status 400 or 403: AWS waited in vain for the request's end; it arrived too long after
+it was signed, as from a machine that stood still, and the next is signed anew; or one volume, not
+the service as with `THROTTLES`, was asked for too much. AWS did nothing."""
 NEVER_LEFT: Final = (
     NotSentError,
     NoCredentialsError,
@@ -107,6 +123,8 @@ def classify(error: Exception) -> Fault:
         return _of_client_error(error)
     if isinstance(error, ParamValidationError):
         return Fault(ErrorClass.FINAL, "ParamValidationError", str(error))
+    if isinstance(error, CredentialsDelayedError):
+        return Fault(ErrorClass.TRANSIENT, type(error).__name__.removesuffix("Error"), str(error))
     if isinstance(error, NoCredentialsError | CredentialRetrievalError):
         return Fault(ErrorClass.DENIED, type(error).__name__, str(error))
     if isinstance(error, NotSentError):
@@ -177,7 +195,7 @@ _HINTED: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.IN_DOUBT})
 
 
 def _kind(code: str, status: int) -> ErrorClass:
-    if code in THROTTLES or status == 429 or code in EXPIRED:
+    if code in THROTTLES or status == 429 or code in EXPIRED or code in _PASSING:
         return ErrorClass.TRANSIENT
     if QUOTAS.fullmatch(code):
         return ErrorClass.QUOTA

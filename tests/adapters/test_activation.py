@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from leeward_adapters.base import Call, Phase, State
 from leeward_adapters.ec2 import Instance, activation
+from leeward_adapters.ec2_instances import parsed
 
 
 @pytest.mark.aws
@@ -120,7 +122,10 @@ def test_standby_instances_are_started_by_the_ec2_adapter(sandbox: Any, make_tas
     assert sandbox.calls("StopInstances")[-1]["params"]["InstanceIds"] == [standby]
 
 
-_STARTED = Call("call-1", "start", datetime(2026, 1, 1, tzinfo=UTC), in_doubt=False)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATELY, LONG_AGO = NOW - timedelta(minutes=9), NOW - timedelta(minutes=10)
+_STARTED = Call("call-1", "start", NOW, in_doubt=False)
+IMPAIRED = Instance("i-1", "running", checks=("ok", "impaired"))
 
 
 @pytest.mark.parametrize(
@@ -130,12 +135,13 @@ _STARTED = Call("call-1", "start", datetime(2026, 1, 1, tzinfo=UTC), in_doubt=Fa
         (Instance("i-1", "running", checks=("ok", "initializing")), None, State.RUNNING, ""),
         (Instance("i-1", "running", checks=("ok", "brand-new")), None, State.RUNNING, ""),
         (Instance("i-1", "running"), None, State.RUNNING, ""),
-        (
-            Instance("i-1", "running", checks=("ok", "impaired")),
-            None,
-            State.FAILED,
-            "StatusChecksImpaired",
-        ),
+        (replace(IMPAIRED, impaired=LATELY), None, State.RUNNING, ""),
+        (replace(IMPAIRED, impaired=LONG_AGO), None, State.FAILED, "StatusChecksImpaired"),
+        (replace(IMPAIRED, impaired=LATELY, launched=LONG_AGO), None, State.RUNNING, ""),
+        (replace(IMPAIRED, launched=LATELY), None, State.RUNNING, ""),
+        (replace(IMPAIRED, launched=LONG_AGO), None, State.FAILED, "StatusChecksImpaired"),
+        (IMPAIRED, _STARTED, State.RUNNING, ""),
+        (IMPAIRED, None, State.FAILED, "StatusChecksImpaired"),
         (Instance("i-1", "stopped"), None, State.NEEDED, ""),
         (
             Instance("i-1", "stopped", reason_code="Client.UserInitiatedShutdown"),
@@ -157,6 +163,19 @@ _STARTED = Call("call-1", "start", datetime(2026, 1, 1, tzinfo=UTC), in_doubt=Fa
 def test_states_of_an_instance(
     instance: Instance, call: Call | None, state: State, reason: str
 ) -> None:
-    seen = activation(instance, call, "account 111111111111, us-east-2")
+    seen = activation(instance, call, NOW, "account 111111111111, us-east-2")
 
     assert (seen.state, seen.reason) == (state, reason)
+
+
+def test_since_when_a_check_fails_is_read_from_either() -> None:
+    fails = {"Status": "impaired", "Details": [{"Name": "reachability", "ImpairedSince": LATELY}]}
+    longer = {"Status": "impaired", "Details": [{"Status": "failed", "ImpairedSince": LONG_AGO}]}
+    fine = {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]}
+
+    def since(system: object, instance: object) -> datetime | None:
+        raw = {"InstanceId": "i-1", "InstanceState": {"Name": "running"}}
+        checks = {"SystemStatus": system, "InstanceStatus": instance}
+        return parsed({"InstanceStatuses": [raw | checks]})["i-1"].impaired
+
+    assert [since(fine, fails), since(longer, fails), since(fine, fine)] == [LATELY, LONG_AGO, None]

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from leeward_adapters import autoscaling_groups
 from leeward_adapters.autoscaling_groups import (
     RESIZING,
     Group,
     Member,
     Sizes,
     describe,
+    ending,
     fencing,
     scaling,
 )
@@ -242,7 +244,11 @@ def with_members(*members: Member, **more: Any) -> Group:
         (EMPTY, State.DONE, ""),
         (with_members(SERVES), State.RUNNING, ""),
         (with_members(HELD), State.RUNNING, ""),
-        (with_members(Member("i-1", "Terminating"), Member("i-2", "Terminated")), State.DONE, ""),
+        # A load balancer drains it, or a hook is through: it runs and writes.
+        (with_members(Member("i-1", "Terminating")), State.RUNNING, ""),
+        (with_members(Member("i-1", "Terminating:Proceed")), State.RUNNING, ""),
+        (with_members(Member("i-1", "Detaching")), State.RUNNING, ""),
+        (with_members(Member("i-1", "Terminated")), State.DONE, ""),
         (with_members(Member("i-1", "brand-new")), State.RUNNING, ""),
         (with_members(Member("i-1", "Standby")), State.FAILED, "InstancesStay"),
         (
@@ -273,7 +279,70 @@ def test_an_instance_that_a_hook_holds_is_named() -> None:
     assert "2 instances, 1 of them held by a lifecycle hook" in seen.message
 
 
+@pytest.mark.parametrize(
+    ("warm", "instance", "state", "reason"),
+    [
+        ("", "shutting-down", State.RUNNING, ""),
+        ("", "running", State.RUNNING, ""),
+        ("Stopped", "stopping", State.RUNNING, ""),
+        ("Running", "shutting-down", State.RUNNING, ""),
+        ("Running", "running", State.FAILED, "WarmPoolRuns"),
+    ],
+)
+def test_a_group_without_members_may_still_have_instances(
+    warm: str, instance: str, state: State, reason: str
+) -> None:
+    seen = ending(replace(EMPTY, warm=warm), {"i-7": instance}, WHERE)
+
+    assert (seen.state, seen.reason) == (state, reason)
+    assert f"i-7 ({instance})" in seen.message
+
+
+@pytest.mark.aws
+def test_what_a_group_forgot_is_waited_for_until_ec2_has_ended_it(
+    groups: Any, make_task: Any
+) -> None:
+    ec2 = groups.client("ec2", PRIMARY)
+    tag = {"Key": "aws:autoscaling:groupName", "Value": "front"}
+    made = ec2.run_instances(
+        ImageId="ami-12c6146b", InstanceType="t3.micro", MinCount=1, MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}],
+    )  # fmt: skip
+    (left,) = [one["InstanceId"] for one in made["Instances"]]
+    task = fence(make_task, groups, "front", "back")
+    for _ in range(4):
+        task.advance_once()
+
+    seen = task.observe().targets
+
+    assert (seen["front"].state, seen["back"].state) == (State.RUNNING, State.DONE)
+    assert left in seen["front"].message
+    ec2.stop_instances(InstanceIds=[left])
+    assert task.run()["front"].state is State.DONE
+
+
+@pytest.mark.aws
+def test_a_warm_pool_that_runs_keeps_a_group_from_being_fenced(groups: Any, make_task: Any) -> None:
+    groups.client("autoscaling", PRIMARY).put_warm_pool(
+        AutoScalingGroupName="front", PoolState="Running",
+        InstanceReusePolicy={"ReuseOnScaleIn": True},
+    )  # fmt: skip
+    tag = {"Key": "aws:autoscaling:groupName", "Value": "front"}
+    groups.client("ec2", PRIMARY).run_instances(
+        ImageId="ami-12c6146b", InstanceType="t3.micro", MinCount=1, MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}],
+    )  # fmt: skip
+    groups.control.advance(120)
+
+    seen = fence(make_task, groups, "front").run()["front"]
+
+    assert (seen.state, seen.reason) == (State.FAILED, "WarmPoolRuns")
+    assert "delete-warm-pool" in seen.message
+
+
 TWO = Sizes(minimum=2, maximum=4, desired=2)
+LARGE = replace(SERVES, counts=4)
+EIGHT = Sizes(minimum=8, maximum=9, desired=8)
 UNHEALTHY = replace(SERVES, healthy=False)
 
 
@@ -289,6 +358,8 @@ UNHEALTHY = replace(SERVES, healthy=False)
         (Group("front", 2, 4, 3, members=(SERVES, SERVES)), TWO, State.DONE, ""),
         (Group("front", 2, 6, 2, members=(SERVES, SERVES)), TWO, State.NEEDED, "scale"),
         (Group("front", 1, 4, 1), Sizes(desired=1), State.RUNNING, ""),
+        (Group("front", 8, 9, 8, members=(LARGE, SERVES)), EIGHT, State.RUNNING, ""),
+        (Group("front", 8, 9, 8, members=(LARGE, LARGE)), EIGHT, State.DONE, ""),
         (Group("front", 0, 4, 0), Sizes(minimum=1), State.NEEDED, "scale"),
         (Group("front", 3, 4, 3), Sizes(desired=1), State.REFUSED, "SizesDoNotFit"),
         (Group("front", 0, 1, 0), Sizes(desired=2), State.REFUSED, "SizesDoNotFit"),
@@ -300,3 +371,59 @@ def test_states_of_a_group_that_is_sized(
     seen = scaling(group, sizes, True, WHERE)
 
     assert (seen.state, seen.action or seen.reason) == (state, word)
+
+
+@pytest.mark.parametrize(("unit", "has"), [("vcpu", 6), ("memory-mib", 24576)])
+def test_a_group_may_count_what_its_instances_have(unit: str, has: int) -> None:
+    members = (replace(SERVES, type="m5.xlarge"), replace(SERVES, type="m5.large"))
+    group = Group("front", 0, has, has, members=members, counted_in=unit)
+    sizes = {"m5.large": (2, 8192), "m5.xlarge": (4, 16384)}
+
+    assert group.measured(sizes).serving == has
+    assert group.measured({}).serving == 0
+
+
+@pytest.mark.aws
+def test_a_group_that_counts_vcpus_is_measured_by_its_instance_types(
+    groups: Any, make_task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """moto keeps no DesiredCapacityType, so that the answer gets it here."""
+
+    def counting(*given: Any) -> dict[str, Group]:
+        return {n: replace(g, counted_in="vcpu") for n, g in describe(*given).items()}
+
+    monkeypatch.setattr(autoscaling_groups, "describe", counting)
+    task = activate(make_task, groups, {"name": "front", "min": 3, "desired": 3})
+
+    seen = task.run()["front"]
+
+    assert (seen.state, groups.calls("DescribeInstanceTypes") != []) == (State.DONE, True)
+    assert "has 6 vCPUs in service" in seen.message  # of three t3.micro
+
+
+def test_what_auto_scaling_says_of_weights_units_and_warm_pools_is_read() -> None:
+    raw = {
+        "AutoScalingGroupName": "front", "MinSize": 0, "MaxSize": 9, "DesiredCapacity": 5,
+        "Instances": [
+            {"InstanceId": "i-1", "LifecycleState": "InService", "HealthStatus": "Healthy",
+             "InstanceType": "m5.large", "WeightedCapacity": "4"},
+            {"InstanceId": "i-2", "LifecycleState": "InService", "HealthStatus": "Healthy"},
+        ],
+        "WarmPoolConfiguration": {"PoolState": "Running"},
+    }  # fmt: skip
+    more = {"DesiredCapacityType": "vcpu"}
+    gone = {"WarmPoolConfiguration": {"PoolState": "Running", "Status": "PendingDelete"}}
+
+    class Groups:
+        """DescribeAutoScalingGroups; moto has neither weights nor what sizes count."""
+
+        def get_paginator(self, _: str) -> Any:
+            return self
+
+        def paginate(self, **_: Any) -> Any:
+            return [{"AutoScalingGroups": [raw, raw | more | gone | {"AutoScalingGroupName": "b"}]}]
+
+    front, back = describe(Groups(), ["front", "b"]).values()
+
+    assert (front.serving, front.counted_in, front.warm) == (5, "", "Running")
+    assert (back.members[0].type, back.counted_in, back.warm) == ("m5.large", "vcpu", "")

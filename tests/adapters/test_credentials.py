@@ -12,14 +12,21 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from botocore.exceptions import CredentialRetrievalError
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    MetadataRetrievalError,
+    ReadTimeoutError,
+)
 
 from leeward_adapters import aws as module
 from leeward_adapters.aws import Aws
 from leeward_adapters.bad_answers import BadAnswerError
 from leeward_adapters.base import ErrorClass
-from leeward_adapters.credentials import source
-from leeward_adapters.errors import classify
+from leeward_adapters.credentials import explained, source
+from leeward_adapters.errors import CredentialsDelayedError, classify, leaves_doubt
 
 pytestmark = pytest.mark.aws
 
@@ -33,6 +40,7 @@ class Issuer:
         self.asked: list[dict[str, str]] = []
         self.lasts = timedelta(hours=6)
         self.status = 200
+        self.code = "InvalidIdentityToken"
         self.page = ""
         """What answers in their place; empty: nothing does."""
         issuer = self
@@ -53,7 +61,7 @@ class Issuer:
                     "</AssumeRoleWithWebIdentityResult>"
                 )
                 if issuer.status != 200:
-                    answer = "<Error><Code>InvalidIdentityToken</Code><Message>no</Message></Error>"
+                    answer = f"<Error><Code>{issuer.code}</Code><Message>no</Message></Error>"
                 kind = (
                     "AssumeRoleWithWebIdentityResponse" if issuer.status == 200 else "ErrorResponse"
                 )
@@ -223,6 +231,76 @@ def test_an_agent_that_refuses_is_named(
     assert f"EKS Pod Identity (AWS_CONTAINER_CREDENTIALS_FULL_URI={issuer.endpoint}" in (
         _refused(sandbox)
     )
+
+
+def _delayed(sandbox: Any) -> str:
+    with pytest.raises(CredentialRetrievalError) as refused:
+        assumed(sandbox, fresh(sandbox))
+    fault = classify(refused.value)
+    assert (fault.kind, fault.code) == (ErrorClass.TRANSIENT, "CredentialsDelayed")
+    assert not leaves_doubt(refused.value)
+    return fault.message
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "Throttling"),
+        (400, "ThrottlingException"),
+        (400, "IDPCommunicationError"),
+        (503, "ServiceUnavailable"),
+        (500, "InternalFailure"),
+    ],
+)
+def test_an_sts_that_is_busy_denies_nothing(
+    sandbox: Any,
+    issuer: Issuer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    status: int,
+    code: str,
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("token")
+    use_irsa(issuer, monkeypatch, token)
+    issuer.status, issuer.code = status, code
+
+    said = _delayed(sandbox)
+
+    assert code in said
+    assert f"IRSA (AWS_WEB_IDENTITY_TOKEN_FILE={token})" in said
+    assert "trust policy" not in said
+
+
+def test_an_agent_that_is_not_well_denies_nothing(
+    sandbox: Any, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("x")
+    use_pod_identity(issuer, monkeypatch, token)
+    issuer.status = 500
+
+    assert "500" in _delayed(sandbox)
+
+
+ENDPOINT = "https://sts.us-east-2.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadTimeoutError(endpoint_url=ENDPOINT),
+        ConnectTimeoutError(endpoint_url=ENDPOINT),
+        EndpointConnectionError(endpoint_url=ENDPOINT),
+        ConnectionClosedError(endpoint_url=ENDPOINT),
+        MetadataRetrievalError(error_msg="Received error when attempting to retrieve container"),
+    ],
+)
+def test_a_source_without_an_answer_denies_nothing_and_leaves_no_doubt(error: Exception) -> None:
+    with pytest.raises(CredentialsDelayedError) as refused, explained():
+        raise error
+
+    assert classify(refused.value).kind is ErrorClass.TRANSIENT
 
 
 @pytest.mark.parametrize("page", ["<html>s3cr3t", "<html><body>s3cr3t</body></html>"])

@@ -31,6 +31,9 @@ def refused(code: str, status: int = 400) -> ClientError:
         ("BandwidthLimitExceeded", ErrorClass.TRANSIENT),
         ("APICallRateForCustomerExceededFault", ErrorClass.TRANSIENT),
         ("ExpiredToken", ErrorClass.TRANSIENT),
+        ("RequestTimeout", ErrorClass.TRANSIENT),
+        ("RequestTimeTooSkewed", ErrorClass.TRANSIENT),
+        ("SnapshotCreationPerVolumeRateExceeded", ErrorClass.TRANSIENT),
         ("LimitExceededException", ErrorClass.QUOTA),
         ("ServiceQuotaExceededException", ErrorClass.QUOTA),
         ("InstanceQuotaExceeded", ErrorClass.QUOTA),
@@ -61,6 +64,10 @@ def test_a_refusal_is_judged_by_its_code(code: str, kind: ErrorClass) -> None:
 
 def test_a_missing_resource_is_final_though_some_services_say_conflict_by_status() -> None:
     assert classify(refused("ResourceNotFoundException", 409)).kind is ErrorClass.FINAL
+
+
+def test_a_host_without_room_is_a_limit_though_its_status_is_a_server_error() -> None:
+    assert classify(refused("InsufficientCapacityOnHost", 500)).kind is ErrorClass.QUOTA
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

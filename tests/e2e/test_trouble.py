@@ -80,6 +80,37 @@ def test_retry_launches_only_what_failed(lab: Any, stuck: tuple[str, str, str]) 
     assert "leeward.dev/retry" not in lab.get("drt", failed)["metadata"].get("annotations", {})
 
 
+def test_a_zone_without_room_keeps_no_other_server_from_starting(lab: Any) -> None:
+    lab.ready_plan(**PLAN | {"waves": [{"name": "data", "gates": [{"before": "Activate"}]}]})
+    name = lab.start()
+    lab.until_gate(name, "wave-data")
+    bad, good = lab.servers(1)
+    drs = lab.client("drs", ACCOUNT)
+    (launched,) = drs.describe_recovery_instances(filters={"sourceServerIDs": [bad]})["items"]
+    rule = lab.control.add_fault(
+        service="ec2", account=ACCOUNT, operation="StartInstances", action="error",
+        code="InsufficientInstanceCapacity", params={"InstanceIds": launched["ec2InstanceID"]},
+    )  # fmt: skip
+    lab.annotate("drx", name, "approve-wave-data", APPROVER)
+
+    def states() -> dict[str, str]:
+        resources = task(lab, name, "Activate")["status"].get("resources", [])
+        return {r["id"]: r["state"] for r in resources}
+
+    lab.until("the other one serves", lambda: states().get(good) == "Complete")
+    assert states()[bad] != "Complete"
+    asked = [
+        set(i["resources"])
+        for i in task(lab, name, "Activate")["status"]["journal"]
+        if i["action"] == "start"
+    ]
+    assert asked[0] == {bad, good}
+    assert {good} in asked
+    lab.control.remove_fault(rule)
+    run = lab.until_condition("drx", name, "Succeeded")
+    assert lab.reason(run, "Succeeded") == "Succeeded"
+
+
 def test_a_retry_that_fails_again_holds_the_run_again(
     lab: Any, stuck: tuple[str, str, str]
 ) -> None:

@@ -273,9 +273,11 @@ def test_nothing_else_is_done_to_a_resource_while_a_launch_is_in_doubt() -> None
 # --- refusals ----------------------------------------------------------------------------------
 
 
-def refused(error_class: str, *ids: str, ago: timedelta = timedelta(minutes=1)) -> Intent:
+def refused(
+    error_class: str, *ids: str, ago: timedelta = timedelta(minutes=1), action: str = "launch"
+) -> Intent:
     why = {"errorClass": error_class, "code": "SomeCode", "message": "some words"}
-    return sent("Refused", *ids, ago=ago, action="launch", **why)
+    return sent("Refused", *ids, ago=ago, action=action, **why)
 
 
 def test_a_passing_refusal_is_repeated_after_a_pause_that_doubles() -> None:
@@ -448,7 +450,7 @@ def test_a_long_outage_does_not_fill_the_journal(
             continue
         asked = sent("Refused", *decision.batch.resources, action="reverse", code=code)
         asked = asked.model_copy(update={"time": render_time(now), "id": str(now)})
-        journal = with_intent(status.journal, asked, decision.settled)
+        journal = with_intent(status.journal, asked, decision.settled, decision.forgotten)
         status = status.model_copy(update={"journal": journal})
         now += timedelta(seconds=1)
         sizes.add(len(status.journal))
@@ -478,43 +480,96 @@ def test_a_batch_refused_for_one_resource_is_asked_for_again_in_halves() -> None
     assert _batch(ask(seen, refused("Final", *seen))) == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("error_class", ["Transient", "Quota", "Denied"])
-def test_a_refusal_that_no_smaller_batch_would_escape_fails_the_batch_whole(
-    error_class: str,
+@pytest.mark.parametrize(
+    ("error_class", "action", "size"),
+    [
+        # A full zone or type, a role that may not touch one of them: at once.
+        ("Quota", "prepare", 3),
+        ("Denied", "prepare", 3),
+        ("Denied", "launch", 3),
+        ("Final", "launch", 3),
+        # The resource is busy: the same again first. So with limits of jobs and of rates.
+        ("Conflict", "prepare", 6),
+        ("Transient", "prepare", 6),
+        ("Quota", "launch", 6),
+    ],
+)
+def test_a_refusal_of_some_of_a_batch_halves_it_without_a_pause(
+    error_class: str, action: str, size: int
 ) -> None:
-    tries = [refused(error_class, "a", "b", ago=timedelta(hours=1))] * 5
-    assert states(ask({"a": LAUNCH, "b": LAUNCH}, *tries)) == {"a": "Failed", "b": "Failed"}
+    seen = dict.fromkeys("abcdef", Seen(State.NEEDED, action=action))
+    now = timedelta(0) if size == 3 else timedelta(minutes=1)
+    one = refused(error_class, *seen, ago=now, action=action)
+    assert len(_batch(ask(seen, one))) == size
 
 
-def _settled(bad: set[str], size: int) -> tuple[dict[str, str], int]:
+@pytest.mark.parametrize(
+    ("error_class", "action"), [("Transient", "launch"), ("Transient", "prepare"),
+                                ("Quota", "launch")]
+)  # fmt: skip
+def test_a_refusal_that_no_smaller_batch_would_escape_fails_the_batch_whole(
+    error_class: str, action: str
+) -> None:
+    tries = [refused(error_class, "a", "b", ago=timedelta(hours=1), action=action)] * 5
+    seen = dict.fromkeys("ab", Seen(State.NEEDED, action=action))
+    assert states(ask(seen, *tries)) == {"a": "Failed", "b": "Failed"}
+
+
+def test_a_resource_without_room_is_tried_again_alone_with_pauses() -> None:
+    seen = {"a": Seen(State.NEEDED, action="prepare"), "b": DONE}
+    hour = timedelta(hours=1)
+    both = refused("Quota", "a", "b", ago=hour, action="prepare")
+    alone = [refused("Quota", "a", ago=hour, action="prepare")] * 5
+    assert _batch(ask(seen, both, *alone[1:])) == ("a",)
+    just = refused("Quota", "a", ago=timedelta(seconds=1), action="prepare")
+    assert ask(seen, both, just).delay == timedelta(seconds=4)
+    assert states(ask(seen, both, *alone)) == {"a": "Failed", "b": "Complete"}
+
+
+def _settled(
+    bad: set[str], size: int, error_class: str = "Final", action: str = "launch"
+) -> tuple[dict[str, str], int]:
     """States of a task's resources when AWS refuses every batch with a bad one, and the calls."""
     names = [f"s{n:03}" for n in range(size)]
+    missing = Seen(State.NEEDED, action=action)
     journal: list[Intent] = []
     started: set[str] = set()
     while True:
-        seen = {n: DONE if n in started else LAUNCH for n in names}
+        seen = {n: DONE if n in started else missing for n in names}
         decision = ask(seen, *journal)
         if decision.batch is None:
             return states(decision), len(journal)
         batch = decision.batch.resources
         if bad.isdisjoint(batch):
             started |= set(batch)
-            journal.append(sent("Sent", *batch))
+            journal.append(sent("Sent", *batch, action=action))
         else:
-            journal.append(refused("Final", *batch))
+            journal.append(refused(error_class, *batch, ago=timedelta(hours=1), action=action))
         assert len(journal) <= JOURNAL
 
 
-def test_one_bad_server_of_a_hundred_does_not_keep_the_others_down() -> None:
-    ended, calls = _settled({"s042"}, 100)
+@pytest.mark.parametrize(
+    ("error_class", "action", "most"),
+    [("Final", "launch", 20), ("Denied", "launch", 20), ("Quota", "prepare", 24)],
+)
+def test_one_bad_server_of_a_hundred_does_not_keep_the_others_down(
+    error_class: str, action: str, most: int
+) -> None:
+    ended, calls = _settled({"s042"}, 100, error_class, action)
     assert [n for n, state in ended.items() if state != "Complete"] == ["s042"]
-    assert calls <= 20
+    assert calls <= most
 
 
-def test_a_request_that_is_always_wrong_ends_after_a_bounded_number_of_calls() -> None:
-    ended, calls = _settled({f"s{n:03}" for n in range(100)}, 100)
+@pytest.mark.parametrize(
+    ("error_class", "action", "most"),
+    [("Final", "launch", 70), ("Quota", "prepare", 70), ("Denied", "prepare", 20)],
+)
+def test_a_request_that_is_always_wrong_ends_after_a_bounded_number_of_calls(
+    error_class: str, action: str, most: int
+) -> None:
+    ended, calls = _settled({f"s{n:03}" for n in range(100)}, 100, error_class, action)
     assert set(ended.values()) == {"Failed"}
-    assert calls <= 70
+    assert calls <= most
 
 
 # --- pause, cancel, time-out, journal ----------------------------------------------------------
@@ -577,6 +632,27 @@ def test_a_full_journal_ends_the_task_but_leaves_room_to_put_things_back() -> No
     assert decision.resources[0].reason == "JournalFull"
     assert _batch(ask({"a": Seen(State.NEEDED, action="restore")}, *full)) == ("a",)
     assert ask({"a": LAUNCH}, *full[1:]).batch is not None
+
+
+def test_refusals_of_earlier_attempts_make_way_in_a_full_journal() -> None:
+    def kept(action: str, **fields: Any) -> list[Intent]:
+        why = {"errorClass": "Quota", "code": "SomeCode"} | fields
+        refusals = [sent("Refused", "a", action=action, **why) for _ in range(JOURNAL - 20)]
+        return [i.model_copy(update={"id": str(n)}) for n, i in enumerate(refusals)]
+
+    missing = {"a": Seen(State.NEEDED, action="prepare")}
+    decision = ask(missing, *kept("prepare"), attempt=2)
+    assert _batch(decision) == ("a",)
+    now = sent("Pending", "a", action="prepare", attempt=2)
+    full = kept("prepare")
+    assert with_intent(full, now, decision.settled, decision.forgotten) == [now]
+
+    # Where there is room, all stays on record; and so does what may have to be found in AWS.
+    assert ask(missing, *full[1:], attempt=2).forgotten == frozenset()
+    for stays in (kept("launch"), kept("prepare", answerLost=True)):
+        over = ask(missing, *stays, attempt=2, began=timedelta(0))
+        assert over.forgotten == frozenset()
+        assert over.resources[0].reason == "JournalFull"
 
 
 def test_the_journal_is_as_long_as_the_api_allows() -> None:

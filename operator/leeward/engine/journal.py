@@ -87,7 +87,7 @@ async def write_intent(
     ]
     changed = status.model_copy(
         update={
-            "journal": with_intent(status.journal, intent, decision.settled),
+            "journal": with_intent(status.journal, intent, decision.settled, decision.forgotten),
             "pre_states": [*status.pre_states, *fresh],
         }
     )

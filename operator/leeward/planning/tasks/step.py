@@ -218,6 +218,7 @@ def _decision(
         after, "InProgress", _progress(given, after, batch), batch, absent,
         delay=timedelta(0) if batch else max(delay, timedelta(milliseconds=50)),
         settled=step_sent.settled(given),
+        forgotten=step_sent.forgotten(given),
     )  # fmt: skip
 
 

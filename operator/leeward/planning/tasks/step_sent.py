@@ -15,8 +15,11 @@ from leeward.planning.times import parse_time
 from leeward_adapters.base import ErrorClass, Seen
 
 _RETRY_CLASSES: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.CONFLICT})
-_ALL_ALIKE: Final = frozenset({ErrorClass.TRANSIENT, ErrorClass.QUOTA, ErrorClass.DENIED})
-"""Refusals that smaller batches would meet as well."""
+_MOST_REFUSALS: Final = 64
+"""Batches of one attempt that may be refused before no smaller ones are tried any more."""
+_MOST_DENIALS: Final = 16
+"""The same where AWS denies: one resource in a hundred that a role is kept from is found by then,
+and a role that lacks the action fails soon."""
 _NOT_SENT: Final = frozenset({"CircuitOpen", "RateLimited"})
 """Codes of batches of which nothing was sent, because this process held it back by itself."""
 _PARTLY_SENT: Final = "PartlySent"
@@ -25,8 +28,6 @@ _HELD_BY_US: Final = _NOT_SENT | {_PARTLY_SENT}
 not count as tries, however long a Region is away."""
 _HELD_BACK: Final = 8
 """How many times as long as after AWS's first refusal it is until that is tried again."""
-_MOST_REFUSALS: Final = 64
-"""Batches of one attempt that may be refused before no smaller ones are tried any more."""
 _KEPT_FOR_RESTORING: Final = 20
 
 
@@ -80,18 +81,22 @@ def sent(given: StepInput, rid: str, action: str) -> list[Intent]:
 
 
 def with_intent(
-    journal: Sequence[Intent], intent: Intent, settled: frozenset[str] = frozenset()
+    journal: Sequence[Intent],
+    intent: Intent,
+    settled: frozenset[str] = frozenset(),
+    forgotten: frozenset[str] = frozenset(),
 ) -> list[Intent]:
     """The journal with one more intent, in place of what of it was not sent before.
 
     Nothing of that need ever be found in AWS again, and the pause after it is over for the
     resources that are asked for now. Were it kept, an outage would fill the journal. It goes in the
     same write that brings the new intent, so that an intent precedes each call. A batch of which
-    a part was sent goes too when it is one of the `settled`, and stays until then.
+    a part was sent goes too when it is one of the `settled`, and stays until then. What is
+    `forgotten` makes way for whatever comes.
     """
     now = set(intent.resources)
     kept = []
-    for one in journal:
+    for one in (i for i in journal if i.id not in forgotten):
         replaced = one.action == intent.action and (_not_sent(one) or one.id in settled)
         if replaced and now & set(one.resources):
             rest = [r for r in one.resources if r not in now]
@@ -116,9 +121,28 @@ def settled(given: StepInput) -> frozenset[str]:
     )
 
 
+def forgotten(given: StepInput) -> frozenset[str]:
+    """Ids of batches whose places a new one may take where the journal has none left.
+
+    Those that AWS refused in earlier attempts, of what may be sent twice: they count no more, and
+    nothing of them need be found. So a task can be retried however often its batches are halved.
+    """
+    journal = given.status.journal
+    if len(journal) < JOURNAL - _KEPT_FOR_RESTORING:
+        return frozenset()
+    return frozenset(
+        i.id
+        for i in journal
+        if i.attempt < given.status.attempt
+        and _by_aws(i)
+        and not i.answer_lost
+        and _repeatable(given, i)
+    )
+
+
 def _journal_is_full(given: StepInput, action: str) -> bool:
     kept = 0 if given.actions[action].restores else _KEPT_FOR_RESTORING
-    return len(given.status.journal) >= JOURNAL - kept
+    return len(given.status.journal) - len(forgotten(given)) >= JOURNAL - kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +161,23 @@ class _Refusals:
         tries, part = 0, JOURNAL
         for intent in filter(_by_aws, asked):
             tries += 1
-            if intent.error_class in _RETRY_CLASSES and tries < given.rules.attempts:
+            several = len(intent.resources) > 1 and intent.error_class != ErrorClass.TRANSIENT
+            # What one zone or type has no room for says nothing of the others, which wait. But
+            # each half of what must not be sent twice would be one more job against its limit.
+            limit = intent.error_class == ErrorClass.QUOTA
+            at_once = several and limit and _repeatable(given, intent)
+            passing = intent.error_class in _RETRY_CLASSES and not at_once
+            if passing and tries < given.rules.attempts:
                 continue
-            alone = len(intent.resources) == 1 or intent.error_class in _ALL_ALIKE
-            if alone or _refused(given) >= _MOST_REFUSALS:
+            halved = several and (at_once or not limit)
+            if not halved or _refused(given) >= _most_refusals(intent):
                 return cls(tries, part, final=_by_aws(asked[-1]))
             tries, part = 0, len(intent.resources) // 2
         return cls(tries, part)
+
+
+def _most_refusals(intent: Intent) -> int:
+    return _MOST_DENIALS if intent.error_class == ErrorClass.DENIED else _MOST_REFUSALS
 
 
 def _refused(given: StepInput) -> int:

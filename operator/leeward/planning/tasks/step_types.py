@@ -55,6 +55,8 @@ class StepDecision:
     """Ids of intents that are now proved never to have taken effect."""
     settled: frozenset[str] = frozenset()
     """Ids of intents that were sent in part, which a new one for the same resources may replace."""
+    forgotten: frozenset[str] = frozenset()
+    """Ids of intents that a new one may replace, since the journal is full."""
     delay: timedelta = timedelta(0)
     """When to look again, if nothing wakes the run before."""
     barred: bool = False
