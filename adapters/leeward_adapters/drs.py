@@ -168,6 +168,8 @@ class Drs:
                 "kms:Decrypt",
                 "kms:DescribeKey",
                 "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
             }
         ),
         "Activate": frozenset(

@@ -8,8 +8,9 @@ Regions that are given.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leeward_adapters import (
@@ -41,6 +42,11 @@ SESSION_TAGS: Final = (
 )  # fmt: skip
 """Keys of a session's tags: Leeward's own, and those of an EKS Pod Identity's session, which the
 sessions that it assumes inherit."""
+TRUST_LENGTH: Final = 2_048
+"""Characters of a role's trust policy that IAM takes, without white space (IAM user guide, IAM and
+STS quotas: role trust policy length)."""
+TRUST_LENGTH_RAISED: Final = 4_096
+"""As far as that quota can be raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,37 +119,48 @@ def documents(
 def trust_policy(trust: Trust) -> Document:
     """The trust policy of both roles.
 
-    A session must show the external id of its namespace together with that namespace as its tag,
-    so that what CloudTrail shows of a session is true. The operator's role is named by a condition
+    A session must show one of the external ids, and one of the namespaces as its tag, so that
+    CloudTrail shows for whom it is. One statement lists them all: one for each namespace would be
+    longer than IAM takes from the sixth on. The operator's role is named by a condition
     (`aws:PrincipalArn`): as a principal it would have to exist already, and be another one after
     it was made anew, as where a hub is rebuilt (IAM user guide, AWS JSON policy elements).
     """
     account, _, resource = trust.principal.rpartition(":")
     principal = {"AWS": f"{account}:root"}
     itself = {} if resource == "root" else {"ArnEquals": {"aws:PrincipalArn": trust.principal}}
-    statements: list[Statement] = []
-    for namespace, external_id in sorted(trust.external_ids.items()):
-        wanted = {"sts:ExternalId": external_id}
-        if namespace:
-            wanted["aws:RequestTag/leeward:namespace"] = namespace
-        statements.append(
-            {
-                "Effect": "Allow",
-                "Principal": principal,
-                "Action": "sts:AssumeRole",
-                "Condition": {"StringEquals": wanted, **itself},
-            }
-        )
+    namespaces = sorted(trust.external_ids)
+    wanted = {"sts:ExternalId": _one_or_all([trust.external_ids[name] for name in namespaces])}
+    if any(namespaces):
+        wanted["aws:RequestTag/leeward:namespace"] = _one_or_all(namespaces)
+    assume: Statement = {
+        "Effect": "Allow",
+        "Principal": principal,
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": wanted, **itself},
+    }
     keys = [*SESSION_TAGS, *trust.tag_keys]
-    statements.append(
-        {
-            "Effect": "Allow",
-            "Principal": principal,
-            "Action": "sts:TagSession",
-            "Condition": {"ForAllValues:StringLike": {"aws:TagKeys": keys}, **itself},
-        }
+    tag: Statement = {
+        "Effect": "Allow",
+        "Principal": principal,
+        "Action": "sts:TagSession",
+        "Condition": {"ForAllValues:StringLike": {"aws:TagKeys": keys}, **itself},
+    }
+    return _document([assume, tag])
+
+
+def trust_length(trust: Trust) -> int:
+    """Characters of the trust policy as IAM counts them: without white space."""
+    return len("".join(json.dumps(trust_policy(trust)).split()))
+
+
+def namespaces_that_fit(trust: Trust, length: int) -> int:
+    """How many of the namespaces, in alphabetical order, a trust policy of `length` holds."""
+    ids = sorted(trust.external_ids.items())
+    counts = range(len(ids), 0, -1)
+    fitting = (
+        n for n in counts if trust_length(replace(trust, external_ids=dict(ids[:n]))) <= length
     )
-    return _document(statements)
+    return next(fitting, 0)
 
 
 def template(policies: Mapping[str, Document], trust: Trust) -> Document:
@@ -201,6 +218,10 @@ def _allow(
         "Resource": resource,
     }
     return statement | ({"Condition": dict(condition)} if condition else {})
+
+
+def _one_or_all(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values
 
 
 def _document(statements: Sequence[Statement]) -> Document:

@@ -67,6 +67,28 @@ def test_a_template_holds_both_roles_and_an_external_id_of_ones_own() -> None:
     assert f"arn:aws-us-gov:iam::{ACCOUNT}:role/LeewardRead" in text
 
 
+def test_a_trust_policy_that_iam_takes_with_a_raised_quota_alone_comes_with_a_warning() -> None:
+    named = [f"--namespace=team-{number:02}" for number in range(40)]
+
+    done = policy("--account", ACCOUNT, "--principal", PRINCIPAL, "--role", "trust", *named)
+
+    assert done.exit_code == 0
+    assert len(json.loads(done.stdout)["Statement"]) == 2
+    assert "the trust policy of 40 namespaces has" in done.stderr
+    assert "'Role trust policy length' can be raised to 4,096" in done.stderr
+
+
+def test_a_trust_policy_that_iam_never_takes_is_refused_with_how_many_fit() -> None:
+    named = [f"--namespace=team-{number:03}" for number in range(100)]
+
+    done = policy("--account", ACCOUNT, "--principal", PRINCIPAL, *named)
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "the trust policy of 100 namespaces has" in done.output
+    assert "IAM takes 2,048, enough for " in done.output
+    assert "or name fewer" in done.output
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

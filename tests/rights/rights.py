@@ -93,6 +93,8 @@ ON_BEHALF: Final[Mapping[str, Mapping[str, str]]] = {
                 "kms:Decrypt",
                 "kms:DescribeKey",
                 "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
             ),
             "DRS does this with its caller's rights while it launches and ends instances",
         ),

@@ -147,4 +147,29 @@ def _trust(
         return Trust(principal, {"": external_id}, tags)
     if not namespaces:
         raise Failure("name the --namespace of the plans, or an --external-id of your own")
-    return Trust(principal, {name: f"leeward/{hub}/{name}" for name in namespaces}, tags)
+    trust = Trust(principal, {name: f"leeward/{hub}/{name}" for name in namespaces}, tags)
+    _fits(trust)
+    return trust
+
+
+def _fits(trust: Any) -> None:
+    """Fails if IAM takes such a trust policy with no quota, warns if with a raised one alone."""
+    from leeward_adapters.iam_policy import (
+        TRUST_LENGTH,
+        TRUST_LENGTH_RAISED,
+        namespaces_that_fit,
+        trust_length,
+    )
+
+    length = trust_length(trust)
+    if length <= TRUST_LENGTH:
+        return
+    said = (
+        f"the trust policy of {len(trust.external_ids)} namespaces has {length:,} characters, and "
+        f"IAM takes {TRUST_LENGTH:,}, enough for {namespaces_that_fit(trust, TRUST_LENGTH)} of "
+        f"them; the account's quota 'Role trust policy length' can be raised to "
+        f"{TRUST_LENGTH_RAISED:,}, enough for {namespaces_that_fit(trust, TRUST_LENGTH_RAISED)}"
+    )
+    if length > TRUST_LENGTH_RAISED:
+        raise Failure(f"{said}: spread the namespaces' plans over more accounts, or name fewer")
+    click.echo(f"warning: {said}: raise it before you make the roles", err=True)
