@@ -1,9 +1,9 @@
 """IAM policies for the roles of an account, from what the adapters declare. Pure: no calls.
 
 The read role gets what looking needs, the recovery role that and the phases. PassRole and KMS are
-confined as DRS's documentation has them; describe actions know no resources (Service Authorization
-Reference), and a role acts in its own account anyway, so the rest is about all resources, in the
-Regions that are given.
+confined as DRS's documentation has them, and SSM documents are run by name alone; describe actions
+know no resources (Service Authorization Reference), and a role acts in its own account anyway, so
+the rest is about all resources, in the Regions that are given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from leeward_adapters import (
     registry,
     sns,
 )
-from leeward_adapters.permissions import SIMULATE
+from leeward_adapters.permissions import PASS, PROFILE, SIMULATE, START, document_arn
 
 Document = dict[str, Any]
 Statement = dict[str, Any]
@@ -34,8 +34,6 @@ GLOBAL: Final = ("iam", "route53")
 NOTICES: Final = sns.PERMISSIONS | eventbridge.PERMISSIONS
 """What the recovery role needs where plans send notices through the account."""
 
-_PASSED: Final = {"drs": "ec2.amazonaws.com", "automation": "ssm.amazonaws.com"}
-"""By technology: the service to which it passes roles."""
 SESSION_TAGS: Final = (
     "leeward:*", "eks-cluster-arn", "eks-cluster-name", "kubernetes-namespace",
     "kubernetes-pod-name", "kubernetes-pod-uid", "kubernetes-service-account",
@@ -55,6 +53,18 @@ class Needed:
 
     read: frozenset[str]
     recovery: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the recovery role may use of an account's own; what is not named, it may not."""
+
+    instance_profile_roles: Sequence[str] = ()
+    """ARNs of the roles in instance profiles with which servers are launched."""
+    automation_documents: Sequence[str] = ()
+    """SSM documents that may be run: names, or ARNs of those that another account shares."""
+    automation_roles: Sequence[str] = ()
+    """ARNs of roles that may be given to these documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ def documents(
     partition: str = "aws",
     regions: Sequence[str] = (),
     checked: Sequence[str] = (),
+    named: Named | None = None,
 ) -> dict[str, Document]:
     """The permission policies by name of the role.
 
@@ -100,20 +111,29 @@ def documents(
         partition: its partition.
         regions: Regions in which the roles may act; none: all.
         checked: types of dependencies that the read role looks at.
+        named: what of the account's own the recovery role may use; None: nothing.
     """
     actions = needed(technologies, checked)
     roles = f"arn:{partition}:iam::{account_id}:role"
     looking = _statements(actions.read, regions)
     own = [f"{roles}/{READ_ROLE}", f"{roles}/{RECOVERY_ROLE}"]
     looking.append(_allow("SeeOwnRights", [SIMULATE], own))
+    profiles = f"arn:{partition}:iam::{account_id}:instance-profile/*"
+    looking.append(_allow("SeeInstanceProfiles", [PROFILE], profiles))
     acting = _statements(actions.recovery | NOTICES, regions)
-    for kind in technologies:
-        if "iam:PassRole" in needed([kind]).recovery:
-            passed = f"{roles}/service-role/AWSElasticDisasterRecovery*" if kind == "drs" else "*"
-            condition = {"StringEquals": {"iam:PassedToService": _PASSED[kind]}}
-            sid = f"PassRolesFor{kind.capitalize()}"
-            acting.append(_allow(sid, ["iam:PassRole"], passed, condition))
+    named = named or Named()
+    if "automation" in technologies and named.automation_documents:
+        acting += _automation(named, account_id, partition, regions)
+    if "drs" in technologies:
+        passed = [f"{roles}/service-role/AWSElasticDisasterRecovery*"]
+        passed += named.instance_profile_roles
+        acting.append(pass_roles("PassRolesForDrs", _one_or_all(passed), "ec2.amazonaws.com"))
     return {READ_ROLE: _document(looking), RECOVERY_ROLE: _document(acting)}
+
+
+def pass_roles(sid: str, roles: Any, service: str) -> Statement:
+    """A statement that lets roles be passed to a service."""
+    return _allow(sid, [PASS], roles, {"StringEquals": {"iam:PassedToService": service}})
 
 
 def trust_policy(trust: Trust) -> Document:
@@ -188,12 +208,11 @@ def template(policies: Mapping[str, Document], trust: Trust) -> Document:
 
 def _statements(actions: Iterable[str], regions: Sequence[str]) -> list[Statement]:
     """Statements about all resources: in Regions, without, and what KMS is asked by EC2."""
-    rest = sorted(set(actions) - {"iam:PassRole"})
+    rest = sorted(set(actions) - {PASS, START})
     kms = [a for a in rest if a.startswith("kms:") and a != "kms:CreateGrant"]
     everywhere = [a for a in rest if a.split(":")[0] in GLOBAL]
     regional = [a for a in rest if a not in everywhere and not a.startswith("kms:")]
-    inside = {"StringEquals": {"aws:RequestedRegion": list(regions)}} if regions else None
-    found = [_allow("InRegions", regional, "*", inside)]
+    found = [_allow("InRegions", regional, "*", _inside(regions))]
     if everywhere:
         found.append(_allow("WithoutRegions", everywhere))
     if kms:
@@ -203,6 +222,27 @@ def _statements(actions: Iterable[str], regions: Sequence[str]) -> list[Statemen
         for_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         found.append(_allow("GrantsForVolumes", ["kms:CreateGrant"], "*", for_aws))
     return found
+
+
+def _automation(
+    named: Named, account_id: str, partition: str, regions: Sequence[str]
+) -> Iterable[Statement]:
+    """The documents that are named alone, with the roles that are named alone.
+
+    StartAutomationExecution is about the document, once as what it was called before, and about
+    the execution that it makes (Service Authorization Reference).
+    """
+    documents = [document_arn(d, partition, account_id) for d in named.automation_documents]
+    earlier = [f"{d.replace(':document/', ':automation-definition/')}:*" for d in documents]
+    executions = f"arn:{partition}:ssm:*:{account_id}:automation-execution/*"
+    yield _allow("StartAutomations", [START], [*documents, *earlier, executions], _inside(regions))
+    if named.automation_roles:
+        roles = _one_or_all([*named.automation_roles])
+        yield pass_roles("PassRolesForAutomation", roles, "ssm.amazonaws.com")
+
+
+def _inside(regions: Sequence[str]) -> Mapping[str, Any] | None:
+    return {"StringEquals": {"aws:RequestedRegion": list(regions)}} if regions else None
 
 
 def _allow(

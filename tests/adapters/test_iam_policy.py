@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leeward_adapters import iam_policy, registry
-from leeward_adapters.iam_policy import RECOVERY_ROLE, TRUST_LENGTH, Trust
+from leeward_adapters.iam_policy import RECOVERY_ROLE, TRUST_LENGTH, Named, Trust
 
 ACCOUNT = "111111111111"
 OPERATOR = "arn:aws:iam::999999999999:role/leeward"
@@ -30,6 +30,51 @@ def test_volumes_may_take_another_key_than_their_snapshots() -> None:
     used = acting["EncryptedVolumes"]
     assert {"kms:ReEncryptFrom", "kms:ReEncryptTo"} <= set(used["Action"])
     assert used["Condition"] == {"StringLike": {"kms:ViaService": "ec2.*.amazonaws.com"}}
+
+
+def test_no_document_may_be_run_and_no_role_passed_to_ssm_unless_they_are_named() -> None:
+    document = iam_policy.documents(KINDS, ACCOUNT)[RECOVERY_ROLE]
+
+    acting = statements(document)
+    assert not {"StartAutomations", "PassRolesForAutomation"} & acting.keys()
+    actions = [(a, s["Resource"]) for s in document["Statement"] for a in s["Action"]]
+    assert "ssm:StartAutomationExecution" not in dict(actions)
+    assert [r for a, r in actions if a == "iam:PassRole"] == [
+        f"arn:aws:iam::{ACCOUNT}:role/service-role/AWSElasticDisasterRecovery*"
+    ]
+
+
+def test_documents_and_their_roles_are_allowed_by_name() -> None:
+    roles = [f"arn:aws:iam::{ACCOUNT}:role/automation"]
+    shared = "arn:aws:ssm:us-east-2:222222222222:document/shared"
+    named = Named((), ["orders-drain", "AWS-StopEC2Instance", shared], roles)
+
+    acting = statements(
+        iam_policy.documents(KINDS, ACCOUNT, regions=["us-east-2"], named=named)[RECOVERY_ROLE]
+    )
+
+    assert acting["StartAutomations"]["Resource"] == [
+        f"arn:aws:ssm:*:{ACCOUNT}:document/orders-drain",
+        "arn:aws:ssm:*::document/AWS-StopEC2Instance",
+        shared,
+        f"arn:aws:ssm:*:{ACCOUNT}:automation-definition/orders-drain:*",
+        "arn:aws:ssm:*::automation-definition/AWS-StopEC2Instance:*",
+        "arn:aws:ssm:us-east-2:222222222222:automation-definition/shared:*",
+        f"arn:aws:ssm:*:{ACCOUNT}:automation-execution/*",
+    ]
+    assert acting["StartAutomations"]["Condition"] == acting["InRegions"]["Condition"]
+    assert acting["PassRolesForAutomation"]["Resource"] == roles[0]
+
+
+def test_roles_of_own_instance_profiles_may_be_passed_to_ec2() -> None:
+    own = f"arn:aws:iam::{ACCOUNT}:role/app-servers"
+
+    passing = statements(iam_policy.documents(["drs"], ACCOUNT, named=Named([own]))[RECOVERY_ROLE])[
+        "PassRolesForDrs"
+    ]
+
+    assert own in passing["Resource"]
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
 
 
 def test_the_trust_of_many_namespaces_is_one_statement_that_lists_them() -> None:

@@ -153,8 +153,12 @@ def declared() -> Mapping[str, Declared]:
         },
         "discovery": Declared({READ_ROLE: discovery.PERMISSIONS}, "discovery.PERMISSIONS"),
         "accounts": Declared(
-            {READ_ROLE: drs_capacity.PERMISSIONS | quotas.PERMISSIONS | {permissions.SIMULATE}},
-            "PERMISSIONS of drs_capacity and quotas, and permissions.SIMULATE",
+            {
+                READ_ROLE: drs_capacity.PERMISSIONS
+                | quotas.PERMISSIONS
+                | {permissions.SIMULATE, permissions.PROFILE}
+            },
+            "PERMISSIONS of drs_capacity and quotas, SIMULATE and PROFILE of permissions",
             tried=frozenset(permissions.PROBES),
         ),
         "notifications": Declared(

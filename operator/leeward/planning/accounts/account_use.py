@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from leeward.api.account import TargetAccount
-from leeward.api.plan import RecoveryPlan
+from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec
+from leeward.api.plan_record import AccountStatus
 from leeward.planning.plans.dependencies import account_of
 from leeward.planning.runs import explicit
+
+ASSUMED: Final = "AutomationAssumeRole"
+"""Parameter by which documents are given the role of their steps (SSM user guide)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What plans name, and the account's recovery role must be allowed by that name; sorted."""
+
+    instance_profiles: tuple[str, ...] = ()
+    """Names or ARNs of instance profiles of launched servers."""
+    documents: tuple[str, ...] = ()
+    """Names or ARNs of SSM documents."""
+    document_roles: tuple[str, ...] = ()
+    """ARNs of roles that the documents are given."""
+
+    def __contains__(self, subject: str) -> bool:
+        return subject in (*self.instance_profiles, *self.documents, *self.document_roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +41,7 @@ class Use:
     """Technologies, sorted."""
     dependencies: tuple[str, ...] = ()
     """Types of dependencies that are checked through it, sorted."""
+    named: Named = field(default_factory=Named)
 
 
 def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: frozenset[str]) -> Use:
@@ -32,6 +53,7 @@ def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: froze
         adapters: technologies that can be recovered.
     """
     name, regions, technologies, types = target.metadata.name, set(), set(), set()
+    named: list[Named] = []
     for plan in plans:
         if plan.metadata.namespace not in target.spec.allow.namespaces:
             continue
@@ -39,12 +61,45 @@ def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: froze
         if name in explicit.run_accounts(plan.spec):
             regions.add(plan.spec.regions.recovery)
             technologies |= _technologies(name, plan)
+            named.append(named_by(name, plan.spec, plan.status.accounts))
     allowed = target.spec.regions
     return Use(
         regions=tuple(sorted(r for r in regions if not allowed or r in allowed)),
         technologies=tuple(sorted(technologies & adapters)),
         dependencies=tuple(sorted(types)),
+        named=_together(named),
     )
+
+
+def named_by(name: str, spec: RecoveryPlanSpec, own: Iterable[AccountStatus]) -> Named:
+    """What one plan names in the account `name`; `own` is what its status says of its accounts.
+
+    Instance profiles are those of launch settings. A role that a document is given by its author
+    is not known here.
+    """
+    ours = [
+        task.automation
+        for task in explicit.tasks(spec)
+        if task.automation and explicit.account_of(task, spec) == name
+    ]
+    given = [role for task in ours for role in task.parameters.get(ASSUMED, [])]
+    return Named(
+        _sorted(p for a in own if a.name == name for p in a.instance_profiles),
+        _sorted(task.document_name for task in ours),
+        _sorted(role for role in given if role.startswith("arn:")),
+    )
+
+
+def _together(named: Sequence[Named]) -> Named:
+    return Named(
+        _sorted(p for one in named for p in one.instance_profiles),
+        _sorted(d for one in named for d in one.documents),
+        _sorted(r for one in named for r in one.document_roles),
+    )
+
+
+def _sorted(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(texts)))
 
 
 def _technologies(name: str, plan: RecoveryPlan) -> set[str]:

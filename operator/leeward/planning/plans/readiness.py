@@ -9,7 +9,8 @@ from leeward.api.account import TargetAccount
 from leeward.api.conditions import Type, find
 from leeward.api.inventory import Finding, RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
-from leeward.api.plan_record import ReadinessProblem
+from leeward.api.plan_record import AccountStatus, ReadinessProblem
+from leeward.planning.accounts.account_use import Named, named_by
 from leeward.planning.estate.findings import SEVERITIES, all_of
 from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.protection import unfinished
@@ -74,24 +75,46 @@ def _half_home(resources: Sequence[Located]) -> Iterator[ReadinessProblem]:
 
 
 def of_accounts(
-    spec: RecoveryPlanSpec, accounts: Mapping[str, TargetAccount]
+    spec: RecoveryPlanSpec,
+    accounts: Mapping[str, TargetAccount],
+    own: Sequence[AccountStatus] = (),
 ) -> list[ReadinessProblem]:
-    """What stands against the accounts that a run of the plan would use, as they say themselves."""
+    """What stands against the accounts that a run of the plan would use, as they say themselves.
+
+    `own` is what the plan's status says of its accounts.
+    """
     found = []
     for name in run_accounts(spec):
         account = accounts.get(name)
-        ready = find(account.status.conditions, Type.READY) if account else None
-        if account is None or ready is None or ready.status != "False":
+        if account is None:
             continue
-        why = account.status.message or ready.message or ready.reason
         where = f"TargetAccount {name} ({account.spec.account_id})"
-        found.append(
-            ReadinessProblem(
-                severity="Blocking", reason="AccountNotReady", count=1,
-                examples=[where], message=clip(f"{where}: {why}", 1024),
-            )
-        )  # fmt: skip
+        ready = find(account.status.conditions, Type.READY)
+        if ready is not None and ready.status == "False":
+            why = account.status.message or ready.message or ready.reason
+            found.append(_of_account("AccountNotReady", where, [why]))
+        if refused := _refused(account, named_by(name, spec, own)):
+            found.append(_of_account("NotAllowedByName", where, refused))
     return found
+
+
+def _refused(account: TargetAccount, named: Named) -> list[str]:
+    """What of this plan's names the account's recovery role may not use."""
+    arn = account.spec.recovery_role_arn
+    remedy = "add it to the roles' template, or name another"
+    return [
+        f"{arn} lacks {refused.action} for {refused.message}: {remedy} (see docs/accounts.md)"
+        for role in account.status.roles
+        for refused in role.refused
+        if refused.subject in named
+    ]
+
+
+def _of_account(reason: str, where: str, said: Sequence[str]) -> ReadinessProblem:
+    return ReadinessProblem(
+        severity="Blocking", reason=reason, count=len(said),
+        examples=[where], message=clip(f"{where}: {said[0]}", 1024),
+    )  # fmt: skip
 
 
 def _problem(members: Sequence[tuple[str, Finding]]) -> ReadinessProblem:
