@@ -9,7 +9,9 @@ from typing import Final
 from leeward.api.account import TargetAccount
 from leeward.api.plan import RecoveryPlan, RecoveryPlanSpec
 from leeward.api.plan_record import AccountStatus
+from leeward.api.tasks import ExplicitTask
 from leeward.planning.plans.dependencies import account_of
+from leeward.planning.plans.request import Request
 from leeward.planning.runs import explicit
 
 ASSUMED: Final = "AutomationAssumeRole"
@@ -74,17 +76,34 @@ def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: froze
 def named_by(name: str, spec: RecoveryPlanSpec, own: Iterable[AccountStatus]) -> Named:
     """What one plan names in the account `name`; `own` is what its status says of its accounts.
 
-    Instance profiles are those of launch settings. A role that a document is given by its author
-    is not known here.
+    Instance profiles are those of launch settings.
     """
-    ours = [
-        task.automation
-        for task in explicit.tasks(spec)
-        if task.automation and explicit.account_of(task, spec) == name
-    ]
+    profiles = (p for account in own if account.name == name for p in account.instance_profiles)
+    return named_of(profiles, (t for t in explicit.tasks(spec) if _is_of(t, name)))
+
+
+def named_in_run(name: str, request: Request) -> Named:
+    """What a run would use in the account `name`. A Test runs no documents."""
+    launches = (found.resource.launch for found in request.selected if found.account == name)
+    profiles = (one.iam_instance_profile for one in launches if one and one.iam_instance_profile)
+    operation = request.execution.spec.operation
+    runs = (t for t in request.tasks if not request.test and explicit.runs_in(t, operation))
+    return named_of(profiles, (t for t in runs if _is_of(t, name)))
+
+
+def _is_of(task: ExplicitTask, name: str) -> bool:
+    return task.automation is not None and task.automation.account_ref.name == name
+
+
+def named_of(profiles: Iterable[str], tasks: Iterable[ExplicitTask]) -> Named:
+    """The names in instance profiles and Automation tasks.
+
+    A role that a document is given by its author is not known here.
+    """
+    ours = [task.automation for task in tasks if task.automation]
     given = [role for task in ours for role in task.parameters.get(ASSUMED, [])]
     return Named(
-        _sorted(p for a in own if a.name == name for p in a.instance_profiles),
+        _sorted(profiles),
         _sorted(task.document_name for task in ours),
         _sorted(role for role in given if role.startswith("arn:")),
     )

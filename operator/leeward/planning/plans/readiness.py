@@ -18,6 +18,8 @@ from leeward.planning.notifications import recipients
 from leeward.planning.runs.explicit import resource_owners, run_accounts
 from leeward.planning.wording import clip
 
+NOT_ALLOWED: Final = "NotAllowedByName"
+"""Reason: a role may not use what plans name."""
 _MOST: Final = 40
 _EXAMPLES: Final = 5
 
@@ -93,20 +95,20 @@ def of_accounts(
         if ready is not None and ready.status == "False":
             why = account.status.message or ready.message or ready.reason
             found.append(_of_account("AccountNotReady", where, [why]))
-        if refused := _refused(account, named_by(name, spec, own)):
-            found.append(_of_account("NotAllowedByName", where, refused))
+        if lacking := refused(account, named_by(name, spec, own)):
+            found.append(_of_account(NOT_ALLOWED, where, lacking))
     return found
 
 
-def _refused(account: TargetAccount, named: Named) -> list[str]:
-    """What of this plan's names the account's recovery role may not use."""
+def refused(account: TargetAccount, named: Named) -> list[str]:
+    """What of these names the account's recovery role may not use, with the remedy."""
     arn = account.spec.recovery_role_arn
     remedy = "add it to the roles' template, or name another"
     return [
-        f"{arn} lacks {refused.action} for {refused.message}: {remedy} (see docs/accounts.md)"
+        f"{arn} lacks {one.action} for {one.message}: {remedy} (see docs/accounts.md)"
         for role in account.status.roles
-        for refused in role.refused
-        if refused.subject in named
+        for one in role.refused
+        if one.subject in named
     ]
 
 
