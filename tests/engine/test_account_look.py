@@ -14,7 +14,8 @@ import pytest
 
 from leeward.api.account import TargetAccount
 from leeward.engine.account_look import Looker
-from leeward.planning.accounts.account_use import Named, Use
+from leeward.planning.accounts.account_use import Use
+from leeward.planning.plans.named import Named
 from leeward_adapters.aws import Account, Aws
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.clock import Clock

@@ -10,7 +10,8 @@ from verdicts.together import conflicts_of
 from leeward.api.account import IssuedExternalId, RegionStatus, RoleStatus, TargetAccountStatus
 from leeward.api.conditions import find
 from leeward.planning.accounts.account_status import Seen, free_servers, status_of
-from leeward.planning.accounts.account_use import Named, Use, use_of
+from leeward.planning.accounts.account_use import Use, use_of
+from leeward.planning.plans.named import Named
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build

@@ -17,7 +17,8 @@ from leeward.api.account import (
 )
 from leeward.engine.context import Context
 from leeward.planning.accounts.account_status import free_servers
-from leeward.planning.accounts.account_use import Named, Use
+from leeward.planning.accounts.account_use import Use
+from leeward.planning.plans.named import Named
 from leeward.planning.wording import clip
 from leeward_adapters import drs_capacity, iam_policy, permissions, quotas
 from leeward_adapters.attribution import asking

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from leeward.api.conditions import Reason
-from leeward.planning.accounts.account_use import named_in_run
 from leeward.planning.estate import protection
 from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.scope import unknown_waves
+from leeward.planning.plans.named import named_in_run
 from leeward.planning.plans.readiness import NOT_ALLOWED, readiness, refused
 from leeward.planning.plans.request import Request
 from leeward.planning.problem import Problem

@@ -10,11 +10,11 @@ from leeward.api.conditions import Type, find
 from leeward.api.inventory import Finding, RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
 from leeward.api.plan_record import AccountStatus, ReadinessProblem
-from leeward.planning.accounts.account_use import Named, named_by
 from leeward.planning.estate.findings import SEVERITIES, all_of
 from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.protection import unfinished
 from leeward.planning.notifications import recipients
+from leeward.planning.plans.named import Named, named_by
 from leeward.planning.runs.explicit import resource_owners, run_accounts
 from leeward.planning.wording import clip
 
