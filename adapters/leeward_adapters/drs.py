@@ -170,6 +170,8 @@ class Drs:
                 "kms:Decrypt",
                 "kms:DescribeKey",
                 "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
             }
         ),
         "Activate": frozenset(

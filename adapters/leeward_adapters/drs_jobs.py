@@ -279,7 +279,8 @@ _CAUSES: Final = (
         ("UnauthorizedOperation", "AccessDenied", "not authorized"),
         "UnauthorizedOperation",
         "DRS acts with the rights of the recovery role: give it the EC2, KMS and PassRole rights "
-        "that the drs adapter documents (sts decode-authorization-message shows which is missing)",
+        "that the drs adapter documents, PassRole also on the role of the launch template's "
+        "instance profile (sts decode-authorization-message shows which is missing)",
     ),
     (
         ("InsufficientFreeAddressesInSubnet",),

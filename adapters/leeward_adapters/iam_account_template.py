@@ -20,6 +20,7 @@ from leeward_adapters.iam_template_parts import (
     list_parameter,
     text_parameter,
 )
+from leeward_adapters.permissions import START
 
 _ACCEPTED: Final = {
     "checkov": {
@@ -34,6 +35,11 @@ _ACCEPTED: Final = {
     }
 }
 """What checkov finds in the recovery role, and why it stays."""
+_IN_REGIONS: Final = {
+    "Fn::If": [
+        "InRegions", {"StringEquals": {"aws:RequestedRegion": {"Ref": "Regions"}}}, NO_VALUE
+    ]
+}  # fmt: skip
 _PARAMETERS: Final[Document] = {
     "OperatorRoleArn": text_parameter(
         "The operator's own role (output RoleArn of operator-role.yaml)", AllowedPattern=ROLE_ARN
@@ -50,6 +56,17 @@ _PARAMETERS: Final[Document] = {
     ),
     "SessionTagKeys": list_parameter(
         "Keys of the TargetAccounts' own spec.sessionTags, with commas between", Default=""
+    ),
+    "InstanceProfileRoleArns": list_parameter(
+        "ARNs of the roles in your own instance profiles of launched servers; empty: none",
+        Default="",
+    ),
+    "AutomationDocuments": list_parameter(
+        "Names of the SSM documents that plans may run, with commas between; empty: none",
+        Default="",
+    ),
+    "AutomationRoleArns": list_parameter(
+        "ARNs of the roles that plans may give to these documents; empty: none", Default=""
     ),
     "PermissionsBoundaryArn": text_parameter(
         "Policy that bounds the roles; empty: none", Default=""
@@ -81,8 +98,13 @@ def target_account_roles() -> Document:
             "InOrganization": given("OrganizationId"),
             "InRegions": list_given("Regions"),
             "Bounded": given("PermissionsBoundaryArn"),
+            "Profiles": list_given("InstanceProfileRoleArns"),
+            "Automations": list_given("AutomationDocuments"),
+            "AutomationRoles": {
+                "Fn::And": [{"Condition": "Automations"}, list_given("AutomationRoleArns")]
+            },
         },
-        "Resources": resources,
+        "Resources": resources | _named(),
         "Outputs": {
             f"{name}Arn": {
                 "Description": f"spec.{field} of the TargetAccount",
@@ -91,6 +113,68 @@ def target_account_roles() -> Document:
             for name, field in ((READ_ROLE, "readRoleArn"), (RECOVERY_ROLE, "recoveryRoleArn"))
         },
     }
+
+
+def _named() -> Document:
+    """Policies of the recovery role for what an account names of its own."""
+    options = {
+        "Profiles": [
+            iam_policy.pass_roles(
+                "PassRolesForDrs", {"Ref": "InstanceProfileRoleArns"}, "ec2.amazonaws.com"
+            )
+        ],
+        "Automations": _automations(),
+        "AutomationRoles": [
+            iam_policy.pass_roles(
+                "PassRolesForAutomation", {"Ref": "AutomationRoleArns"}, "ssm.amazonaws.com"
+            )
+        ],
+    }
+    return {
+        f"{name}Policy": {
+            "Type": "AWS::IAM::Policy",
+            "Condition": name,
+            "Properties": {
+                "PolicyName": f"Leeward{name}",
+                "Roles": [{"Ref": RECOVERY_ROLE}],
+                "PolicyDocument": document(statements),
+            },
+        }
+        for name, statements in options.items()
+    }
+
+
+def _automations() -> list[Statement]:
+    """The documents that are named, of this account or AWS.
+
+    CloudFormation joins names by a constant text alone, so the first statement cannot say whose
+    documents; the second takes back those of other accounts, which share theirs under any name.
+    """
+    names = {"Ref": "AutomationDocuments"}
+    by_name, earlier = "arn:*:ssm:*:*:document/", "arn:*:ssm:*:*:automation-definition/"
+    joined = [
+        by_name, {"Fn::Join": [f",{by_name}", names]},
+        f",{earlier}", {"Fn::Join": [f":*,{earlier}", names]},
+        ":*,", {"Fn::Sub": "arn:${AWS::Partition}:ssm:*:${AWS::AccountId}:automation-execution/*"},
+    ]  # fmt: skip
+    return [
+        {
+            "Sid": "StartAutomations",
+            "Effect": "Allow",
+            "Action": [START],
+            "Resource": {"Fn::Split": [",", {"Fn::Join": ["", joined]}]},
+            "Condition": _IN_REGIONS,
+        },
+        {
+            "Sid": "NoDocumentsOfOthers",
+            "Effect": "Deny",
+            "Action": [START],
+            "NotResource": [
+                {"Fn::Sub": "arn:${AWS::Partition}:ssm:*:${AWS::AccountId}:*"},
+                {"Fn::Sub": "arn:${AWS::Partition}:ssm:*::*"},
+            ],
+        },
+    ]
 
 
 def _role(name: str, does: str, policy: Document) -> Document:
@@ -152,8 +236,7 @@ def _substituted(policy: Document) -> Document:
     for statement in statements:
         inside = statement.get("Condition", {}).get("StringEquals", {})
         if "aws:RequestedRegion" in inside:
-            condition = {"StringEquals": {"aws:RequestedRegion": {"Ref": "Regions"}}}
-            statement["Condition"] = {"Fn::If": ["InRegions", condition, NO_VALUE]}
+            statement["Condition"] = _IN_REGIONS
     return document(statements)
 
 

@@ -1,15 +1,16 @@
 """IAM policies for the roles of an account, from what the adapters declare. Pure: no calls.
 
 The read role gets what looking needs, the recovery role that and the phases. PassRole and KMS are
-confined as DRS's documentation has them; describe actions know no resources (Service Authorization
-Reference), and a role acts in its own account anyway, so the rest is about all resources, in the
-Regions that are given.
+confined as DRS's documentation has them, and SSM documents are run by name alone; describe actions
+know no resources (Service Authorization Reference), and a role acts in its own account anyway, so
+the rest is about all resources, in the Regions that are given.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from leeward_adapters import (
@@ -21,7 +22,7 @@ from leeward_adapters import (
     registry,
     sns,
 )
-from leeward_adapters.permissions import SIMULATE
+from leeward_adapters.permissions import PASS, PROFILE, SIMULATE, START, document_arn
 
 Document = dict[str, Any]
 Statement = dict[str, Any]
@@ -33,14 +34,17 @@ GLOBAL: Final = ("iam", "route53")
 NOTICES: Final = sns.PERMISSIONS | eventbridge.PERMISSIONS
 """What the recovery role needs where plans send notices through the account."""
 
-_PASSED: Final = {"drs": "ec2.amazonaws.com", "automation": "ssm.amazonaws.com"}
-"""By technology: the service to which it passes roles."""
 SESSION_TAGS: Final = (
     "leeward:*", "eks-cluster-arn", "eks-cluster-name", "kubernetes-namespace",
     "kubernetes-pod-name", "kubernetes-pod-uid", "kubernetes-service-account",
 )  # fmt: skip
 """Keys of a session's tags: Leeward's own, and those of an EKS Pod Identity's session, which the
 sessions that it assumes inherit."""
+TRUST_LENGTH: Final = 2_048
+"""Characters of a role's trust policy that IAM takes, without white space (IAM user guide, IAM and
+STS quotas: role trust policy length)."""
+TRUST_LENGTH_RAISED: Final = 4_096
+"""As far as that quota can be raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,18 @@ class Needed:
 
     read: frozenset[str]
     recovery: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the recovery role may use of an account's own; what is not named, it may not."""
+
+    instance_profile_roles: Sequence[str] = ()
+    """ARNs of the roles in instance profiles with which servers are launched."""
+    automation_documents: Sequence[str] = ()
+    """SSM documents that may be run: names, or ARNs of those that another account shares."""
+    automation_roles: Sequence[str] = ()
+    """ARNs of roles that may be given to these documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,7 @@ def documents(
     partition: str = "aws",
     regions: Sequence[str] = (),
     checked: Sequence[str] = (),
+    named: Named | None = None,
 ) -> dict[str, Document]:
     """The permission policies by name of the role.
 
@@ -94,56 +111,76 @@ def documents(
         partition: its partition.
         regions: Regions in which the roles may act; none: all.
         checked: types of dependencies that the read role looks at.
+        named: what of the account's own the recovery role may use; None: nothing.
     """
     actions = needed(technologies, checked)
     roles = f"arn:{partition}:iam::{account_id}:role"
     looking = _statements(actions.read, regions)
     own = [f"{roles}/{READ_ROLE}", f"{roles}/{RECOVERY_ROLE}"]
     looking.append(_allow("SeeOwnRights", [SIMULATE], own))
+    profiles = f"arn:{partition}:iam::{account_id}:instance-profile/*"
+    looking.append(_allow("SeeInstanceProfiles", [PROFILE], profiles))
     acting = _statements(actions.recovery | NOTICES, regions)
-    for kind in technologies:
-        if "iam:PassRole" in needed([kind]).recovery:
-            passed = f"{roles}/service-role/AWSElasticDisasterRecovery*" if kind == "drs" else "*"
-            condition = {"StringEquals": {"iam:PassedToService": _PASSED[kind]}}
-            sid = f"PassRolesFor{kind.capitalize()}"
-            acting.append(_allow(sid, ["iam:PassRole"], passed, condition))
+    named = named or Named()
+    if "automation" in technologies and named.automation_documents:
+        acting += _automation(named, account_id, partition, regions)
+    if "drs" in technologies:
+        passed = [f"{roles}/service-role/AWSElasticDisasterRecovery*"]
+        passed += named.instance_profile_roles
+        acting.append(pass_roles("PassRolesForDrs", _one_or_all(passed), "ec2.amazonaws.com"))
     return {READ_ROLE: _document(looking), RECOVERY_ROLE: _document(acting)}
+
+
+def pass_roles(sid: str, roles: Any, service: str) -> Statement:
+    """A statement that lets roles be passed to a service."""
+    return _allow(sid, [PASS], roles, {"StringEquals": {"iam:PassedToService": service}})
 
 
 def trust_policy(trust: Trust) -> Document:
     """The trust policy of both roles.
 
-    A session must show the external id of its namespace together with that namespace as its tag,
-    so that what CloudTrail shows of a session is true. The operator's role is named by a condition
+    A session must show one of the external ids, and one of the namespaces as its tag, so that
+    CloudTrail shows for whom it is. One statement lists them all: one for each namespace would be
+    longer than IAM takes from the sixth on. The operator's role is named by a condition
     (`aws:PrincipalArn`): as a principal it would have to exist already, and be another one after
     it was made anew, as where a hub is rebuilt (IAM user guide, AWS JSON policy elements).
     """
     account, _, resource = trust.principal.rpartition(":")
     principal = {"AWS": f"{account}:root"}
     itself = {} if resource == "root" else {"ArnEquals": {"aws:PrincipalArn": trust.principal}}
-    statements: list[Statement] = []
-    for namespace, external_id in sorted(trust.external_ids.items()):
-        wanted = {"sts:ExternalId": external_id}
-        if namespace:
-            wanted["aws:RequestTag/leeward:namespace"] = namespace
-        statements.append(
-            {
-                "Effect": "Allow",
-                "Principal": principal,
-                "Action": "sts:AssumeRole",
-                "Condition": {"StringEquals": wanted, **itself},
-            }
-        )
+    namespaces = sorted(trust.external_ids)
+    wanted = {"sts:ExternalId": _one_or_all([trust.external_ids[name] for name in namespaces])}
+    if any(namespaces):
+        wanted["aws:RequestTag/leeward:namespace"] = _one_or_all(namespaces)
+    assume: Statement = {
+        "Effect": "Allow",
+        "Principal": principal,
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": wanted, **itself},
+    }
     keys = [*SESSION_TAGS, *trust.tag_keys]
-    statements.append(
-        {
-            "Effect": "Allow",
-            "Principal": principal,
-            "Action": "sts:TagSession",
-            "Condition": {"ForAllValues:StringLike": {"aws:TagKeys": keys}, **itself},
-        }
+    tag: Statement = {
+        "Effect": "Allow",
+        "Principal": principal,
+        "Action": "sts:TagSession",
+        "Condition": {"ForAllValues:StringLike": {"aws:TagKeys": keys}, **itself},
+    }
+    return _document([assume, tag])
+
+
+def trust_length(trust: Trust) -> int:
+    """Characters of the trust policy as IAM counts them: without white space."""
+    return len("".join(json.dumps(trust_policy(trust)).split()))
+
+
+def namespaces_that_fit(trust: Trust, length: int) -> int:
+    """How many of the namespaces, in alphabetical order, a trust policy of `length` holds."""
+    ids = sorted(trust.external_ids.items())
+    counts = range(len(ids), 0, -1)
+    fitting = (
+        n for n in counts if trust_length(replace(trust, external_ids=dict(ids[:n]))) <= length
     )
-    return _document(statements)
+    return next(fitting, 0)
 
 
 def template(policies: Mapping[str, Document], trust: Trust) -> Document:
@@ -171,12 +208,11 @@ def template(policies: Mapping[str, Document], trust: Trust) -> Document:
 
 def _statements(actions: Iterable[str], regions: Sequence[str]) -> list[Statement]:
     """Statements about all resources: in Regions, without, and what KMS is asked by EC2."""
-    rest = sorted(set(actions) - {"iam:PassRole"})
+    rest = sorted(set(actions) - {PASS, START})
     kms = [a for a in rest if a.startswith("kms:") and a != "kms:CreateGrant"]
     everywhere = [a for a in rest if a.split(":")[0] in GLOBAL]
     regional = [a for a in rest if a not in everywhere and not a.startswith("kms:")]
-    inside = {"StringEquals": {"aws:RequestedRegion": list(regions)}} if regions else None
-    found = [_allow("InRegions", regional, "*", inside)]
+    found = [_allow("InRegions", regional, "*", _inside(regions))]
     if everywhere:
         found.append(_allow("WithoutRegions", everywhere))
     if kms:
@@ -186,6 +222,27 @@ def _statements(actions: Iterable[str], regions: Sequence[str]) -> list[Statemen
         for_aws = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
         found.append(_allow("GrantsForVolumes", ["kms:CreateGrant"], "*", for_aws))
     return found
+
+
+def _automation(
+    named: Named, account_id: str, partition: str, regions: Sequence[str]
+) -> Iterable[Statement]:
+    """The documents that are named alone, with the roles that are named alone.
+
+    StartAutomationExecution is about the document, once as what it was called before, and about
+    the execution that it makes (Service Authorization Reference).
+    """
+    documents = [document_arn(d, partition, account_id) for d in named.automation_documents]
+    earlier = [f"{d.replace(':document/', ':automation-definition/')}:*" for d in documents]
+    executions = f"arn:{partition}:ssm:*:{account_id}:automation-execution/*"
+    yield _allow("StartAutomations", [START], [*documents, *earlier, executions], _inside(regions))
+    if named.automation_roles:
+        roles = _one_or_all([*named.automation_roles])
+        yield pass_roles("PassRolesForAutomation", roles, "ssm.amazonaws.com")
+
+
+def _inside(regions: Sequence[str]) -> Mapping[str, Any] | None:
+    return {"StringEquals": {"aws:RequestedRegion": list(regions)}} if regions else None
 
 
 def _allow(
@@ -201,6 +258,10 @@ def _allow(
         "Resource": resource,
     }
     return statement | ({"Condition": dict(condition)} if condition else {})
+
+
+def _one_or_all(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values
 
 
 def _document(statements: Sequence[Statement]) -> Document:

@@ -1,14 +1,15 @@
 """What a role may do, by name: IAM's own simulation, or else calls that only look.
 
 The simulation is asked about every action; PassRole about the roles that DRS passes, the others
-about all resources, so that a role confined to some resources is said to lack the action. What
+about all resources, so that a role confined to some resources is said to lack the action. About
+what plans name (instance profiles, SSM documents and their roles) it is asked by that name. What
 service control policies or session policies take away is in the answer only as far as IAM shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,9 +19,41 @@ from leeward_adapters.errors import classify
 
 SIMULATE: Final = "iam:SimulatePrincipalPolicy"
 """The IAM action of the simulation; to be allowed for the two roles of the account."""
-_PASS: Final = "iam:PassRole"
+PROFILE: Final = "iam:GetInstanceProfile"
+"""The IAM action by which the role of an instance profile is found out."""
+PASS: Final = "iam:PassRole"
+START: Final = "ssm:StartAutomationExecution"
 _BATCH: Final = 50
+_MOST_NAMED: Final = 50
+"""Names of a kind that are asked about in one look."""
+_OF_AWS: Final = ("aws", "amazon", "amzn")
+"""Beginnings of names that SSM keeps for AWS's own documents (SSM user guide)."""
+_EC2: Final = "ec2.amazonaws.com"
+_PROFILE: Final = "instance profile"
 _PASSED_BY_DRS: Final = "role/service-role/AWSElasticDisasterRecoveryRecoveryInstanceRole"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What plans name and the recovery role must be allowed by that name."""
+
+    instance_profiles: tuple[str, ...] = ()
+    """Names or ARNs of instance profiles with which servers are launched."""
+    documents: tuple[str, ...] = ()
+    """Names or ARNs of SSM documents."""
+    document_roles: tuple[str, ...] = ()
+    """ARNs of the roles that plans give to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that plans name and the role may not use."""
+
+    action: str
+    subject: str
+    """As plans name it."""
+    why: str
+    """With the resource that must be allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +66,29 @@ class Rights:
     unchecked: tuple[str, ...] = ()
     """Actions about which nothing is known, sorted."""
     why: str = ""
-    """Why it was not simulated."""
+    """Why it was not simulated, or a name was not looked at."""
+    refused: tuple[Refused, ...] = ()
+    """What plans name and the role may not use; only known where it was simulated."""
 
 
-def check(looking: Scope, acting: Scope, role_arn: str, actions: Iterable[str]) -> Rights:
+def document_arn(name: str, partition: str, account_id: str, region: str = "*") -> str:
+    """The ARN of an SSM document by its name; an ARN is one already.
+
+    AWS's own documents belong to no account.
+    """
+    if name.startswith("arn:"):
+        return name
+    owner = "" if name.lower().startswith(_OF_AWS) else account_id
+    return f"arn:{partition}:ssm:{region}:{owner}:document/{name}"
+
+
+def check(
+    looking: Scope,
+    acting: Scope,
+    role_arn: str,
+    actions: Iterable[str],
+    named: Named | None = None,
+) -> Rights:
     """Which of `actions` the role lacks.
 
     Args:
@@ -44,10 +96,12 @@ def check(looking: Scope, acting: Scope, role_arn: str, actions: Iterable[str]) 
         acting: the account through the role itself, for the calls of the fallback.
         role_arn: the role.
         actions: IAM actions.
+        named: what it must be allowed by name; None: nothing is.
     """
     wanted = sorted(set(actions))
     try:
-        return Rights("Simulated", _simulated(looking, role_arn, wanted))
+        missing = _simulated(looking, role_arn, wanted)
+        return _by_name(looking, role_arn, named or Named(), Rights("Simulated", missing))
     except (ClientError, BotoCoreError) as error:
         fault = classify(error)
     why = f"{fault.code}: {fault.message}"
@@ -57,22 +111,63 @@ def check(looking: Scope, acting: Scope, role_arn: str, actions: Iterable[str]) 
 
 
 def _simulated(scope: Scope, role_arn: str, actions: Sequence[str]) -> tuple[str, ...]:
-    others = [action for action in actions if action != _PASS]
-    allowed: set[str] = set()
+    """Those that are not allowed; running documents is a matter of their names."""
+    others = [action for action in actions if action not in {PASS, START}]
+    allowed = {START}
     for start in range(0, len(others), _BATCH):
         allowed |= _allowed(scope, role_arn, others[start : start + _BATCH])
-    if _PASS in actions and _may_pass(scope, role_arn, actions):
-        allowed.add(_PASS)
+    if "drs:StartRecovery" not in actions or _passes(
+        scope, role_arn, f"arn:{scope.partition}:iam::{scope.account_id}:{_PASSED_BY_DRS}", _EC2
+    ):
+        allowed.add(PASS)
     return tuple(action for action in actions if action not in allowed)
 
 
-def _may_pass(scope: Scope, role_arn: str, actions: Sequence[str]) -> bool:
-    """Whether it may pass roles to each service that the actions make it pass them to."""
-    passed = f"arn:{scope.partition}:iam::{scope.account_id}:{_PASSED_BY_DRS}"
-    asked = [(passed, "ec2.amazonaws.com")] if "drs:StartRecovery" in actions else []
-    if "ssm:StartAutomationExecution" in actions or not asked:
-        asked.append(("*", "ssm.amazonaws.com"))
-    return all(_allowed(scope, role_arn, [_PASS], arn, service) for arn, service in asked)
+def _passes(scope: Scope, role_arn: str, passed: str, service: str) -> bool:
+    return bool(_allowed(scope, role_arn, [PASS], passed, service))
+
+
+def _by_name(scope: Scope, role_arn: str, named: Named, rights: Rights) -> Rights:
+    """The rights with what the role may not use of what is named, and what could not be told."""
+    refused: list[Refused] = []
+    unchecked: list[str] = []
+    for profile in named.instance_profiles[:_MOST_NAMED]:
+        passed = _role_of(scope, profile)
+        if isinstance(passed, Refused):
+            refused.append(passed)
+        elif passed is None:
+            unchecked.append(profile)
+        elif not _passes(scope, role_arn, passed, _EC2):
+            refused.append(Refused(PASS, profile, f"{passed}, the role of {_PROFILE} {profile}"))
+    for passed in named.document_roles[:_MOST_NAMED]:
+        if not _passes(scope, role_arn, passed, "ssm.amazonaws.com"):
+            refused.append(Refused(PASS, passed, f"{passed}, to SSM"))
+    for name in named.documents[:_MOST_NAMED]:
+        arn = document_arn(name, scope.partition, scope.account_id, scope.region)
+        if not _allowed(scope, role_arn, [START], arn):
+            refused.append(Refused(START, name, arn))
+    groups = (named.instance_profiles, named.document_roles, named.documents)
+    unchecked += [name for names in groups for name in names[_MOST_NAMED:]]
+    why = f"not looked at: {', '.join(unchecked)}" if unchecked else ""
+    return replace(rights, refused=tuple(refused), unchecked=tuple(unchecked), why=why)
+
+
+def _role_of(scope: Scope, profile: str) -> str | Refused | None:
+    """ARN of the role in an instance profile; None: the read role may not see it."""
+    name = profile.rpartition("/")[2]
+    try:
+        answer = scope.client("iam").get_instance_profile(InstanceProfileName=name)
+    except ClientError as error:
+        if classify(error).kind is ErrorClass.DENIED:
+            return None
+        if error.response.get("Error", {}).get("Code") != "NoSuchEntity":
+            raise
+        where = f"account {scope.account_id}"
+        return Refused(PASS, profile, f"the role of {_PROFILE} {profile}, which {where} lacks")
+    roles = answer["InstanceProfile"]["Roles"]
+    if not roles:
+        return Refused(PASS, profile, f"the role of {_PROFILE} {profile}, which holds none")
+    return str(roles[0]["Arn"])
 
 
 def _allowed(

@@ -9,6 +9,7 @@ import pytest
 
 from leeward_adapters import drs_capacity, iam_policy, permissions, registry
 from leeward_adapters.iam_policy import READ_ROLE, RECOVERY_ROLE, Trust
+from leeward_adapters.permissions import PASS, START, Named, Refused
 
 pytestmark = pytest.mark.aws
 
@@ -24,7 +25,9 @@ def _replace_policy(sandbox: Any, role: str, *statements: dict[str, Any]) -> Non
     iam.put_role_policy(RoleName=role, PolicyName="all", PolicyDocument=json.dumps(document))
 
 
-def _check(sandbox: Any, use: str, actions: frozenset[str]) -> permissions.Rights:
+def _check(
+    sandbox: Any, use: str, actions: frozenset[str], named: Named | None = None
+) -> permissions.Rights:
     account = sandbox.reached()
     recovery = use == "Recovery"
     return permissions.check(
@@ -32,6 +35,7 @@ def _check(sandbox: Any, use: str, actions: frozenset[str]) -> permissions.Right
         sandbox.aws.scope(account, "us-east-2", recovery=recovery),
         account.role(recovery=recovery),
         actions,
+        named,
     )
 
 
@@ -74,8 +78,66 @@ def test_roles_may_be_passed_to_the_services_that_the_policies_name_only(sandbox
     passed = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
     statement = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*"}
     _replace_policy(sandbox, RECOVERY_ROLE, {**statement, "Condition": passed})
+    role = f"arn:aws:iam::{sandbox.account}:role/automation"
 
-    assert _check(sandbox, "Recovery", frozenset({"iam:PassRole"})).missing == ("iam:PassRole",)
+    launching = _check(sandbox, "Recovery", frozenset({PASS, "drs:StartRecovery"}))
+    running = _check(sandbox, "Recovery", frozenset({PASS, START}), Named(document_roles=(role,)))
+
+    assert launching.missing == ("drs:StartRecovery", PASS)
+    assert running.refused == (Refused(PASS, role, f"{role}, to SSM"),)
+
+
+def _profile(sandbox: Any, name: str) -> str:
+    """An instance profile with a role of its name; the role's ARN."""
+    iam = sandbox.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]
+    iam.create_instance_profile(InstanceProfileName=name)
+    iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    return str(role["Arn"])
+
+
+def test_what_plans_name_is_asked_about_by_name_and_the_printed_policies_allow_what_they_are_told(
+    sandbox: Any,
+) -> None:
+    role = _profile(sandbox, "app-servers")
+    runner = f"arn:aws:iam::{sandbox.account}:role/automation"
+    arn = f"arn:aws:iam::{sandbox.account}:instance-profile/app-servers"
+    named = Named(("app-servers", arn), ("orders-drain", "AWS-StopEC2Instance"), (runner,))
+    needed = iam_policy.needed(KINDS)
+
+    def rights(told: iam_policy.Named | None) -> permissions.Rights:
+        printed = iam_policy.documents(KINDS, sandbox.account, named=told)
+        _replace_policy(sandbox, RECOVERY_ROLE, *printed[RECOVERY_ROLE]["Statement"])
+        return _check(sandbox, "Recovery", needed.recovery, named)
+
+    nothing = rights(None)
+    assert (nothing.how, nothing.missing) == ("Simulated", ())
+    assert [(one.action, one.subject) for one in nothing.refused] == [
+        (PASS, "app-servers"), (PASS, arn), (PASS, runner), (START, "orders-drain"),
+        (START, "AWS-StopEC2Instance"),
+    ]  # fmt: skip
+    assert nothing.refused[0].why == f"{role}, the role of instance profile app-servers"
+    told = iam_policy.Named([role], ["orders-drain", "AWS-StopEC2Instance"], [runner])
+    assert rights(told) == permissions.Rights("Simulated")
+
+
+def test_a_profile_that_does_not_exist_or_cannot_be_seen_is_said_to_be_so(sandbox: Any) -> None:
+    named = Named(instance_profiles=("no-such-profile",))
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    _replace_policy(sandbox, RECOVERY_ROLE, everything)
+
+    (refused,) = _check(sandbox, "Recovery", frozenset({PASS}), named).refused
+    assert refused.why == (
+        f"the role of instance profile no-such-profile, which account {sandbox.account} lacks"
+    )
+
+    denied = {"action": "error", "code": "AccessDenied", "status": 403}
+    sandbox.control.add_fault(service="iam", operation="GetInstanceProfile", **denied)
+    unseen = _check(sandbox, "Recovery", frozenset({PASS}), named)
+    assert (unseen.how, unseen.refused) == ("Simulated", ())
+    assert (unseen.unchecked, unseen.why) == (
+        ("no-such-profile",), "not looked at: no-such-profile",
+    )  # fmt: skip
 
 
 def test_without_the_simulation_reading_is_tried_and_the_rest_is_not_called_allowed(

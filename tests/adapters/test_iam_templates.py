@@ -192,9 +192,11 @@ def test_what_the_template_allows_is_what_the_command_prints(
         assert len("".join(json.dumps(made).split())) <= 10_240
 
 
-def _decisions(accounts: Accounts, actions: list[str], resource: str, **context: str) -> set[str]:
-    answer = accounts.client(HUB, "iam").simulate_principal_policy(
-        PolicySourceArn=OPERATOR,
+def _decisions(
+    accounts: Accounts, actions: list[str], resource: str, role: str = OPERATOR, **context: str
+) -> set[str]:
+    answer = accounts.client(role.split(":")[4], "iam").simulate_principal_policy(
+        PolicySourceArn=role,
         ActionNames=actions,
         ResourceArns=[resource],
         ContextEntries=[
@@ -207,6 +209,76 @@ def _decisions(accounts: Accounts, actions: list[str], resource: str, **context:
         ],
     )
     return {result["EvalDecision"] for result in answer["EvaluationResults"]}
+
+
+def _recovery(accounts: Accounts, account: str, **parameters: str) -> str:
+    outputs = accounts.deploy(
+        account,
+        "leeward",
+        TEMPLATES["target-account-roles.yaml"],
+        OperatorRoleArn=OPERATOR,
+        Namespaces="orders",
+        ExternalIds="leeward/hub/orders",
+        **parameters,
+    )
+    return outputs["LeewardRecoveryArn"]
+
+
+def test_what_an_account_does_not_name_the_recovery_role_may_not_use(
+    accounts: Accounts, new_account: Callable[[], str]
+) -> None:
+    account = new_account()
+    # A role of documents without documents is for nothing.
+    runner = f"arn:aws:iam::{account}:role/runner"
+    role = _recovery(accounts, account, AutomationRoleArns=runner)
+    document = f"arn:aws:ssm:us-east-2:{account}:document/drain"
+
+    denied = {"implicitDeny"}
+    assert _decisions(accounts, [permissions.START], document, role) == denied
+    for service in ("ssm", "ec2"):
+        to = f"{service}.amazonaws.com"
+        assert _decisions(
+            accounts, [permissions.PASS], runner, role, iam_PassedToService=to
+        ) == denied  # fmt: skip
+
+
+def test_profiles_documents_and_their_roles_are_allowed_by_name_alone(
+    accounts: Accounts, new_account: Callable[[], str]
+) -> None:
+    account, other = new_account(), "222222222222"
+    app, runner = (f"arn:aws:iam::{account}:role/{name}" for name in ("app", "runner"))
+    role = _recovery(
+        accounts,
+        account,
+        Regions="us-east-2",
+        InstanceProfileRoleArns=f"{app},arn:aws:iam::{account}:role/web-*",
+        AutomationDocuments="drain,AWS-StopEC2Instance",
+        AutomationRoleArns=runner,
+    )
+
+    def start(resource: str, region: str = "us-east-2") -> set[str]:
+        arn = f"arn:aws:ssm:us-east-2:{resource}"
+        asked = {"aws_RequestedRegion": region}
+        return _decisions(accounts, [permissions.START], arn, role, **asked)
+
+    def passed(arn: str, service: str) -> set[str]:
+        to = {"iam_PassedToService": f"{service}.amazonaws.com"}
+        return _decisions(accounts, [permissions.PASS], arn, role, **to)
+
+    for named in (
+        f"{account}:document/drain",
+        f"{account}:automation-definition/drain:7",
+        f"{account}:automation-execution/8a5c0f5e",
+        ":document/AWS-StopEC2Instance",
+        ":automation-definition/AWS-StopEC2Instance:1",
+    ):
+        assert start(named) == {"allowed"}, named
+    assert start(f"{account}:document/drain", "eu-west-1") == {"implicitDeny"}
+    assert start(f"{account}:document/drain-other") == {"implicitDeny"}
+    assert start(f"{other}:document/drain") == {"explicitDeny"}
+    assert passed(runner, "ssm") == passed(app, "ec2") == {"allowed"}
+    assert passed(f"arn:aws:iam::{account}:role/web-1", "ec2") == {"allowed"}
+    assert passed(app, "ssm") == passed(runner, "ec2") == {"implicitDeny"}
 
 
 def test_the_operators_role_may_assume_the_accounts_roles_and_nothing_else(

@@ -26,7 +26,9 @@ KINDS = sorted(registry.BUILT_IN)
 
 SERVICES = {prefix: service for service, prefix in PREFIXES.items()}
 # IAM actions that are no operation of their own.
-RIGHTS_ONLY = {"drs:CreateRecoveryInstanceForDrs", "iam:PassRole"}
+RIGHTS_ONLY = {
+    "drs:CreateRecoveryInstanceForDrs", "iam:PassRole", "kms:ReEncryptFrom", "kms:ReEncryptTo",
+}  # fmt: skip
 
 
 def _sources(kind: str) -> list[Path]:

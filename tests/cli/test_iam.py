@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from leeward.cli import main
-from leeward_adapters import iam_policy
+from leeward_adapters import iam_policy, registry
 
 ACCOUNT = "111111111111"
 PRINCIPAL = "arn:aws:iam::999999999999:role/leeward"
@@ -67,6 +67,41 @@ def test_a_template_holds_both_roles_and_an_external_id_of_ones_own() -> None:
     assert f"arn:aws-us-gov:iam::{ACCOUNT}:role/LeewardRead" in text
 
 
+def test_what_an_account_names_of_its_own_is_allowed() -> None:
+    own = f"arn:aws:iam::{ACCOUNT}:role/app"
+    runner = f"arn:aws:iam::{ACCOUNT}:role/runner"
+    shown = printed(
+        "--pass-role", own, "--automation-document", "drain", "--automation-role", runner,
+        "--role", "LeewardRecovery",
+    )  # fmt: skip
+
+    named = iam_policy.Named([own], ["drain"], [runner])
+    kinds = sorted(registry.kinds())
+    assert shown == iam_policy.documents(kinds, ACCOUNT, named=named)["LeewardRecovery"]
+
+
+def test_a_trust_policy_that_iam_takes_with_a_raised_quota_alone_comes_with_a_warning() -> None:
+    named = [f"--namespace=team-{number:02}" for number in range(40)]
+
+    done = policy("--account", ACCOUNT, "--principal", PRINCIPAL, "--role", "trust", *named)
+
+    assert done.exit_code == 0
+    assert len(json.loads(done.stdout)["Statement"]) == 2
+    assert "the trust policy of 40 namespaces has" in done.stderr
+    assert "'Role trust policy length' can be raised to 4,096" in done.stderr
+
+
+def test_a_trust_policy_that_iam_never_takes_is_refused_with_how_many_fit() -> None:
+    named = [f"--namespace=team-{number:03}" for number in range(100)]
+
+    done = policy("--account", ACCOUNT, "--principal", PRINCIPAL, *named)
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "the trust policy of 100 namespaces has" in done.output
+    assert "IAM takes 2,048, enough for " in done.output
+    assert "or name fewer" in done.output
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -76,6 +111,11 @@ def test_a_template_holds_both_roles_and_an_external_id_of_ones_own() -> None:
         (["--account", ACCOUNT, "--format", "cloudformation"], "a template needs --principal"),
         (["--account", ACCOUNT, "--principal", PRINCIPAL], "name the --namespace"),
         (["--account", ACCOUNT, "--role", "trust"], "the trust policy needs --principal"),
+        (["--account", ACCOUNT, "--pass-role", "app"], "'app' is no role's ARN, such as"),
+        (
+            ["--account", ACCOUNT, "--automation-role", f"arn:aws:iam::{ACCOUNT}:role/a"],
+            "is for the documents that --automation-document names",
+        ),
     ],
 )
 def test_what_cannot_be_printed_is_said(args: list[str], said: str) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
 from leeward.api.account import TargetAccount
 from leeward.engine.account_look import Looker
 from leeward.planning.accounts.account_use import Use
+from leeward.planning.plans.named import Named
 from leeward_adapters.aws import Account, Aws
 from leeward_sandbox.aws.backend import World
 from leeward_sandbox.aws.clock import Clock
@@ -91,3 +95,35 @@ def test_whatever_it_asks_is_said_to_be_for_the_account_and_sessions_for_themsel
     sessions = {c["part"] for c in control.calls(operation="AssumeRole")}
     assert sessions == {"sessions"}
     assert {part for part, _ in asked} == {"accounts", "sessions"}
+
+
+def test_what_plans_name_and_the_role_may_not_use_is_shown(
+    looker: Looker, control: Control, account: str
+) -> None:
+    named = Named(("app-servers", "no-such-profile"), ("drain",))
+    iam = boto3.client(
+        "iam", aws_access_key_id=f"SANDBOX{account}", aws_secret_access_key="sandbox",
+        region_name=REGION,
+    )  # fmt: skip
+    role = iam.create_role(RoleName="app-servers", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    iam.create_instance_profile(InstanceProfileName="app-servers")
+    iam.add_role_to_instance_profile(InstanceProfileName="app-servers", RoleName="app-servers")
+    deny = {"Effect": "Deny", "Action": ["iam:PassRole", "ssm:*"], "Resource": ["*"]}
+    iam.put_role_policy(
+        RoleName="LeewardRecovery", PolicyName="deny",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [deny]}),
+    )  # fmt: skip
+    looker = replace(looker, use=Use((REGION,), ("route53",), named=named))
+
+    status = looker.role("Recovery")
+
+    assert (status.permissions, status.missing) == ("Simulated", [])
+    assert [(r.action, r.subject) for r in status.refused] == [
+        ("iam:PassRole", "app-servers"),
+        ("iam:PassRole", "no-such-profile"),
+        ("ssm:StartAutomationExecution", "drain"),
+    ]
+    assert role in status.refused[0].message
+    assert looker.role("Read").refused == []
+    asked = control.calls(operation="GetInstanceProfile")
+    assert {call["part"] for call in asked} == {"accounts"}

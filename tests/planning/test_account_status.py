@@ -11,6 +11,7 @@ from leeward.api.account import IssuedExternalId, RegionStatus, RoleStatus, Targ
 from leeward.api.conditions import find
 from leeward.planning.accounts.account_status import Seen, free_servers, status_of
 from leeward.planning.accounts.account_use import Use, use_of
+from leeward.planning.plans.named import Named
 
 if TYPE_CHECKING:
     from tests.planning.conftest import Build
@@ -79,6 +80,24 @@ CASES: list[tuple[str, dict[str, Any], str, str, str]] = [
         "True",
         "Degraded",
         "without an external id",
+    ),
+    (
+        "what a plan names and the role may not use, which is no other plan's trouble",
+        {
+            "roles": [
+                role(),
+                role(
+                    "Recovery",
+                    refused=[
+                        {"action": "iam:PassRole", "subject": name, "message": f"role {name}"}
+                        for name in ("one", "two")
+                    ],
+                ),
+            ]
+        },
+        "True",
+        "Degraded",
+        "lacks iam:PassRole for role one (and 1 more, see status.roles), which a plan names",
     ),
     (
         "DRS never initialised where plans need it",
@@ -171,6 +190,26 @@ def test_an_account_is_used_for_what_its_plans_found_and_switch_there(build: Bui
     plan = build.plan(status=FOUND, waves=waves)
 
     assert use_of(build.account(), [plan], ADAPTERS) == Use(("us-east-2",), ("drs", "route53"))
+
+
+def test_what_the_plans_name_there_must_be_allowed_by_name(build: Build) -> None:
+    role = "arn:aws:iam::111111111111:role/runner"
+    automation = {
+        "accountRef": {"name": "prod"}, "documentName": "drain", "documentVersion": "1",
+        "parameters": {"AutomationAssumeRole": [role], "Queue": ["arn:aws:sqs:a:b:c"]},
+    }  # fmt: skip
+    task = {
+        "name": "drain", "recoveryPhase": "Fence", "type": "Automation", "automation": automation,
+    }  # fmt: skip
+    found = {"accounts": [{**FOUND["accounts"][0], "instanceProfiles": ["app", "web"]}]}
+    plans = [
+        build.plan(status=found, waves=[{"name": "web", "tasks": [task]}]),
+        build.plan(status={"accounts": [{**found["accounts"][0], "instanceProfiles": ["db"]}]}),
+    ]
+
+    assert use_of(build.account(), plans, ADAPTERS).named == Named(
+        ("app", "db", "web"), ("drain",), (role,)
+    )
 
 
 def test_servers_that_are_fenced_need_the_rights_of_ec2(build: Build) -> None:

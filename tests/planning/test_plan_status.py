@@ -534,6 +534,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "accountId": "111111111111",
             "resources": 1,
             "technologies": ["drs"],
+            "instanceProfiles": [],
             "discoveredAt": "2026-03-01T01:58:00Z",
             "missing": 0,
         },
@@ -542,6 +543,7 @@ def test_a_silent_account_keeps_what_it_said_and_shows_why(build: Build) -> None
             "accountId": "222222222222",
             "resources": 1,
             "technologies": ["drs"],
+            "instanceProfiles": [],
             "discoveredAt": "2026-03-01T01:50:00Z",
             "problem": "AccessDenied",
             "missing": 0,
@@ -673,6 +675,32 @@ def test_a_dependency_that_was_taken_out_of_the_spec_is_forgotten(build: Build) 
     status = status_of(build, plan={"status": known})
     assert status.dependencies == []
     assert said(status)["Ready"] == "True Ready"
+
+
+def test_a_profile_that_the_role_may_not_pass_stands_on_the_plans_that_name_it(
+    build: Build,
+) -> None:
+    refused = [
+        {"action": "iam:PassRole", "subject": name, "message": f"the role of {name}"}
+        for name in ("app-servers", "of-another-plan")
+    ]
+    roles = [{"use": "Recovery", "assumed": "Yes", "refused": refused}]
+    accounts = build.accounts(status={"roles": roles})
+    servers = [
+        build.server(launch={"iamInstanceProfile": "app-servers"}),
+        build.server(2, launch={"iamInstanceProfile": "left-out"}, verdict="Excluded"),
+    ]
+
+    status = assess(
+        build.plan(), accounts, [build.inventory(*servers)],
+        now=build.now, valid=[], previous=RecoveryPlanStatus(), adapters=ADAPTERS,
+    )  # fmt: skip
+
+    assert status.accounts[0].instance_profiles == ["app-servers"]
+    (found,) = status.readiness
+    assert (found.severity, found.reason, found.count) == ("Blocking", "NotAllowedByName", 1)
+    assert "lacks iam:PassRole for the role of app-servers: add it to" in found.message
+    assert said(status)["Ready"] == "True Degraded"
 
 
 def test_what_an_account_says_of_itself_stands_on_its_plans(build: Build) -> None:

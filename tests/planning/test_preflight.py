@@ -48,6 +48,42 @@ def test_a_plan_in_order_may_start(build: Build, operation: str, mode: str) -> N
     assert result == Preflight()
 
 
+def refusing(action: str, subject: str) -> Given:
+    """An account whose recovery role may not use something of that name."""
+    refused = [{"action": action, "subject": subject, "message": f"the thing {subject}"}]
+    return {"status": {"roles": [{"use": "Recovery", "assumed": "Yes", "refused": refused}]}}
+
+
+def test_a_profile_that_the_role_may_not_pass_refuses_what_would_launch_with_it(
+    build: Build,
+) -> None:
+    given: Given = {
+        "account": refusing("iam:PassRole", "app-servers"),
+        "servers": [{"launch": {"iamInstanceProfile": "app-servers"}}],
+    }
+    assert reasons(judge(build, **given)) == ["NotAllowedByName"]
+    unplanned = judge(build, execution={"mode": "Unplanned"}, **given)
+    assert (reasons(unplanned), noted(unplanned)) == ([], ["NotAllowedByName"])
+    other = [{"launch": {"iamInstanceProfile": "web-servers"}}]
+    assert judge(build, **{**given, "servers": other}) == Preflight()
+
+
+def test_a_document_that_the_role_may_not_run_refuses_what_would_run_it(build: Build) -> None:
+    automation = {
+        "accountRef": {"name": "prod"}, "documentName": "drain", "documentVersion": "1"
+    }  # fmt: skip
+    task = {
+        "name": "drain", "recoveryPhase": "Activate", "type": "Automation", "automation": automation
+    }  # fmt: skip
+    given: Given = {
+        "account": refusing("ssm:StartAutomationExecution", "drain"),
+        "plan": {"waves": [{"name": "web", "tasks": [task]}]},
+    }
+    assert "NotAllowedByName" in reasons(judge(build, **given))
+    drill = judge(build, execution={"operation": "Test"}, **given)
+    assert "NotAllowedByName" not in reasons(drill)
+
+
 HISTORY = {
     "name": "shop-1",
     "uid": "old",

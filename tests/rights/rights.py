@@ -93,6 +93,8 @@ ON_BEHALF: Final[Mapping[str, Mapping[str, str]]] = {
                 "kms:Decrypt",
                 "kms:DescribeKey",
                 "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
             ),
             "DRS does this with its caller's rights while it launches and ends instances",
         ),
@@ -151,8 +153,12 @@ def declared() -> Mapping[str, Declared]:
         },
         "discovery": Declared({READ_ROLE: discovery.PERMISSIONS}, "discovery.PERMISSIONS"),
         "accounts": Declared(
-            {READ_ROLE: drs_capacity.PERMISSIONS | quotas.PERMISSIONS | {permissions.SIMULATE}},
-            "PERMISSIONS of drs_capacity and quotas, and permissions.SIMULATE",
+            {
+                READ_ROLE: drs_capacity.PERMISSIONS
+                | quotas.PERMISSIONS
+                | {permissions.SIMULATE, permissions.PROFILE}
+            },
+            "PERMISSIONS of drs_capacity and quotas, SIMULATE and PROFILE of permissions",
             tried=frozenset(permissions.PROBES),
         ),
         "notifications": Declared(

@@ -106,14 +106,16 @@ def test_the_policies_of_one_adapter_are_what_it_and_the_looks_at_its_account_de
 ) -> None:
     parts = [rights.declared()[part] for part in (of_adapter(kind), "discovery", "accounts")]
     needed = iam_policy.needed([kind])
-    assert needed.read | {permissions.SIMULATE} == _all_of(parts, READ_ROLE)
+    own = {permissions.SIMULATE, permissions.PROFILE}
+    assert needed.read | own == _all_of(parts, READ_ROLE)
     assert needed.recovery == _all_of(parts, RECOVERY_ROLE)
 
 
 def test_the_policies_of_all_are_what_all_parts_declare() -> None:
     parts = [*rights.declared().values()]
     needed = iam_policy.needed(registry.BUILT_IN, dependencies.CHECKS)
-    assert needed.read | {permissions.SIMULATE} == _all_of(parts, READ_ROLE)
+    own = {permissions.SIMULATE, permissions.PROFILE}
+    assert needed.read | own == _all_of(parts, READ_ROLE)
     assert needed.recovery | iam_policy.NOTICES == _all_of(parts, RECOVERY_ROLE)
 
 

@@ -116,6 +116,17 @@ class IssuedExternalId(Model):
     """What the roles' trust policies must demand as `sts:ExternalId`."""
 
 
+class RefusedStatus(Model):
+    """An instance profile, an SSM document or its role that plans name and a role may not use."""
+
+    action: Line
+    """IAM action that it lacks for it."""
+    subject: Annotated[str, Field(max_length=600)]
+    """As plans name it."""
+    message: Text
+    """What must be allowed."""
+
+
 class RoleStatus(Model):
     """What is known of one of the two roles."""
 
@@ -132,7 +143,11 @@ class RoleStatus(Model):
     missing: Annotated[list[Line], Field(max_length=200, json_schema_extra=atomic())] = []
     """IAM actions that it needs and lacks."""
     unchecked: int = 0
-    """IAM actions that it needs, and of which nobody could say whether it has them."""
+    """IAM actions that it needs, or names that plans want it to use, of which nobody could say
+    whether it may."""
+    refused: Annotated[list[RefusedStatus], Field(max_length=150, json_schema_extra=atomic())] = []
+    """What plans name and it may not use. Those plans cannot be recovered; the account can be
+    used."""
     message: Text | None = None
     """What is wrong, or why something is unknown."""
 

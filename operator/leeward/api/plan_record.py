@@ -56,6 +56,12 @@ class AccountStatus(Model):
     """Resources found there."""
     technologies: Annotated[list[Line], Field(max_length=60, json_schema_extra=atomic())] = []
     """Technologies of those that an execution would recover."""
+    instance_profiles: Annotated[
+        list[Annotated[str, Field(max_length=512)]],
+        Field(max_length=50, json_schema_extra=atomic()),
+    ] = []
+    """Instance profiles that launch settings give its servers, whose roles the recovery role must
+    be allowed to pass."""
     discovered_at: Time | None = None
     """When it last answered."""
     problem: Text | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,27 @@ def iam() -> None:
     help="Key of the account's own spec.sessionTags; may be given again.",
 )
 @click.option(
+    "--pass-role",
+    "profile_roles",
+    multiple=True,
+    metavar="ARN",
+    help="Role in an instance profile of your own that launched servers get; may be given again.",
+)
+@click.option(
+    "--automation-document",
+    "automation_documents",
+    multiple=True,
+    metavar="NAME",
+    help="SSM document that plans may run; may be given again. Default: none.",
+)
+@click.option(
+    "--automation-role",
+    "automation_roles",
+    multiple=True,
+    metavar="ARN",
+    help="Role that plans may give to these documents; may be given again.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["json", "cloudformation"]),
@@ -79,6 +101,7 @@ def policy(
     tags: tuple[str, ...],
     form: str,
     role: str | None,
+    **named: tuple[str, ...],
 ) -> None:
     """Print least-privilege policies of the read and the recovery role.
 
@@ -91,7 +114,9 @@ def policy(
         raise Failure(f"--account must be an AWS account id of 12 digits, not {account!r}")
     try:
         kinds = adapters.split(",") if adapters else sorted(registry.kinds())
-        printed = iam_policy.documents(kinds, account, partition, regions, _types(dependencies))
+        printed = iam_policy.documents(
+            kinds, account, partition, regions, _types(dependencies), _named(**named)
+        )
     except registry.AdapterError as error:
         raise Failure(str(error)) from error
     trust = _trust(principal, namespaces, hub, external_id, tags)
@@ -132,6 +157,22 @@ def _types(given: str | None) -> list[str]:
     return types
 
 
+def _named(
+    profile_roles: tuple[str, ...],
+    automation_documents: tuple[str, ...],
+    automation_roles: tuple[str, ...],
+) -> Any:
+    """What the recovery role may use of the account's own."""
+    from leeward_adapters.iam_policy import Named
+
+    for arn in (*profile_roles, *automation_roles):
+        if not re.fullmatch(r"arn:aws[a-z-]*:iam::(\d{12}|\*):role/[\w+=,.@/*?-]+", arn):
+            raise Failure(f"{arn!r} is no role's ARN, such as arn:aws:iam::111111111111:role/app")
+    if automation_roles and not automation_documents:
+        raise Failure("--automation-role is for the documents that --automation-document names")
+    return Named(profile_roles, automation_documents, automation_roles)
+
+
 def _trust(
     principal: str | None,
     namespaces: tuple[str, ...],
@@ -147,4 +188,29 @@ def _trust(
         return Trust(principal, {"": external_id}, tags)
     if not namespaces:
         raise Failure("name the --namespace of the plans, or an --external-id of your own")
-    return Trust(principal, {name: f"leeward/{hub}/{name}" for name in namespaces}, tags)
+    trust = Trust(principal, {name: f"leeward/{hub}/{name}" for name in namespaces}, tags)
+    _fits(trust)
+    return trust
+
+
+def _fits(trust: Any) -> None:
+    """Fails if IAM takes such a trust policy with no quota, warns if with a raised one alone."""
+    from leeward_adapters.iam_policy import (
+        TRUST_LENGTH,
+        TRUST_LENGTH_RAISED,
+        namespaces_that_fit,
+        trust_length,
+    )
+
+    length = trust_length(trust)
+    if length <= TRUST_LENGTH:
+        return
+    said = (
+        f"the trust policy of {len(trust.external_ids)} namespaces has {length:,} characters, and "
+        f"IAM takes {TRUST_LENGTH:,}, enough for {namespaces_that_fit(trust, TRUST_LENGTH)} of "
+        f"them; the account's quota 'Role trust policy length' can be raised to "
+        f"{TRUST_LENGTH_RAISED:,}, enough for {namespaces_that_fit(trust, TRUST_LENGTH_RAISED)}"
+    )
+    if length > TRUST_LENGTH_RAISED:
+        raise Failure(f"{said}: spread the namespaces' plans over more accounts, or name fewer")
+    click.echo(f"warning: {said}: raise it before you make the roles", err=True)

@@ -8,10 +8,17 @@ from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from leeward.api.account import QuotaStatus, RegionStatus, RoleStatus, TargetAccount
+from leeward.api.account import (
+    QuotaStatus,
+    RefusedStatus,
+    RegionStatus,
+    RoleStatus,
+    TargetAccount,
+)
 from leeward.engine.context import Context
 from leeward.planning.accounts.account_status import free_servers
 from leeward.planning.accounts.account_use import Use
+from leeward.planning.plans.named import Named
 from leeward.planning.wording import clip
 from leeward_adapters import drs_capacity, iam_policy, permissions, quotas
 from leeward_adapters.attribution import asking
@@ -87,12 +94,19 @@ class Looker:
             self.context.aws.scope(account, self.region, recovery=recovery),
             account.role(recovery=recovery),
             needed.recovery if recovery else needed.read,
+            _named(self.use.named) if recovery else None,
         )
         return status.model_copy(
             update={
                 "permissions": rights.how,
                 "missing": list(rights.missing)[:_MOST_ACTIONS],
                 "unchecked": len(rights.unchecked),
+                "refused": [
+                    RefusedStatus(
+                        action=one.action, subject=one.subject, message=clip(one.why, _LONGEST)
+                    )
+                    for one in rights.refused
+                ],
                 "message": clip(rights.why, _LONGEST) or None,
             }
         )
@@ -130,6 +144,10 @@ def _quotas(read: Sequence[quotas.Quota]) -> list[QuotaStatus]:
         QuotaStatus(code=q.known.code, name=q.known.name, value=int(q.value), source=q.source)
         for q in read
     ]
+
+
+def _named(named: Named) -> permissions.Named:
+    return permissions.Named(named.instance_profiles, named.documents, named.document_roles)
 
 
 def _said(fault: Fault) -> str:

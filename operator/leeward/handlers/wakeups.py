@@ -199,9 +199,12 @@ def asked_of_plans(body: Any) -> object:
 
 
 def asked_of_accounts(body: Any) -> object:
-    """What is new when a plan is wanted otherwise, or other technologies were found for it."""
+    """What is new when a plan is wanted otherwise, or other technologies or instance profiles were
+    found for it."""
     accounts = (body.get("status") or {}).get("accounts") or ()
-    return _generation(body), [(a.get("name"), a.get("technologies")) for a in accounts]
+    return _generation(body), [
+        (a.get("name"), a.get("technologies"), a.get("instanceProfiles")) for a in accounts
+    ]
 
 
 def ended(body: Any) -> object:

@@ -83,7 +83,10 @@ def _applies(statement: Statement, action: str, resource: str, context: Context)
             return False
     elif not _matches(action.lower(), _lower(statement["Action"])):
         return False
-    if not _matches(resource, [str(r) for r in listed(statement.get("Resource", "*"))]):
+    if "NotResource" in statement:
+        if _matches(resource, [str(r) for r in listed(statement["NotResource"])]):
+            return False
+    elif not _matches(resource, [str(r) for r in listed(statement["Resource"])]):
         return False
     denies = statement["Effect"] == "Deny"
     return all(

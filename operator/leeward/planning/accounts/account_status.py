@@ -121,6 +121,15 @@ def _degraded(target: TargetAccount, seen: Seen) -> Iterator[Problem]:
                 f"{_arn(target, role)} can be assumed without an external id, so that whoever may "
                 "have Leeward assume roles may use it: its trust policy must demand sts:ExternalId",
             )
+        if role.refused:
+            first, more = role.refused[0], len(role.refused) - 1
+            yield Problem(
+                Reason.DEGRADED,
+                f"{_arn(target, role)} lacks {first.action} for {first.message}"
+                f"{f' (and {more} more, see status.roles)' if more else ''}, which a plan names: "
+                "the plan cannot be recovered so; name it when the roles are made, see "
+                "docs/accounts.md",
+            )
     for region in seen.regions:
         if region.drs == "Unknown":
             yield Problem(Reason.DEGRADED, f"{region.region}: {region.message or 'DRS is silent'}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from leeward.api.account import TargetAccount
 from leeward.api.plan import RecoveryPlan
 from leeward.planning.plans.dependencies import account_of
+from leeward.planning.plans.named import Named, named_by, together
 from leeward.planning.runs import explicit
 
 
@@ -21,6 +22,7 @@ class Use:
     """Technologies, sorted."""
     dependencies: tuple[str, ...] = ()
     """Types of dependencies that are checked through it, sorted."""
+    named: Named = field(default_factory=Named)
 
 
 def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: frozenset[str]) -> Use:
@@ -32,6 +34,7 @@ def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: froze
         adapters: technologies that can be recovered.
     """
     name, regions, technologies, types = target.metadata.name, set(), set(), set()
+    named: list[Named] = []
     for plan in plans:
         if plan.metadata.namespace not in target.spec.allow.namespaces:
             continue
@@ -39,11 +42,13 @@ def use_of(target: TargetAccount, plans: Iterable[RecoveryPlan], adapters: froze
         if name in explicit.run_accounts(plan.spec):
             regions.add(plan.spec.regions.recovery)
             technologies |= _technologies(name, plan)
+            named.append(named_by(name, plan.spec, plan.status.accounts))
     allowed = target.spec.regions
     return Use(
         regions=tuple(sorted(r for r in regions if not allowed or r in allowed)),
         technologies=tuple(sorted(technologies & adapters)),
         dependencies=tuple(sorted(types)),
+        named=together(named),
     )
 
 

@@ -9,7 +9,8 @@ from leeward.api.conditions import Reason
 from leeward.planning.estate import protection
 from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.scope import unknown_waves
-from leeward.planning.plans.readiness import readiness
+from leeward.planning.plans.named import named_in_run
+from leeward.planning.plans.readiness import NOT_ALLOWED, readiness, refused
 from leeward.planning.plans.request import Request
 from leeward.planning.problem import Problem
 from leeward.planning.runs.explicit import known, runs_in
@@ -185,6 +186,16 @@ def nothing_blocks(request: Request) -> Iterator[Problem]:
     """No readiness finding says that something cannot be recovered."""
     if request.outward:
         yield from _readiness(request, "Blocking")
+
+
+def allowed_by_name(request: Request) -> Iterator[Problem]:
+    """The recovery roles may use what the run would: instance profiles, documents, their roles."""
+    if not request.outward:
+        return
+    for name, account in request.known_accounts:
+        if lacking := refused(account, named_in_run(name, request)):
+            where = f"TargetAccount {name} ({account.spec.account_id})"
+            yield Problem(NOT_ALLOWED, f"{where}: {some(lacking, 3)}")
 
 
 def what_degrades(request: Request) -> Iterator[Problem]:

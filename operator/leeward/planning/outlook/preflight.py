@@ -62,6 +62,7 @@ FAILED: Final[tuple[Check, ...]] = (
     estate_checks.nothing_vanished,
     estate_checks.waves_still_exist,
     estate_checks.nothing_blocks,
+    estate_checks.allowed_by_name,
     direction_checks.seen_since_it_came_home,
     direction_checks.reversed_replication,
     direction_checks.nothing_left_to_fence,

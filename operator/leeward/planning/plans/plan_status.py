@@ -37,6 +37,7 @@ from leeward.planning.times import parse_time
 from leeward.planning.wording import clip
 
 _MOST_TECHNOLOGIES: Final = 60
+_MOST_PROFILES: Final = 50
 
 
 def assess(
@@ -102,14 +103,15 @@ def _estate(
     mine = of_plan(plan, inventories)
     found = located(mine)
     selected = [r for r in found if r.resource.verdict == "Selected"]
-    unready = of_accounts(plan.spec, accounts)
+    own = _accounts(plan, accounts, mine)
+    unready = of_accounts(plan.spec, accounts, own)
     more = staging.problems(plan.spec, accounts, found)
     return Estate(
         plan=plan,
         inventories=mine,
         found=found,
         selected=selected,
-        accounts=_accounts(plan, accounts, mine),
+        accounts=own,
         compliance=compliance.report(found, words),
         readiness=readiness(plan.spec, mine, selected, more, unready),
         valid=valid,
@@ -144,6 +146,7 @@ def _accounts(
                         if r.verdict == "Selected"
                     }
                 )[:_MOST_TECHNOLOGIES],
+                instance_profiles=_instance_profiles(parts),
                 discovered_at=min(heard, key=parse_time, default=None),
                 problem=silent[0] if silent else None,
                 provider=next((i.status.provider for i in parts), None),
@@ -152,6 +155,13 @@ def _accounts(
             )
         )
     return result
+
+
+def _instance_profiles(parts: Sequence[RecoveryInventory]) -> list[str]:
+    """Those of launch settings. What launch templates say beside them is not in the inventory."""
+    launches = [r.launch for i in parts for r in i.status.resources if r.verdict == "Selected"]
+    named = {one.iam_instance_profile for one in launches if one and one.iam_instance_profile}
+    return sorted(named)[:_MOST_PROFILES]
 
 
 def _technologies(found: Sequence[Located], adapters: frozenset[str]) -> list[TechnologyCount]:

@@ -9,14 +9,17 @@ from leeward.api.account import TargetAccount
 from leeward.api.conditions import Type, find
 from leeward.api.inventory import Finding, RecoveryInventory
 from leeward.api.plan import RecoveryPlanSpec
-from leeward.api.plan_record import ReadinessProblem
+from leeward.api.plan_record import AccountStatus, ReadinessProblem
 from leeward.planning.estate.findings import SEVERITIES, all_of
 from leeward.planning.estate.inventory import Located
 from leeward.planning.estate.protection import unfinished
 from leeward.planning.notifications import recipients
+from leeward.planning.plans.named import Named, named_by
 from leeward.planning.runs.explicit import resource_owners, run_accounts
 from leeward.planning.wording import clip
 
+NOT_ALLOWED: Final = "NotAllowedByName"
+"""Reason: a role may not use what plans name."""
 _MOST: Final = 40
 _EXAMPLES: Final = 5
 
@@ -74,24 +77,46 @@ def _half_home(resources: Sequence[Located]) -> Iterator[ReadinessProblem]:
 
 
 def of_accounts(
-    spec: RecoveryPlanSpec, accounts: Mapping[str, TargetAccount]
+    spec: RecoveryPlanSpec,
+    accounts: Mapping[str, TargetAccount],
+    own: Sequence[AccountStatus] = (),
 ) -> list[ReadinessProblem]:
-    """What stands against the accounts that a run of the plan would use, as they say themselves."""
+    """What stands against the accounts that a run of the plan would use, as they say themselves.
+
+    `own` is what the plan's status says of its accounts.
+    """
     found = []
     for name in run_accounts(spec):
         account = accounts.get(name)
-        ready = find(account.status.conditions, Type.READY) if account else None
-        if account is None or ready is None or ready.status != "False":
+        if account is None:
             continue
-        why = account.status.message or ready.message or ready.reason
         where = f"TargetAccount {name} ({account.spec.account_id})"
-        found.append(
-            ReadinessProblem(
-                severity="Blocking", reason="AccountNotReady", count=1,
-                examples=[where], message=clip(f"{where}: {why}", 1024),
-            )
-        )  # fmt: skip
+        ready = find(account.status.conditions, Type.READY)
+        if ready is not None and ready.status == "False":
+            why = account.status.message or ready.message or ready.reason
+            found.append(_of_account("AccountNotReady", where, [why]))
+        if lacking := refused(account, named_by(name, spec, own)):
+            found.append(_of_account(NOT_ALLOWED, where, lacking))
     return found
+
+
+def refused(account: TargetAccount, named: Named) -> list[str]:
+    """What of these names the account's recovery role may not use, with the remedy."""
+    arn = account.spec.recovery_role_arn
+    remedy = "add it to the roles' template, or name another"
+    return [
+        f"{arn} lacks {one.action} for {one.message}: {remedy} (see docs/accounts.md)"
+        for role in account.status.roles
+        for one in role.refused
+        if one.subject in named
+    ]
+
+
+def _of_account(reason: str, where: str, said: Sequence[str]) -> ReadinessProblem:
+    return ReadinessProblem(
+        severity="Blocking", reason=reason, count=len(said),
+        examples=[where], message=clip(f"{where}: {said[0]}", 1024),
+    )  # fmt: skip
 
 
 def _problem(members: Sequence[tuple[str, Finding]]) -> ReadinessProblem:
