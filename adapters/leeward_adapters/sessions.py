@@ -64,11 +64,9 @@ def _to_mend(account: Account, kind: ErrorClass) -> str:
         return "Correct what AWS names: the role's ARN, the external id or the tags of the session"
     rights = "sts:AssumeRole and sts:TagSession" if account.session_tags else "sts:AssumeRole"
     return (
-        "AWS says the same of a role that does not exist, of one that does not trust the identity "
-        "named above, and of another external id. Look in this order: is there such a role in that "
-        f"account (the ARN's path included); does its trust policy allow {rights} to that "
-        f"identity; does it {_external_id(account)}; does the identity's own policy allow {rights} "
-        "on the role"
+        f"It does not exist (mind the ARN's path), or does not trust the identity named above, or "
+        f"does not {_external_id(account)}: AWS says the same of all three, so look in this order. "
+        f"Its trust policy and that identity's own policy must allow {rights}"
     )
 
 

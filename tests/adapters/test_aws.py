@@ -87,8 +87,8 @@ def test_a_role_that_is_refused_says_all_that_may_be_wrong_since_aws_does_not(
     assert account.read_role_arn in said
     assert f"{sandbox.account} (tiny)" in said
     assert "us-east-2" in said
-    assert "is there such a role in that account" in said
-    assert "does its trust policy allow sts:AssumeRole and sts:TagSession" in said
+    assert "does not exist (mind the ARN's path)" in said
+    assert "must allow sts:AssumeRole and sts:TagSession" in said
     assert f"demand exactly the external id '{account.external_id}'" in said
 
 

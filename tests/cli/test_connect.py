@@ -104,7 +104,7 @@ def test_other_failures_are_said_at_once(
 
 @pytest.mark.parametrize(
     ("path", "where"),
-    [("/apis/leeward.dev/v1alpha1/namespaces/shop/drexecutions/x", " in namespace shop; another"),
+    [("/apis/leeward.dev/v1alpha1/namespaces/shop/drexecutions/x", " in namespace shop; -n N"),
      ("/apis/leeward.dev/v1alpha1/targetaccounts/x", "not found$")],
 )  # fmt: skip
 def test_what_is_not_there_is_said_with_the_namespace_that_was_looked_in(

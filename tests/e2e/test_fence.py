@@ -171,6 +171,11 @@ def test_fencing_that_is_undone_at_a_gate_holds_the_run_and_the_gate_is_asked_an
     assert "Fence: 2 of 2 fenced" in again["findings"]
     assert running(lab) == []
     lab.annotate("drx", name, "approve-wave-data", APPROVER)
+    # What was launched before the undo does not hold what the sources served since.
+    run = lab.until_condition("drx", name, "WaitingForDecision")
+    assert lab.reason(run, "WaitingForDecision") == "NewerData"
+    (start,) = (n for n, t in lab.tasks(name).items() if t["spec"]["recoveryPhase"] == "Activate")
+    lab.annotate("drt", start, "accept-data-loss", "admin: nobody wrote", user="admin")
     lab.until_condition("drx", name, "Succeeded")
 
 
