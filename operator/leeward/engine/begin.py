@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from leeward.api.common import PREFIX
-from leeward.api.execution import DRExecution, DRExecutionStatus, ExecutionState, TaskRecord
+from leeward.api.execution import DRExecution, DRExecutionStatus, TaskRecord
 from leeward.api.marks import unsupported
 from leeward.api.plan import RecoveryPlan
 from leeward.api.plan_record import DependencyStatus
@@ -84,7 +84,8 @@ class Beginner:
             )
             return await self._refuse(run, "Failed", "PlanNotFound", message), 0
         if waiting := await self._waits_for(plan.model, execution):
-            return await self._wait(run, "WaitingForDiscovery", waiting), 1.0
+            reason = SETTLING if settling(execution) else "WaitingForDiscovery"
+            return await self._wait(run, reason, waiting), 1.0
         run, doubt = await self._requests.of(run)
         if doubt is not None and doubt.final:
             return await self._refuse(run, "Failed", NOT_PROVED, doubt.message), 0
@@ -170,9 +171,9 @@ class Beginner:
             f"mended: {clip(why, 700)}. Or cancel it: {cancel}"
         )
         ended = previous is None or previous.status.completion_time is not None
-        state: ExecutionState = "WaitingForDecision" if ended else "Preflight"
-        status = compose(run.model, [], Outcome(state, SETTLING, message), self._c.now())
-        return await put_status(self._c.kube, run, status)
+        return await self._asked(
+            run, Outcome("WaitingForDecision" if ended else "Preflight", SETTLING, message)
+        )
 
     async def _ask(self, run: Held[DRExecution], earlier: str) -> Held[DRExecution]:
         """Let people decide whether this is that earlier run again."""
@@ -183,7 +184,10 @@ class Beginner:
             f'this one is to go on from there: {annotate} leeward.dev/adopt="YOU" ; else: '
             f'{annotate} leeward.dev/cancel="YOU"'
         )
-        outcome = Outcome("WaitingForDecision", "PreviousRunFound", message)
+        return await self._asked(run, Outcome("WaitingForDecision", "PreviousRunFound", message))
+
+    async def _asked(self, run: Held[DRExecution], outcome: Outcome) -> Held[DRExecution]:
+        """The run, which waits for people and has not begun; they are told once."""
         status = compose(run.model, [], outcome, self._c.now())
         before = run.model.status.events
         run = await put_status(self._c.kube, run, status)
