@@ -748,7 +748,7 @@ def test_verify_tries_forgeries_and_looks_at_operator_rights_and_accounts(scene:
     assert _lines(done, "Operator") == [
         "✖ Deployment leeward: 1 of 2 replicas ready (leeward:test)",
         "✔ ServiceAccount leeward-system/leeward: there",
-        f"✔ {OPERATOR_USER} may do what it needs (13 rights were asked about)",
+        f"✔ {OPERATOR_USER} may do what it needs (15 rights were asked about)",
         f"✔ {OPERATOR_USER} may neither answer gates, list Secrets, nor change policies",
         "✔ Pod leeward-0: IRSA, role arn:aws:iam::999999999999:role/leeward",
     ]
@@ -786,7 +786,7 @@ def test_verify_finds_a_policy_that_does_not_bite_and_a_right_too_many(scene: Sc
 
 def test_verify_names_a_pipeline_that_may_do_everything(scene: Scene) -> None:
     """With an IAM role or a certificate it is a user, as people are."""
-    ok = "✔ no user or group is bound to a ClusterRole with every verb by a wildcard"
+    ok = "✔ no user or group is bound to a role with every verb by a wildcard"
     assert _lines(_verify(scene, "admin"), "Wildcards") == [ok]
     bound = ["clusterrolebinding", "leeward-pipeline", "--clusterrole=cluster-admin",
              "--user=pipeline", "--serviceaccount=flux-system:kustomize-controller"]  # fmt: skip

@@ -40,7 +40,8 @@ def kinds(cluster: Cluster) -> None:
 def served(cluster: Cluster, kinds: None) -> None:
     """Waits until the API server lists what is asked for: right after it got a CRD it says 429."""
     deadline = time.monotonic() + 60
-    while cluster.kubectl("get", "drexecutions,recoveryinventories", check=False).returncode:
+    listed = "drexecutions,drtasks,recoveryinventories,recoveryplans"
+    while cluster.kubectl("get", listed, check=False).returncode:
         assert time.monotonic() < deadline, "the API server does not list them"
         time.sleep(0.1)
 

@@ -14,7 +14,7 @@ from leeward.engine.objects import read
 from leeward.planning.outlook.run_checks import SETTLING
 from leeward.planning.problem import Problem
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("kinds")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("served")]
 WHY = Problem("AccountNotReady", "TargetAccount prod (111111111111) is not usable")
 
 

@@ -14,7 +14,7 @@ from leeward.api.task import DRTaskSpec, ExecutionRef
 from leeward.engine.claims import Claims
 from leeward.engine.objects import read
 
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("kinds")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("served")]
 Connect = Any  # conftest.Connect
 
 

@@ -216,6 +216,24 @@ def looks(sight: Sight, monkeypatch: pytest.MonkeyPatch, error: Exception | None
     return asked
 
 
+def test_a_leader_before_whose_clock_was_fast_hides_nothing_that_ends_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nothing(_sight: Sight, _kube: Any) -> None:
+        pass
+
+    async def play() -> list[Span]:
+        told: list[Span] = []
+        sight = Sight(told.append, NOW)
+        lease: Any = SimpleNamespace(since=NOW, left=NOW + timedelta(hours=3))
+        sight.lead(cast("Any", object()), lease)
+        sight.task(task(31))
+        return told
+
+    monkeypatch.setattr(Sight, "_catch_up", nothing)
+    assert len(asyncio.run(play())) == 1
+
+
 def test_the_last_look_is_at_what_lives_the_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     sight = Sight(lambda _: None, NOW)
     for number in range(4):

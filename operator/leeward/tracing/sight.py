@@ -88,7 +88,8 @@ class Sight:
         self._kube = kube
         self._since = lease.since
         if lease.left is not None:
-            self._since = lease.left - UNSURE
+            # A clock that was fast put the last one's leave into what is the future of this one.
+            self._since = min(lease.left, lease.since) - UNSURE
             self._begin("", partial(self._catch_up, kube))
 
     def execution(self, body: Any, *, deleted: bool = False) -> None:
