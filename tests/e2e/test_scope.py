@@ -77,7 +77,11 @@ def test_a_failover_does_not_wait_for_the_drill_that_holds_its_plan(lab: Any) ->
         filters={"sourceServerIDs": lab.servers(1)}
     )
     assert [i["isDrill"] for i in live["items"]] == [False, False]
-    assert lab.get("rp", lab.application)["status"]["location"] == "Recovery"
+    # The plan is written when the run is closed, after its verdict.
+    lab.until(
+        "the plan has moved",
+        lambda: lab.get("rp", lab.application)["status"]["location"] == "Recovery",
+    )
 
 
 def drill_network(lab: Any) -> dict[str, Any]:

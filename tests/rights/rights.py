@@ -115,6 +115,9 @@ SELDOM_READ: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         "a document was started before its fencing became a duty",
     ),
+    of_adapter("autoscaling"): {
+        "ec2:DescribeInstances": "a group is empty whose fencing became a duty",
+    },
 }
 """By part: rights of the read role that the suite shows through the recovery role alone, and when
 they are asked through the read role."""
