@@ -20,6 +20,7 @@ from leeward.cli.failures import Failure, Refused
 from leeward.cli.findings import Finding, Verdict
 from leeward.cli.kinds import EXECUTION
 from leeward.cli.outcome import Exit
+from leeward.cli.service_accounts import groups_of
 
 if TYPE_CHECKING:
     from leeward.cli.connect import Api
@@ -223,11 +224,7 @@ def _may(api: Api, user: str, namespace: str, scope: Scope) -> bool:
         "kind": "SubjectAccessReview",
         "spec": {
             "user": user,
-            "groups": [
-                "system:authenticated",
-                "system:serviceaccounts",
-                f"system:serviceaccounts:{user.split(':')[2]}",
-            ],
+            "groups": groups_of(user),
             "resourceAttributes": {key: value for key, value in attributes.items() if value},
         },
     }

@@ -10,6 +10,7 @@ from leeward.api.common import GROUP
 from leeward.cli.check import looked_up
 from leeward.cli.failures import Refused
 from leeward.cli.findings import Finding
+from leeward.cli.service_accounts import groups_of
 
 if TYPE_CHECKING:
     from leeward.cli.connect import Api
@@ -155,15 +156,10 @@ def _may(api: Api, namespace: str, user: str, right: Right) -> bool:
     asked |= {"subresource": subresource} if subresource else {}
     asked |= {"namespace": namespace} if right.here else {}
     asked |= {"name": right.name} if right.name else {}
-    groups = [
-        "system:authenticated",
-        "system:serviceaccounts",
-        f"system:serviceaccounts:{user.split(':')[2]}",
-    ]
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
-        "spec": {"user": user, "groups": groups, "resourceAttributes": asked},
+        "spec": {"user": user, "groups": groups_of(user), "resourceAttributes": asked},
     }
     return bool(api.create(_REVIEWS, body)["status"].get("allowed"))
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from leeward.api.conditions import Type, find, set_condition
+from leeward.api.conditions import set_condition
 from leeward.api.execution import DRExecution
 from leeward.engine.context import Context
 from leeward.engine.guard import Proof
 from leeward.engine.objects import Held
-from leeward.planning.outlook.run_checks import SETTLING
+from leeward.planning.outlook.run_checks import settling
 from leeward.planning.runs import rights
 from leeward.planning.times import parse_time, render_time
 
@@ -44,10 +44,9 @@ class RequestProof:
         Only what took a right to ask for is proved, and once: a run that waits for the end of the
         one that it continues is through with it.
         """
-        reconciling = find(run.model.status.conditions, Type.RECONCILING)
         spec = run.model.spec
         claimed = rights.taken(spec) if spec.dry_run == "None" else []
-        if not claimed or (reconciling is not None and reconciling.reason == SETTLING):
+        if not claimed or settling(run.model):
             return run, None
         proof = await self._c.guard.prove(run.model)
         condition = proof.condition(run.model, render_time(self._c.now()))
